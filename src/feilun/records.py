@@ -1,0 +1,293 @@
+"""The nouns of Feilun, as plain typed data.
+
+This module knows the shape of every record that goes round the wheel. It knows nothing about where records are kept,
+who makes them, or how they travel, and it imports nothing of ours.
+
+Times are UTC seconds since the epoch (``float``). Ids carry a prefix that names the noun (``trace-…``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Purpose = Literal["train", "retrieve", "send_outside", "evaluate", "inspect"]
+PURPOSES: tuple[Purpose, ...] = ("train", "retrieve", "send_outside", "evaluate", "inspect")
+Role = Literal["owner", "builder", "annotator", "viewer"]
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JSON = dict[str, Any]
+
+_ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id such as ``trace-01jd…``: time-ordered (ms) and unguessable (80 random bits)."""
+    stamp, tail = int(time.time() * 1000), secrets.randbits(80)
+    number, chars = (stamp << 80) | tail, []
+    for _ in range(26):
+        chars.append(_ID_ALPHABET[number & 31])
+        number >>= 5
+    return f"{prefix}-{''.join(reversed(chars))}"
+
+
+def content_hash(value: Any) -> str:
+    """Return the SHA-256 (hex) of a JSON value in canonical form: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def derived_id(prefix: str, *parts: Any) -> str:
+    """Return the id that the same parts always give: steps that run again write the same rows again."""
+    return f"{prefix}-{content_hash(list(parts))[:26]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a source may be used for. ``until`` is an ISO date; after that day nothing is permitted but inspection."""
+
+    train: bool = True
+    retrieve: bool = True
+    leave: bool = False
+    mask: Literal["none", "pseudonymise"] = "none"
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file, table or export that somebody brought in. ``origin``: ``file``, ``upload`` or ``feedback``."""
+
+    id: str
+    workspace: str
+    name: str
+    sha256: str
+    size: int
+    origin: str = "file"
+    media: str = ""
+    permissions: Permissions = field(default_factory=Permissions)
+    created: float = field(default_factory=time.time)
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row of data: a question/answer exchange (``chat``) or a piece of text (``passage``).
+
+    ``sources`` are the ids of every source that it derives from: permissions follow them. ``meta`` may hold ``topic``,
+    ``lang``, ``group`` (questions with one answer share a group) and ``place`` (row, page or line in its source).
+    """
+
+    id: str
+    kind: Literal["chat", "passage"]
+    sources: tuple[str, ...]
+    messages: tuple[JSON, ...] = ()
+    text: str = ""
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersion:
+    """A named table of records, immutable once written. ``id`` derives from workspace, name and content hash."""
+
+    id: str
+    workspace: str
+    name: str
+    version: int
+    sha256: str
+    rows: int
+    created: float = field(default_factory=time.time)
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A model that can be served: a base (``kind`` ``base``) or an adapter on a base (``adapter``).
+
+    ``folder`` holds its files; ``identity`` maps ``weights``, ``adapter``, ``tokenizer``, ``template`` and ``defaults``
+    to SHA-256 sums. ``workspace`` is empty for a base, which every workspace may use.
+    """
+
+    id: str
+    workspace: str
+    name: str
+    kind: Literal["base", "adapter"]
+    base: str
+    folder: str
+    identity: JSON
+    created: float = field(default_factory=time.time)
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalItem:
+    """One question of an exam. An answer is right if it contains any of ``accept`` and none of ``reject``."""
+
+    id: str
+    question: str
+    accept: tuple[str, ...]
+    reject: tuple[str, ...] = ()
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Eval:
+    """A benchmark, shown to people as *exam*. ``criteria`` and ``schema`` are those of the OpenAI evals API."""
+
+    id: str
+    workspace: str
+    name: str
+    items: tuple[EvalItem, ...] = ()
+    created: float = field(default_factory=time.time)
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalAnswer:
+    """One model's answer to one item: the prompt as sent, the answer as received, the score (0 or 1)."""
+
+    run: str
+    item: str
+    prompt: str
+    answer: str
+    score: float
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class EvalRun:
+    """One model answering a whole exam."""
+
+    id: str
+    workspace: str
+    eval: str
+    model: str
+    status: JobStatus = "queued"
+    created: float = field(default_factory=time.time)
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models on one exam: shares right (0–1), difference candidate − incumbent with its 95 % interval, flips."""
+
+    questions: int
+    incumbent: float
+    candidate: float
+    difference: float
+    interval: tuple[float, float]
+    gained: int
+    lost: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision on a candidate, with its reason in plain words (``en`` and ``zh``)."""
+
+    id: str
+    workspace: str
+    candidate: str
+    incumbent: str
+    promoted: bool
+    reason: JSON
+    own: Comparison | None = None
+    general: Comparison | None = None
+    created: float = field(default_factory=time.time)
+    meta: JSON = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Durable background work. ``kind``: ``turn``, ``training``, ``eval_run``. ``spec`` goes in, ``result`` comes out."""
+
+    id: str
+    workspace: str
+    kind: str
+    spec: JSON
+    status: JobStatus = "queued"
+    result: JSON = field(default_factory=dict)
+    error: JSON = field(default_factory=dict)
+    created: float = field(default_factory=time.time)
+    finished: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """Something that happened in a job, for people to follow. ``data`` may hold metrics such as ``loss``."""
+
+    id: str
+    job: str
+    message: str
+    level: Literal["info", "warn", "error"] = "info"
+    data: JSON = field(default_factory=dict)
+    created: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The model version that an endpoint (a public model name, such as ``own``) serves since ``created``."""
+
+    id: str
+    workspace: str
+    endpoint: str
+    model: str
+    verdict: str = ""
+    created: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key. Only its SHA-256 is kept; ``hint`` shows people which key it is."""
+
+    id: str
+    workspace: str
+    name: str
+    role: Role
+    sha256: str
+    hint: str
+    created: float = field(default_factory=time.time)
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call cost, in tokens counted by the engine."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One call: who asked what, which model version answered what, and how it ended."""
+
+    id: str
+    workspace: str
+    key: str
+    endpoint: str
+    model: str
+    messages: tuple[JSON, ...]
+    answer: str
+    finish: str
+    usage: Usage
+    deployment: str = ""
+    permissions: Permissions = field(default_factory=Permissions)
+    created: float = field(default_factory=time.time)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """A judgement about a trace: ``thumb`` (+1 or −1), ``score`` (0–1), ``correction`` (the right answer)."""
+
+    id: str
+    workspace: str
+    trace: str
+    thumb: int | None = None
+    score: float | None = None
+    correction: str = ""
+    comment: str = ""
+    created: float = field(default_factory=time.time)
