@@ -12,6 +12,7 @@ import hashlib
 import json
 import secrets
 import time
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -291,3 +292,14 @@ class Feedback:
     correction: str = ""
     comment: str = ""
     created: float = field(default_factory=time.time)
+
+
+def normalise_text(text: str) -> str:
+    """Return ``text`` for comparing: NFKC, case folded, letters and digits only, single spaces between words."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join("".join(char if char.isalnum() else " " for char in folded).split())
+
+
+def text_digest(text: str) -> str:
+    """Return the SHA-256 (hex) of the normalised text: equal for texts that differ only in case, width or marks."""
+    return hashlib.sha256(normalise_text(text).encode()).hexdigest()
