@@ -1,0 +1,118 @@
+"""Small programs that the tests run as real child processes: ``python children.py NAME ARGUMENT…``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from file_journal import FileJournal
+
+from feilun.compute import Command, Context, Process, die_with_parent, lock, run, say, say_failure, say_ready
+from feilun.errors import BadModel
+
+ME = str(Path(__file__).absolute())
+
+
+def server(marker: str = "") -> None:
+    """Say that it is ready, then wait for ever, deaf to nothing but signals; ``crash`` ends it at once."""
+    die_with_parent()
+    if marker == "crash":
+        print("going down", file=sys.stderr)
+        sys.exit(3)
+    if marker == "silent":
+        time.sleep(60)
+    if marker == "failure":
+        say_failure(BadModel("The model is cut off.", "Fetch it again."))
+        sys.exit(1)
+    if marker == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("an ordinary line")
+    print("a line of the error output", file=sys.stderr)
+    say_ready(pid=os.getpid())
+    while True:
+        time.sleep(60)
+
+
+def once(marker: str) -> None:
+    """Be ready at the first start; crash at every later one."""
+    die_with_parent()
+    path = Path(marker)
+    if path.exists():
+        sys.exit(4)
+    path.touch()
+    say_ready()
+    time.sleep(60)
+
+
+def family(marker: str) -> None:
+    """Start a child of its own that inherits the pipes, and tell its process id."""
+    die_with_parent()
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    say_ready(grandchild=grandchild.pid)
+    if marker == "leave":
+        return
+    time.sleep(60)
+
+
+def trainer(steps: str) -> None:
+    """Report progress, then end."""
+    die_with_parent()
+    for step in range(int(steps)):
+        say(step=step, 说明="进度")
+    sys.stdout.write('{"unfinished": "line"}')
+
+
+def parent(log: str) -> None:
+    """Supervise a server and tell its process id; the test kills this process."""
+
+    async def main() -> None:
+        async with Process(Command("server", (sys.executable, ME, "family", "stay"), Path(log))) as child:
+            print(child.pid, child.info["grandchild"], flush=True)
+            await asyncio.sleep(60)
+
+    asyncio.run(main())
+
+
+def holder(path: str) -> None:
+    """Hold a lock until killed."""
+    with lock(Path(path), "turn of workspace demo"):
+        print("held", flush=True)
+        time.sleep(60)
+
+
+def job(folder: str, job_id: str, die_at: str) -> None:
+    """Run a job of five steps and die by SIGKILL at ``before N``, ``inside N`` or ``after N`` of step N."""
+    root = Path(folder)
+    when, _, number = die_at.partition(" ")
+    journal = FileJournal(root / "journal")
+
+    def die(moment: str, step: int) -> None:
+        if (moment, str(step)) == (when, number):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def work(context: Context) -> dict[str, object]:
+        total = 0
+        for step in range(5):
+            die("before", step)
+
+            async def piece(step: int = step, total: int = total) -> dict[str, object]:
+                with (root / "runs").open("a") as file:
+                    file.write(f"{step}\n")
+                die("inside", step)
+                return {"total": total + step}
+
+            total = (await context.step(f"step {step}", piece))["total"]
+            die("after", step)
+        return {"total": total}
+
+    result = asyncio.run(run(journal, job_id, work, locks=root / "locks"))
+    print(result["total"])
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,142 @@
+"""What every journal must do. A journal's own test inherits ``JournalContract`` and gives it a ``journal`` fixture."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from feilun.compute.jobs import Journal
+from feilun.errors import NotFound
+from feilun.records import Job, JobEvent, new_id
+
+
+def job(number: int = 0, workspace: str = "demo", kind: str = "turn") -> Job:
+    """Return a fresh job; a larger ``number`` is newer."""
+    return Job(new_id("turn"), workspace, kind, {"paths": ["a", "文件"]}, created=1_000.0 + number)
+
+
+class JournalContract:
+    """The contract of ``compute.jobs.Journal``. The workspaces ``demo`` and ``other`` must exist."""
+
+    def test_create_is_idempotent(self, journal: Journal) -> None:
+        """A job that is there stays as it is."""
+        first = job()
+        assert journal.create(first) == first
+        journal.start(first.id)
+        assert journal.create(first).status == "running"
+        assert len(journal.find("demo")) == 1
+
+    def test_get_is_confined_to_the_workspace(self, journal: Journal) -> None:
+        """A foreign or unknown id is not found; no workspace means all."""
+        mine = journal.create(job())
+        assert journal.get(mine.id) == journal.get(mine.id, "demo") == mine
+        for wrong in ((mine.id, "other"), ("turn-none", "demo"), ("turn-none", "")):
+            with pytest.raises(NotFound):
+                journal.get(*wrong)
+
+    def test_find_is_newest_first_and_pages(self, journal: Journal) -> None:
+        """Pages follow each other without gap or repeat, by kind and workspace."""
+        made = [journal.create(job(number)) for number in range(5)]
+        journal.create(job(9, kind="training"))
+        journal.create(job(9, workspace="other"))
+        newest_first = [one.id for one in reversed(made)]
+        first = journal.find("demo", "turn", limit=2)
+        second = journal.find("demo", "turn", limit=9, after=first[-1].id)
+        assert [one.id for one in (*first, *second)] == newest_first
+        assert len(journal.find("demo")) == 6
+
+    def test_start_forgets_the_earlier_end(self, journal: Journal) -> None:
+        """A job that failed and starts again is running, without result, error or end, and keeps its steps."""
+        one = journal.create(job())
+        journal.start(one.id)
+        journal.save_step(one.id, "read", {"rows": 3}, 0.5)
+        journal.finish(one.id, "failed", {}, {"error": {"code": "bad_model"}})
+        ended = journal.get(one.id)
+        assert (ended.status, ended.error["error"]["code"]) == ("failed", "bad_model")
+        assert ended.finished is not None
+        journal.start(one.id)
+        again = journal.get(one.id)
+        assert (again.status, again.result, again.error, again.finished) == ("running", {}, {}, None)
+        assert journal.step(one.id, "read") == {"rows": 3}
+
+    def test_finish_keeps_the_result(self, journal: Journal) -> None:
+        """What a job returned is read back as it was."""
+        one = journal.create(job())
+        result = {"模型": "model-1", "shares": [0.5, None, True], "nested": {"n": 1}}
+        journal.finish(one.id, "succeeded", result, {})
+        assert (journal.get(one.id).status, journal.get(one.id).result) == ("succeeded", result)
+
+    def test_steps_are_recorded_once_in_order(self, journal: Journal) -> None:
+        """The first record of a name stays; an empty output is a record; other jobs' steps are not seen."""
+        one, other = journal.create(job()), journal.create(job())
+        assert journal.step(one.id, "z") is None
+        journal.save_step(one.id, "z", {}, 0.25)
+        journal.save_step(one.id, "a", {"n": 1}, 2.0)
+        journal.save_step(one.id, "a", {"n": 2}, 9.0)
+        assert journal.step(one.id, "z") == {}
+        assert journal.steps(one.id) == [("z", 0.25, {}), ("a", 2.0, {"n": 1})]
+        assert journal.steps(other.id) == []
+
+    def test_events_keep_their_order_and_page(self, journal: Journal) -> None:
+        """Events follow each other as they were added, even within one millisecond."""
+        one = journal.create(job())
+        made = [JobEvent(f"event-{9 - n}-{one.id}", one.id, f"第{n}", data={"loss": n}, created=5.0) for n in range(6)]
+        for event in made:
+            journal.add_event(event)
+        first = journal.events(one.id, limit=4)
+        assert first + journal.events(one.id, after=first[-1].id) == made
+        assert journal.events(one.id, after=made[-1].id) == []
+
+    def test_cancel_is_asked_for_and_seen(self, journal: Journal) -> None:
+        """A request is seen until the job ends; one for an ended job has no effect."""
+        one, ended = journal.create(job()), journal.create(job())
+        assert not journal.cancel_requested(one.id)
+        journal.request_cancel(one.id)
+        journal.request_cancel(one.id)
+        assert journal.cancel_requested(one.id)
+        journal.finish(ended.id, "succeeded", {}, {})
+        journal.request_cancel(ended.id)
+        assert journal.get(ended.id).status == "succeeded"
+        assert not journal.cancel_requested(ended.id)
+
+    def test_unfinished_lists_queued_and_running(self, journal: Journal) -> None:
+        """Only jobs that have not ended, of every workspace, oldest first."""
+        running, queued, done = (journal.create(job(n, ws)) for n, ws in enumerate(("demo", "other", "demo")))
+        journal.create(job(7, kind="training"))
+        journal.start(running.id)
+        journal.finish(done.id, "cancelled", {}, {})
+        assert [one.id for one in journal.unfinished("turn")] == [running.id, queued.id]
+        assert len(journal.unfinished()) == 3
+
+    def test_unknown_jobs_are_not_found(self, journal: Journal) -> None:
+        """Writing to a job that is not there is refused."""
+        calls = (
+            lambda: journal.start("turn-none"),
+            lambda: journal.finish("turn-none", "failed", {}, {}),
+            lambda: journal.request_cancel("turn-none"),
+            lambda: journal.save_step("turn-none", "read", {}, 0.0),
+            lambda: journal.add_event(JobEvent("event-none", "turn-none", "hello")),
+        )
+        for call in calls:
+            with pytest.raises(NotFound):
+                call()
+
+    def test_threads_may_write_together(self, journal: Journal) -> None:
+        """Eight threads lose nothing and record a shared step once."""
+        one = journal.create(job())
+
+        def write(number: int) -> None:
+            journal.save_step(one.id, f"own {number}", {"n": number}, 0.0)
+            journal.save_step(one.id, "shared", {"n": number}, 0.0)
+            journal.add_event(JobEvent(new_id("event"), one.id, f"{number}"))
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(name for name, _, _ in journal.steps(one.id)) == sorted(
+            [*(f"own {n}" for n in range(8)), "shared"]
+        )
+        assert len(journal.events(one.id)) == 8
