@@ -26,9 +26,12 @@ _FEWEST_FLIPS = 6
 
 def mcnemar(gained: int, lost: int) -> float:
     """Return the exact two-sided p-value of McNemar's test: a fair coin for every discordant pair."""
-    flips = gained + lost
-    tail = sum(math.comb(flips, k) for k in range(min(gained, lost) + 1))
-    return min(1.0, 2 * tail / 2**flips) if flips else 1.0
+    pairs = gained + lost
+    term = tail = 1
+    for k in range(min(gained, lost)):
+        term = term * (pairs - k) // (k + 1)
+        tail += term
+    return min(1.0, 2 * tail / (1 << pairs))
 
 
 def _score(delta: float, questions: int, gained: int, lost: int) -> float:
@@ -166,7 +169,7 @@ def decide(own: Comparison, general: Comparison, margin: float) -> tuple[bool, J
     own_en, own_zh = _own_reason(own, better)
     general_en, general_zh = _general_reason(general, margin, kept)
     head_en = "The new model is promoted." if promoted else "The current model stays."
-    head_zh = "新模型已上线。" if promoted else "继续使用当前模型。"
+    head_zh = "采用新模型。" if promoted else "继续使用当前模型。"
     return promoted, {"en": f"{head_en} {own_en} {general_en}", "zh": f"{head_zh}{own_zh}{general_zh}"}
 
 
@@ -192,7 +195,7 @@ def _figures(c: Comparison) -> tuple[str, str]:
 
 def _own_reason(own: Comparison, better: bool) -> tuple[str, str]:
     en, zh = _figures(own)
-    en, zh = f"On its own exam {en}", f"专属考试{zh}"
+    en, zh = f"On the organisation's own exam {en}", f"专属考试{zh}"
     if better:
         return f"{en}: better, beyond chance.", f"{zh}:确有进步,并非偶然。"
     if own.interval[1] < 0 and own.p_value < _ALPHA:
@@ -217,10 +220,10 @@ def _general_reason(general: Comparison, margin: float, kept: bool) -> tuple[str
     en, zh = f"On the general exam {en}", f"通用考试{zh}"
     limit = signed_points(-margin)
     if kept:
-        return f"{en}: not worse than the limit of {limit} points.", f"{zh}:没有低于 {limit} 个百分点的界限。"
+        return f"{en}: the limit of {limit} points is kept.", f"{zh}:没有低于 {limit} 个百分点的界限。"
     needed = questions_to_clear(general, margin)
     if needed is None:
-        return f"{en}: worse than the limit of {limit} points.", f"{zh}:低于 {limit} 个百分点的界限。"
+        return f"{en}: the loss reaches the limit of {limit} points.", f"{zh}:退步已达到 {limit} 个百分点的界限。"
     en = f"{en}: a loss beyond the limit of {limit} points cannot be ruled out."
     zh = f"{zh}:不能排除退步超过 {limit} 个百分点的界限。"
     if needed > general.questions:

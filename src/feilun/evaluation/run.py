@@ -1,8 +1,8 @@
 """One model sits a whole exam: every question asked alone, every answer kept with its prompt and score.
 
 Greedy, single turn, in fixed chunks that are saved before the next begins. The prompt that is kept is the one that the
-engine says the model saw (template and all), or the question where it does not say. This module knows the engine seam and how
-to go on after a kill. It does not know where answers are saved or what they prove.
+engine says the model saw (template and all), or the question where it does not say. This module knows the engine seam
+and how to go on after a kill. It does not know where answers are saved or what they prove.
 """
 
 from __future__ import annotations
