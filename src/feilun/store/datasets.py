@@ -1,0 +1,158 @@
+"""Dataset versions: immutable Parquet files, named by their content, read and written for a purpose.
+
+Knows records, files and versions. Does not know how records are made, nor which purpose somebody ought to have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+
+from feilun.errors import BadRequest, FeilunError, NotFound
+from feilun.records import JSON, DatasetVersion, Purpose, Record, content_hash, derived_id
+from feilun.store import lineage
+from feilun.store.blobs import written_whole
+from feilun.store.database import Database, insert, one, rows, serialise
+from feilun.store.schema import DATASETS, clean, from_row, to_row
+from feilun.store.sources import Rights
+
+_COLUMNS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("kind", pa.string()),
+        ("sources", pa.list_(pa.string())),
+        ("messages", pa.string()),
+        ("text", pa.string()),
+        ("meta", pa.string()),
+    ]
+)
+
+
+def write(
+    db: Database, ws: str, name: str, records: Sequence[Record], purpose: Purpose, meta: JSON | None = None
+) -> tuple[DatasetVersion, list[tuple[Record, str]]]:
+    """Write the records that may be used for a purpose; return the version and the others, each with the reason.
+
+    A record is left out if any of its sources (an unknown one too), or a source that holds one of its texts, forbids
+    the purpose. The content hash covers the records in their order with their ids; the same content under the same
+    name is the version that is there already. The version exists only once its file is safe on the disk, and is
+    linked to its sources. Raises BadRequest, NotFound for an unknown workspace, OutOfSpace.
+    """
+    if not name.strip():
+        raise BadRequest("A dataset needs a name.", param="name")
+    with db.reading() as conn:
+        kept, left_out = Rights(conn, ws).filter([_cleaned(record) for record in records], purpose)
+    sha = content_hash([asdict(record) for record in kept])
+    dataset_id = derived_id("dataset", ws, clean(name), sha)
+    _keep(_path(db, sha), kept, sha)
+    version = DatasetVersion(dataset_id, ws, name, 0, sha, len(kept), meta=meta or {})
+    same_name = sa.and_(DATASETS.c.workspace == ws, DATASETS.c.name == name)
+    with db.writing() as conn:
+        serialise(conn, "dataset", ws, name)
+        last = conn.execute(sa.select(sa.func.max(DATASETS.c.version)).where(same_name)).scalar_one() or 0
+        insert(conn, DATASETS, [to_row(replace(version, version=last + 1))])
+        sources = {source for record in kept for source in record.sources}
+        lineage.record(conn, ws, [(source, dataset_id, "data") for source in sources])
+        stored = one(conn, _select(ws, dataset_id), f"dataset version {dataset_id}")
+    return from_row(DatasetVersion, stored), left_out
+
+
+def read(db: Database, ws: str, version_id: str, purpose: Purpose) -> list[Record]:
+    """Return the records of a version that may be used for a purpose now, in order.
+
+    What was revoked, expired or deleted since it was written is not among them. Raises NotFound, BadRequest, and
+    FeilunError, naming the file, if it is damaged.
+    """
+    with db.reading() as conn:
+        version = from_row(DatasetVersion, one(conn, _select(ws, version_id), f"dataset version {version_id}"))
+        kept, _ = Rights(conn, ws).filter(_load(_path(db, version.sha256), version.sha256), purpose)
+    return kept
+
+
+def get(db: Database, ws: str, version_id: str) -> DatasetVersion:
+    """Return a version; raise NotFound."""
+    with db.reading() as conn:
+        return from_row(DatasetVersion, one(conn, _select(ws, version_id), f"dataset version {version_id}"))
+
+
+def find(db: Database, ws: str, name: str | None = None) -> list[DatasetVersion]:
+    """Return the versions of a workspace (of one name), oldest first."""
+    query = sa.select(DATASETS).where(DATASETS.c.workspace == ws)
+    if name is not None:
+        query = query.where(DATASETS.c.name == name)
+    with db.reading() as conn:
+        found = rows(conn, query.order_by(DATASETS.c.created, DATASETS.c.name, DATASETS.c.version))
+    return [from_row(DatasetVersion, row) for row in found]
+
+
+def latest(db: Database, ws: str, name: str) -> DatasetVersion:
+    """Return the newest version of a name; raise NotFound if there is none."""
+    found = find(db, ws, name)
+    if not found:
+        raise NotFound(f"There is no dataset named {clean(name)} in this workspace.")
+    return max(found, key=lambda version: version.version)
+
+
+def _select(ws: str, version_id: str) -> sa.Select[Any]:
+    return sa.select(DATASETS).where(DATASETS.c.workspace == ws, DATASETS.c.id == version_id)
+
+
+def _path(db: Database, sha: str) -> Path:
+    return db.root / "tables" / f"{sha}.parquet"
+
+
+def _cleaned(record: Record) -> Record:
+    values = clean(asdict(record))
+    return Record(**{**values, "sources": tuple(values["sources"]), "messages": tuple(values["messages"])})
+
+
+def _keep(path: Path, records: Sequence[Record], sha: str) -> None:
+    if path.is_file() and _sound(path, sha):
+        return
+    columns = {
+        "id": [record.id for record in records],
+        "kind": [record.kind for record in records],
+        "sources": [list(record.sources) for record in records],
+        "messages": [json.dumps(record.messages, ensure_ascii=False) for record in records],
+        "text": [record.text for record in records],
+        "meta": [json.dumps(record.meta, ensure_ascii=False) for record in records],
+    }
+    with written_whole(path) as file:
+        pq.write_table(pa.table(columns, schema=_COLUMNS), file, compression="zstd")
+
+
+def _sound(path: Path, sha: str) -> bool:
+    try:
+        _load(path, sha)
+    except FeilunError:
+        return False
+    return True
+
+
+def _load(path: Path, sha: str) -> list[Record]:
+    damaged = FeilunError(f"The table {path} is damaged or missing.", "Restore it from a backup, or curate again.")
+    try:
+        table = pq.read_table(path, schema=_COLUMNS)
+        records = [
+            Record(
+                id=row["id"],
+                kind=row["kind"],
+                sources=tuple(row["sources"]),
+                messages=tuple(json.loads(row["messages"])),
+                text=row["text"],
+                meta=json.loads(row["meta"]),
+            )
+            for row in table.to_pylist()
+        ]
+    except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
+        raise damaged from error
+    if content_hash([asdict(record) for record in records]) != sha:
+        raise damaged
+    return records

@@ -1,0 +1,97 @@
+"""Exams, their runs and every answer given. Knows their rows; does not know how answers are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from feilun.records import JSON, Eval, EvalAnswer, EvalRun, JobStatus
+from feilun.store.database import Database, insert, one, rows
+from feilun.store.schema import ANSWERS, EVAL_RUNS, EVALS, from_row, to_row
+
+
+def add(db: Database, exam: Eval) -> Eval:
+    """Keep an exam and return it as kept; one that is there already stays as it is."""
+    with db.writing() as conn:
+        insert(conn, EVALS, [to_row(exam)])
+    return get(db, exam.workspace, exam.id)
+
+
+def get(db: Database, ws: str, eval_id: str) -> Eval:
+    """Return an exam; raise NotFound."""
+    with db.reading() as conn:
+        return from_row(Eval, one(conn, _select(EVALS, ws, eval_id), f"eval {eval_id}"))
+
+
+def find(db: Database, ws: str) -> list[Eval]:
+    """Return the exams of a workspace, oldest first."""
+    query = sa.select(EVALS).where(EVALS.c.workspace == ws).order_by(EVALS.c.created, EVALS.c.id)
+    with db.reading() as conn:
+        return [from_row(Eval, row) for row in rows(conn, query)]
+
+
+def delete(db: Database, ws: str, eval_id: str) -> None:
+    """Delete an exam with its runs and their answers; raise NotFound."""
+    runs = sa.select(EVAL_RUNS.c.id).where(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.eval == eval_id)
+    with db.writing() as conn:
+        one(conn, _select(EVALS, ws, eval_id), f"eval {eval_id}")
+        conn.execute(sa.delete(ANSWERS).where(ANSWERS.c.run.in_(runs)))
+        conn.execute(sa.delete(EVAL_RUNS).where(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.eval == eval_id))
+        conn.execute(sa.delete(EVALS).where(EVALS.c.workspace == ws, EVALS.c.id == eval_id))
+
+
+def add_run(db: Database, run: EvalRun) -> EvalRun:
+    """Keep a run of an exam that is there and return it as kept; one that is there already stays as it is."""
+    with db.writing() as conn:
+        one(conn, _select(EVALS, run.workspace, run.eval), f"eval {run.eval}")
+        insert(conn, EVAL_RUNS, [to_row(run)])
+    return get_run(db, run.workspace, run.id)
+
+
+def get_run(db: Database, ws: str, run_id: str) -> EvalRun:
+    """Return a run; raise NotFound."""
+    with db.reading() as conn:
+        return from_row(EvalRun, one(conn, _select(EVAL_RUNS, ws, run_id), f"eval run {run_id}"))
+
+
+def find_runs(db: Database, ws: str, eval_id: str) -> list[EvalRun]:
+    """Return the runs of an exam, oldest first."""
+    query = sa.select(EVAL_RUNS).where(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.eval == eval_id)
+    with db.reading() as conn:
+        return [from_row(EvalRun, row) for row in rows(conn, query.order_by(EVAL_RUNS.c.created, EVAL_RUNS.c.id))]
+
+
+def set_run(db: Database, ws: str, run_id: str, status: JobStatus, meta: JSON) -> EvalRun:
+    """Set a run's status and merge ``meta`` into what it has; return it; raise NotFound."""
+    query = _select(EVAL_RUNS, ws, run_id)
+    with db.writing() as conn:
+        run = one(conn, query.with_for_update(), f"eval run {run_id}")
+        where = sa.and_(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.id == run_id)
+        conn.execute(sa.update(EVAL_RUNS).where(where).values(status=status, meta={**run["meta"], **meta}))
+        return from_row(EvalRun, one(conn, query, f"eval run {run_id}"))
+
+
+def add_answers(db: Database, answers: Sequence[EvalAnswer]) -> None:
+    """Keep answers in one transaction; an item's later answer replaces its earlier one; raise NotFound for the run."""
+    with db.writing() as conn:
+        for run in sorted({answer.run for answer in answers}):
+            one(conn, sa.select(EVAL_RUNS.c.id).where(EVAL_RUNS.c.id == run), f"eval run {run}")
+        values = [to_row(answer) for answer in answers]
+        insert(conn, ANSWERS, values, replace=("prompt", "answer", "score", "meta"))
+
+
+def answers(db: Database, ws: str, run_id: str) -> list[EvalAnswer]:
+    """Return the answers of a run in the order of the exam's items; raise NotFound."""
+    with db.reading() as conn:
+        run = from_row(EvalRun, one(conn, _select(EVAL_RUNS, ws, run_id), f"eval run {run_id}"))
+        exam = from_row(Eval, one(conn, _select(EVALS, ws, run.eval), f"eval {run.eval}"))
+        found = rows(conn, sa.select(ANSWERS).where(ANSWERS.c.run == run_id))
+    order = {item.id: place for place, item in enumerate(exam.items)}
+    found.sort(key=lambda row: (order.get(row["item"], len(order)), row["item"]))
+    return [from_row(EvalAnswer, row) for row in found]
+
+
+def _select(table: sa.Table, ws: str, noun_id: str) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.workspace == ws, table.c.id == noun_id)
