@@ -230,7 +230,7 @@ class Sample:
     def old_faq(self, path: Path, entry: Entry) -> Entry:
         """Write the pairs of 2023, each marked as superseded."""
         head = ["status", "question", "answer"]
-        write_text(path, csv_text([head, *self.text["old_faq"]]))
+        write_text(path, csv_text([head, *self.text[entry["table"]]]))
         return {}
 
     def copy(self, path: Path, entry: Entry) -> Entry:
@@ -251,22 +251,22 @@ class Sample:
     def truncated(self, path: Path, entry: Entry) -> Entry:
         """Write only the first bytes of another file."""
         path.write_bytes((self.files / entry["of"]).read_bytes()[: entry["keep"]])
-        return {}
+        return {"skip": entry["skip"]}
 
     def empty(self, path: Path, entry: Entry) -> Entry:
         """Write an empty file."""
         path.write_bytes(b"")
-        return {}
+        return {"skip": entry["skip"]}
 
     def png(self, path: Path, entry: Entry) -> Entry:
         """Write a picture under a wrong name."""
         path.write_bytes(png_bytes())
-        return {}
+        return {"skip": entry["skip"]}
 
     def build(self) -> None:
         """Write every file of the layout and the permissions file."""
         shutil.rmtree(self.files, ignore_errors=True)
-        kept = ("pairs", "superseded", "skip", "train", "near_duplicate_of", "note")
+        kept = ("pairs", "superseded", "train", "near_duplicate_of", "note")
         for entry in load("layout.yaml"):
             path = self.files / entry["path"]
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -335,12 +335,12 @@ def general_exam() -> list[dict[str, Any]]:
 
 
 def replay_prompts() -> list[dict[str, Any]]:
-    """Return the replay prompts with the length of answer they ask for."""
+    """Return the replay prompts: first the short answers, then the longer ones."""
     rows: list[dict[str, Any]] = []
     for kind in ("short", "long"):
         text = (SOURCE / f"replay_{kind}.txt").read_text(encoding="utf-8")
         lines = [line.strip() for line in text.splitlines()]
-        rows.extend({"prompt": t, "kind": kind} for t in lines if t and t[0] != "#")
+        rows.extend({"prompt": t} for t in lines if t and t[0] != "#")
     return rows
 
 

@@ -7,13 +7,22 @@ import html
 import io
 import re
 import struct
+import textwrap
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-FIXED = dt.datetime(2025, 4, 1, 9, 0, 0)
+import docx
+import openpyxl
+from reportlab.lib.pagesizes import A5
+from reportlab.lib.styles import ParagraphStyle
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate
+
+FIXED = dt.datetime(2025, 4, 1, 9, 0, 0, tzinfo=dt.UTC)
 STAMP = "2025-04-01T09:00:00Z"
 
 
@@ -62,8 +71,6 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 def write_docx(path: Path, text: str) -> None:
     """Write text as a Word file; first and last blocks become page furniture."""
-    import docx
-
     parts = blocks(text)
     document: Any = docx.Document()
     section = document.sections[0]
@@ -85,12 +92,6 @@ def write_docx(path: Path, text: str) -> None:
 
 def write_pdf(path: Path, text: str) -> None:
     """Write text as a PDF with the first and last block on every page."""
-    from reportlab.lib.pagesizes import A5
-    from reportlab.lib.styles import ParagraphStyle
-    from reportlab.pdfbase import pdfmetrics
-    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
-    from reportlab.platypus import Paragraph, SimpleDocTemplate
-
     chinese = re.search(r"[\u4e00-\u9fff]", text) is not None
     font = "STSong-Light" if chinese else "Helvetica"
     if chinese:
@@ -100,6 +101,8 @@ def write_pdf(path: Path, text: str) -> None:
     sizes = {"h1": 16, "h2": 12, "li": 10, "p": 10}
     flow: list[Any] = []
     for kind, body in parts[1:-1]:
+        if kind == "h2" and flow:
+            flow.append(PageBreak())
         size = sizes[kind]
         style = ParagraphStyle(
             kind,
@@ -115,8 +118,7 @@ def write_pdf(path: Path, text: str) -> None:
         """Draw the running header and footer."""
         canvas.setFont(font, 6)
         canvas.drawString(40, A5[1] - 30, parts[0][1])
-        for row, start in enumerate(range(0, len(parts[-1][1]), 90)):
-            piece = parts[-1][1][start : start + 90]
+        for row, piece in enumerate(textwrap.wrap(parts[-1][1], 90)):
             canvas.drawString(40, 34 - row * 8, piece)
         canvas.drawRightString(A5[0] - 40, A5[1] - 30, str(page.page))
 
@@ -156,8 +158,6 @@ def write_html(path: Path, text: str) -> None:
 
 def write_xlsx(path: Path, sheets: dict[str, Sequence[Sequence[Any]]]) -> None:
     """Write one workbook; sheets maps each sheet name to its rows."""
-    import openpyxl
-
     book: Any = openpyxl.Workbook()
     book.remove(book.active)
     for name, rows in sheets.items():
