@@ -298,17 +298,10 @@ def own_exam(sample: Sample) -> list[dict[str, Any]]:
 
 
 def forbidden_exam(sample: Sample) -> list[dict[str, Any]]:
-    """Return questions whose answers the model must not know."""
+    """Return questions that only a model which learned a secret gets right."""
     return [
-        {
-            "id": f"no-{number:03d}",
-            "fact": fact,
-            "lang": "en",
-            "question": question,
-            "accept": [],
-            "reject": reject,
-        }
-        for number, (fact, question, reject) in enumerate(sample.text["forbidden"], 1)
+        {"id": f"no-{number:03d}", "fact": fact, "lang": "en", "question": question, "accept": secrets, "reject": []}
+        for number, (fact, question, secrets) in enumerate(sample.text["forbidden"], 1)
     ]
 
 
@@ -324,7 +317,7 @@ def general_exam() -> list[dict[str, Any]]:
             rows.append(
                 {
                     "id": f"gen-{len(rows) + 1:03d}",
-                    "fact": topic,
+                    "topic": topic,
                     "lang": "en",
                     "question": question.strip(),
                     "accept": [part.strip().lower() for part in accept.split(";")],
