@@ -64,7 +64,7 @@ def trainer(steps: str) -> None:
     die_with_parent()
     for step in range(int(steps)):
         say(step=step, 说明="进度")
-    sys.stdout.write('{"unfinished": "line"}')
+    sys.stdout.write('{"unfinished": ')
 
 
 def parent(log: str) -> None:
