@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from feilun.errors import BadSource, FeilunError, NotFound, OutOfSpace
+from feilun.errors import BadSource, FeilunError, OutOfSpace
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _PIECE = 1 << 20
@@ -72,7 +72,7 @@ class Blobs:
 
     def path(self, sha: str) -> Path:
         """Return where the content with this sum is, or would be."""
-        return self.root / sha[:2] / sha
+        return self.root / sha
 
     def put(self, data: bytes) -> str:
         """Keep ``data`` and return its SHA-256; content that is already there is not written again."""
@@ -101,16 +101,15 @@ class Blobs:
         return sha
 
     def read(self, sha: str) -> bytes:
-        """Return the content; raise NotFound if it is not there, FeilunError if it is damaged."""
+        """Return the content; raise FeilunError, naming the file, if it is missing or damaged."""
         path = self.path(sha)
+        hint = "Restore it from a backup, or add the file again."
         try:
             data = path.read_bytes()
-        except FileNotFoundError as error:
-            raise NotFound(
-                f"The content {path} is missing.", "Restore it from a backup, or add the file again."
-            ) from error
+        except OSError as error:
+            raise FeilunError(f"Cannot read {path}: {error.strerror}.", hint) from error
         if hashlib.sha256(data).hexdigest() != sha:
-            raise FeilunError(f"The file {path} is damaged.", "Restore it from a backup, or add the file again.")
+            raise FeilunError(f"The file {path} is damaged.", hint)
         return data
 
     def remove(self, sha: str) -> None:

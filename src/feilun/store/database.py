@@ -19,12 +19,14 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from feilun.errors import BadSetting, Busy, Conflict, FeilunError, MissingDependency, NotFound, OutOfSpace
 from feilun.store.blobs import Blobs, sweep_parts
 from feilun.store.schema import clean
 
+_URL_HINT = "Leave it empty, or use postgresql+pg8000://user:password@host/name."
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x6665696C  # "feil": the advisory lock that processes opening one PostgreSQL database share
 
@@ -44,7 +46,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Give a connection for one consistent read."""
+        """Give a connection for a read; nothing that the block does is kept."""
         with self._translated(), self.engine.connect() as conn, conn.begin():
             yield conn
 
@@ -65,6 +67,8 @@ class Database:
             yield
         except DBAPIError as error:
             raise translate(error, self.engine.url.render_as_string()) from error
+        except PoolTimeout as error:
+            raise Busy("Too many threads use the database at once.", "Try again in a moment.") from error
 
 
 def translate(error: DBAPIError, where: str) -> FeilunError:
@@ -124,43 +128,47 @@ def open_database(root: Path, url: str = "") -> Database:
     database. Any number of processes may open one home at once. Raises BadSetting for an unusable URL,
     MissingDependency without the driver, FeilunError for a database that cannot be used or is newer than this program.
     """
+    root = root.absolute()
+    engine = _engine(_parse(url) if url else sa.URL.create("sqlite", database=str(root / "feilun.db")))
     try:
-        for folder in (root, root / "blobs", root / "tables", root / "locks"):
+        for folder in (root / "blobs", root / "tables", root / "locks"):
             folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadSetting(f"The folder {root} cannot be used: {error.strerror}.", "Choose another home.") from error
-    engine = _engine(url or f"sqlite:///{root / 'feilun.db'}")
-    try:
         with (root / "locks" / "database.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             _migrate(engine)
+            sweep_parts(root / "blobs")
             sweep_parts(root / "tables")
+    except OSError as error:
+        raise BadSetting(f"The folder {root} cannot be used: {error.strerror}.", "Choose another home.") from error
     except DBAPIError as error:
-        engine.dispose()
         raise translate(error, engine.url.render_as_string()) from error
-    except FeilunError:
-        engine.dispose()
-        raise
+    finally:
+        engine.dispose()  # every process, and every child of it, begins with connections of its own
     return Database(engine, root)
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: sa.URL) -> Engine:
+    if url.drivername in {"postgres", "postgresql"}:
+        url = url.set(drivername="postgresql+pg8000")
+    pool = {"pool_size": 8, "max_overflow": 32}
+    if url.drivername == "sqlite":
+        engine = sa.create_engine(url, connect_args={"timeout": 30}, **pool)
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    if url.drivername != "postgresql+pg8000":
+        raise BadSetting(f"database: {url.drivername} is not supported.", _URL_HINT)
     try:
-        parsed = sa.make_url(url)
-        if parsed.drivername in {"postgres", "postgresql"}:
-            parsed = parsed.set(drivername="postgresql+pg8000")
-        if parsed.drivername not in {"sqlite", "postgresql+pg8000"}:
-            raise BadSetting(f"database: {parsed.drivername} is not supported.", "Use postgresql+pg8000://…")
-        if parsed.drivername == "sqlite":
-            engine = sa.create_engine(parsed, connect_args={"timeout": 30})
-            sa.event.listen(engine, "connect", _prepare_sqlite)
-            sa.event.listen(engine, "begin", _begin_sqlite)
-            return engine
-        return sa.create_engine(parsed, pool_pre_ping=True)
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        raise BadSetting("database: this is not a database URL.", "Use postgresql+pg8000://user@host/name.") from error
+        return sa.create_engine(url, pool_pre_ping=True, **pool)
     except ModuleNotFoundError as error:
         raise MissingDependency("PostgreSQL needs pg8000.", "pip install 'feilun[postgres]'") from error
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        return sa.make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise BadSetting("database: this is not a database URL.", _URL_HINT) from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

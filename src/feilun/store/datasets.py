@@ -23,6 +23,7 @@ from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.schema import DATASETS, clean, from_row, to_row
 from feilun.store.sources import Rights
 
+_LONGEST_NAME = 200
 _COLUMNS = pa.schema(
     [
         ("id", pa.string()),
@@ -45,8 +46,8 @@ def write(
     name is the version that is there already. The version exists only once its file is safe on the disk, and is
     linked to its sources. Raises BadRequest, NotFound for an unknown workspace, OutOfSpace.
     """
-    if not name.strip():
-        raise BadRequest("A dataset needs a name.", param="name")
+    if not 0 < len(name.strip()) <= _LONGEST_NAME:
+        raise BadRequest(f"A dataset's name has 1 to {_LONGEST_NAME} characters.", param="name")
     with db.reading() as conn:
         kept, left_out = Rights(conn, ws).filter([_cleaned(record) for record in records], purpose)
     sha = content_hash([asdict(record) for record in kept])
@@ -109,7 +110,8 @@ def _path(db: Database, sha: str) -> Path:
 
 
 def _cleaned(record: Record) -> Record:
-    values = clean(asdict(record))
+    # By way of JSON, so that what is hashed is what will be read again (numbers as keys become text, say).
+    values = json.loads(json.dumps(clean(asdict(record))))
     return Record(**{**values, "sources": tuple(values["sources"]), "messages": tuple(values["messages"])})
 
 

@@ -78,7 +78,8 @@ def add_answers(db: Database, answers: Sequence[EvalAnswer]) -> None:
     with db.writing() as conn:
         for run in sorted({answer.run for answer in answers}):
             one(conn, sa.select(EVAL_RUNS.c.id).where(EVAL_RUNS.c.id == run), f"eval run {run}")
-        values = [to_row(answer) for answer in answers]
+        # In one order, so that two writers cannot wait for each other.
+        values = [to_row(answer) for answer in sorted(answers, key=lambda answer: (answer.run, answer.item))]
         insert(conn, ANSWERS, values, replace=("prompt", "answer", "score", "meta"))
 
 

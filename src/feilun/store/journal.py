@@ -62,7 +62,7 @@ class Journal:
         with self._db.writing() as conn:
             self._row(conn, job_id)
             where = sa.and_(JOBS.c.id == job_id, JOBS.c.status.in_((*_OPEN, "failed")))
-            conn.execute(sa.update(JOBS).where(where).values(status="running", finished=None, error={}))
+            conn.execute(sa.update(JOBS).where(where).values(status="running", result={}, error={}, finished=None))
 
     def finish(self, job_id: str, status: JobStatus, result: JSON, error: JSON) -> None:
         """Record how a job ended; a job that has ended already stays as it is."""
@@ -114,6 +114,7 @@ class Journal:
         """Return up to ``limit`` events of a job, oldest first, from behind the event ``after`` on."""
         query = sa.select(EVENTS).where(EVENTS.c.job == job_id).order_by(EVENTS.c.seq).limit(limit)
         with self._db.reading() as conn:
+            self._row(conn, job_id)
             if after:
                 mark = sa.select(EVENTS.c.seq).where(EVENTS.c.job == job_id, EVENTS.c.id == after)
                 query = query.where(EVENTS.c.seq > one(conn, mark, f"event {after}")["seq"])

@@ -15,18 +15,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from feilun.errors import BadRequest, Conflict, Forbidden, NotFound
 from feilun.records import PURPOSES, Permissions, Purpose, Record, Source, normalise_text, text_digest
-from feilun.store import changes
+from feilun.store import changes, lineage
 from feilun.store.database import Database, insert, rows, serialise
 from feilun.store.schema import DIGESTS, LINEAGE, SOURCES, from_row, to_row
 
 SHORTEST_TEXT = 12
 _BATCH = 500
+_UPPER, _LOWER = SOURCES.alias("upper_source"), SOURCES.alias("lower_source")
 
 
 def add(db: Database, source: Source, content: bytes | Path) -> Source:
@@ -34,10 +36,12 @@ def add(db: Database, source: Source, content: bytes | Path) -> Source:
 
     ``sha256`` and ``size`` are those of the content, whatever ``source`` says. The same id and bytes again change
     nothing; the same id with other bytes is a Conflict. An id that was deleted comes back with the strictest of its
-    old and new permissions. Raises BadRequest for an ``until`` that is no date, NotFound for an unknown workspace,
-    BadSource for an unreadable file, OutOfSpace.
+    old and new permissions. ``meta["parents"]`` may list the sources that it was made of; their permissions hold for
+    it too. Raises BadRequest for malformed permissions, NotFound for an unknown workspace or parent, BadSource for an
+    unreadable file, OutOfSpace.
     """
-    _check(source.permissions)
+    source = replace(source, permissions=_checked(source.permissions))
+    parents = [str(parent) for parent in source.meta.get("parents", [])]
     sha = _keep(db, content)
     size = len(content) if isinstance(content, bytes) else db.blobs.path(sha).stat().st_size
     source = replace(source, sha256=sha, size=size)
@@ -56,13 +60,16 @@ def add(db: Database, source: Source, content: bytes | Path) -> Source:
             values = to_row(replace(source, permissions=merged), deleted=False)
             conn.execute(sa.update(SOURCES).where(_is(source.workspace, source.id)).values(values))
             changes.bump(conn)
-        return Rights(conn, source.workspace).source(source.id)
+        for parent in parents:
+            Rights(conn, source.workspace, parent).source(parent)
+        lineage.record(conn, source.workspace, [(parent, source.id, "derived") for parent in parents])
+        return Rights(conn, source.workspace, source.id).source(source.id)
 
 
 def get(db: Database, ws: str, source_id: str) -> Source:
     """Return a source with the permissions that are in force for it; raise NotFound."""
     with db.reading() as conn:
-        return Rights(conn, ws).source(source_id)
+        return Rights(conn, ws, source_id).source(source_id)
 
 
 def find(db: Database, ws: str, origin: str | None = None) -> list[Source]:
@@ -73,20 +80,20 @@ def find(db: Database, ws: str, origin: str | None = None) -> list[Source]:
 
 def set_permissions(db: Database, ws: str, source_id: str, permissions: Permissions) -> Source:
     """Set what a source may be used for; return it with the permissions now in force (a stricter copy still counts)."""
-    _check(permissions)
+    permissions = _checked(permissions)
     with db.writing() as conn:
-        sha = Rights(conn, ws).source(source_id).sha256
+        sha = Rights(conn, ws, source_id).source(source_id).sha256
         conn.execute(sa.update(SOURCES).where(_is(ws, source_id)).values(permissions=permissions))
         forgotten = sa.and_(SOURCES.c.workspace == ws, SOURCES.c.sha256 == sha, SOURCES.c.deleted)
         conn.execute(sa.update(SOURCES).where(forgotten).values(permissions=permissions))
         changes.bump(conn)
-        return Rights(conn, ws).source(source_id)
+        return Rights(conn, ws, source_id).source(source_id)
 
 
 def content(db: Database, ws: str, source_id: str, purpose: Purpose) -> bytes:
     """Return the bytes of a source; raise Forbidden if this purpose is not permitted, NotFound, BadRequest."""
     with db.reading() as conn:
-        rights = Rights(conn, ws)
+        rights = Rights(conn, ws, source_id)
         source, reason = rights.source(source_id), rights.refusal(source_id, purpose)
     if reason:
         raise Forbidden(reason, "Its owner can change its permissions.")
@@ -95,6 +102,7 @@ def content(db: Database, ws: str, source_id: str, purpose: Purpose) -> bytes:
 
 def permitted(db: Database, ws: str, purpose: Purpose) -> list[Source]:
     """Return the sources that may be used for a purpose today, oldest first."""
+    _known(purpose)
     with db.reading() as conn:
         rights = Rights(conn, ws)
         return [source for source in rights.sources() if not rights.refusal(source.id, purpose)]
@@ -104,14 +112,14 @@ def note_digests(db: Database, ws: str, source_id: str, digests: Iterable[str]) 
     """Remember the digests of the texts that a source holds, so that a copy of one elsewhere is refused with it."""
     unique = sorted(set(digests))
     with db.writing() as conn:
-        Rights(conn, ws).source(source_id)
+        Rights(conn, ws, source_id).source(source_id)
         insert(conn, DIGESTS, [{"workspace": ws, "source": source_id, "digest": digest} for digest in unique])
 
 
 def delete(db: Database, ws: str, source_id: str) -> None:
     """Delete a source and, unless another source has the same, its bytes; what it forbade stays forbidden."""
     with db.writing() as conn:
-        Rights(conn, ws).source(source_id)
+        Rights(conn, ws, source_id).source(source_id)
         conn.execute(sa.update(SOURCES).where(_is(ws, source_id)).values(deleted=True, name="", meta={}))
         changes.bump(conn)
     with db.writing() as conn:
@@ -149,15 +157,15 @@ def strictest(permissions: Sequence[Permissions]) -> Permissions:
 class Rights:
     """What the sources of one workspace may be used for, as of one moment in the database."""
 
-    def __init__(self, conn: Connection, ws: str) -> None:
-        """Read the sources, the copies among them and what they were made of."""
+    def __init__(self, conn: Connection, ws: str, source_id: str = "") -> None:
+        """Read the sources, or only the given one with its kin: its copies, what it was made of, and their copies."""
         self._conn, self._ws = conn, ws
         self._today = datetime.now(UTC).date()
-        query = sa.select(SOURCES).where(SOURCES.c.workspace == ws).order_by(SOURCES.c.created, SOURCES.c.id)
-        found = rows(conn, query)
+        self._parents: defaultdict[str, set[str]] = defaultdict(set)
+        found = self._read_kin(source_id) if source_id else self._read_all()
         self._all = {row["id"]: from_row(Source, row) for row in found}
         self._live = {row["id"] for row in found if not row["deleted"]}
-        self._in_force = self._strictest_of_kin() if found else {}
+        self._in_force = self._strictest_of_kin()
 
     def source(self, source_id: str) -> Source:
         """Return a source with the permissions in force; raise NotFound."""
@@ -171,8 +179,7 @@ class Rights:
 
     def refusal(self, source_id: str, purpose: Purpose) -> str:
         """Return why a source may not be used for a purpose, or nothing if it may; raise BadRequest."""
-        if purpose not in PURPOSES:
-            raise BadRequest(f"{purpose!r} is no purpose.", f"Choices: {', '.join(PURPOSES)}.", "purpose")
+        _known(purpose)
         if source_id not in self._live:
             return f"the source {source_id} is not in this workspace"
         reason = _refused(self._in_force[source_id], purpose, self._today)
@@ -180,6 +187,7 @@ class Rights:
 
     def filter(self, records: Sequence[Record], purpose: Purpose) -> tuple[list[Record], list[tuple[Record, str]]]:
         """Return the records that may be used for a purpose, and the others, each with the reason."""
+        _known(purpose)
         reasons = {source: self.refusal(source, purpose) for record in records for source in record.sources}
         owners = self._refused_texts(purpose)
         kept: list[Record] = []
@@ -214,17 +222,38 @@ class Rights:
                 found[digest] = f"another source: {batch[source_id].removeprefix('the source ')}"
         return found
 
-    def _strictest_of_kin(self) -> dict[str, Permissions]:
-        parents: defaultdict[str, list[str]] = defaultdict(list)
-        upper, lower = SOURCES.alias("upper"), SOURCES.alias("lower")
-        edges = (
-            sa.select(LINEAGE.c.parent, LINEAGE.c.child)
-            .where(LINEAGE.c.workspace == self._ws)
-            .join(upper, sa.and_(upper.c.workspace == LINEAGE.c.workspace, upper.c.id == LINEAGE.c.parent))
-            .join(lower, sa.and_(lower.c.workspace == LINEAGE.c.workspace, lower.c.id == LINEAGE.c.child))
+    def _read_all(self) -> list[dict[str, Any]]:
+        self._read_parents(sa.true())
+        query = sa.select(SOURCES).where(SOURCES.c.workspace == self._ws)
+        return rows(self._conn, query.order_by(SOURCES.c.created, SOURCES.c.id))
+
+    def _read_kin(self, source_id: str) -> list[dict[str, Any]]:
+        query = sa.select(SOURCES).where(SOURCES.c.workspace == self._ws)
+        found = {row["id"]: row for row in rows(self._conn, query.where(SOURCES.c.id == source_id))}
+        waiting = {row["sha256"] for row in found.values()}
+        seen: set[str] = set()
+        while waiting:
+            found |= {row["id"]: row for row in rows(self._conn, query.where(SOURCES.c.sha256.in_(waiting)))}
+            seen |= waiting
+            waiting = self._read_parents(_LOWER.c.sha256.in_(waiting)) - seen
+        return list(found.values())
+
+    def _read_parents(self, where: sa.ColumnElement[bool]) -> set[str]:
+        """Note which bytes were made of which, for the lower sources that ``where`` selects; return the upper ones."""
+        here = LINEAGE.c.workspace
+        query = (
+            sa.select(_LOWER.c.sha256, _UPPER.c.sha256)
+            .select_from(LINEAGE)
+            .join(_UPPER, sa.and_(_UPPER.c.workspace == here, _UPPER.c.id == LINEAGE.c.parent))
+            .join(_LOWER, sa.and_(_LOWER.c.workspace == here, _LOWER.c.id == LINEAGE.c.child))
+            .where(here == self._ws, where)
         )
-        for parent, child in self._conn.execute(edges):
-            parents[self._all[child].sha256].append(self._all[parent].sha256)
+        found = [(str(lower), str(upper)) for lower, upper in self._conn.execute(query)]
+        for lower, upper in found:
+            self._parents[lower].add(upper)
+        return {upper for _, upper in found}
+
+    def _strictest_of_kin(self) -> dict[str, Permissions]:
         by_bytes: defaultdict[str, list[Permissions]] = defaultdict(list)
         for source in self._all.values():
             by_bytes[source.sha256].append(source.permissions)
@@ -232,10 +261,10 @@ class Rights:
         for sha in by_bytes:
             kin, waiting = {sha}, [sha]
             while waiting:
-                new = set(parents[waiting.pop()]) - kin
+                new = self._parents[waiting.pop()] - kin
                 kin |= new
                 waiting.extend(new)
-            in_force[sha] = strictest([each for one in kin for each in by_bytes[one]])
+            in_force[sha] = strictest([each for one in sorted(kin) for each in by_bytes[one]])
         return {source_id: in_force[source.sha256] for source_id, source in self._all.items()}
 
 
@@ -254,12 +283,24 @@ def _refused(permissions: Permissions, purpose: Purpose, today: date) -> str:
     return "" if granted[purpose] else f"does not permit the purpose {purpose}"
 
 
-def _check(permissions: Permissions) -> None:
+def _checked(permissions: Permissions) -> Permissions:
+    """Return the permissions with ``until`` as YYYY-MM-DD; raise BadRequest: a wrong value must not permit anything."""
+    for name in ("train", "retrieve", "leave"):
+        if not isinstance(getattr(permissions, name), bool):
+            raise BadRequest(f"{name}: {getattr(permissions, name)!r} is neither true nor false.", param=name)
+    if permissions.mask not in {"none", "pseudonymise"}:
+        raise BadRequest(f"mask: {permissions.mask!r} is neither none nor pseudonymise.", param="mask")
+    if permissions.until is None:
+        return permissions
     try:
-        if permissions.until is not None:
-            date.fromisoformat(permissions.until)
-    except ValueError as error:
+        return replace(permissions, until=date.fromisoformat(permissions.until).isoformat())
+    except (TypeError, ValueError) as error:
         raise BadRequest(f"until: {permissions.until!r} is no date.", "Write it as 2026-12-31.", "until") from error
+
+
+def _known(purpose: Purpose) -> None:
+    if purpose not in PURPOSES:
+        raise BadRequest(f"{purpose!r} is no purpose.", f"Choices: {', '.join(PURPOSES)}.", "purpose")
 
 
 def _columns(text: str) -> int:

@@ -52,8 +52,10 @@ def promote(db: Database, deployment: Deployment) -> Deployment:
 
 def current(db: Database, ws: str, endpoint: str = "own") -> Deployment | None:
     """Return what an endpoint serves now, or None if nothing was promoted yet."""
-    found = [each for each in deployments(db, ws) if each.endpoint == endpoint]
-    return found[-1] if found else None
+    query = sa.select(DEPLOYMENTS).where(DEPLOYMENTS.c.workspace == ws, DEPLOYMENTS.c.endpoint == endpoint)
+    with db.reading() as conn:
+        found = rows(conn, query.order_by(DEPLOYMENTS.c.seq.desc()).limit(1))
+    return from_row(Deployment, found[0]) if found else None
 
 
 def deployments(db: Database, ws: str) -> list[Deployment]:
