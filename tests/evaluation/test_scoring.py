@@ -27,7 +27,8 @@ from feilun.evaluation.scoring import contains, render_template, string_check, t
         ("网点九点开门", "九点"),
         ("共12个月", "12个月"),
         ("请填写B2表", "B2"),
-        ("1234567", "1234567"),  # full-width digits
+        ("\uff11\uff12\uff13\uff14", "1234"),  # full-width digits
+        ("\u5171\uff11\uff0c\uff12\uff15\uff10\u5143\u3002", "1250\u5143"),
         ("Crédit", "CRÉDIT"),
         ("the temperature is \u22125 degrees", "-5"),
         ("5-10 days", "10 days"),

@@ -79,7 +79,7 @@ def interval(
         parts.append(_text(edge, 14, labels[1], "start" if edge < 25 else "middle", "label limit"))
     zero = x(0)
     parts.append(f'<line class="zero" x1="{zero:.2f}%" x2="{zero:.2f}%" y1="22" y2="76"/>')
-    if margin is None or zero - x(-100 * margin) > 30:
+    if margin is None:
         parts.append(_text(zero, 14, labels[0], "start" if zero < 25 else "end" if zero > 75 else "middle"))
     left, right = x(100 * ends[0]), x(100 * ends[1])
     parts += [
@@ -101,7 +101,7 @@ def change(before: float, after: float, title: str) -> Markup:
         22,
         title,
         [
-            '<line class="grid" x1="3%" x2="97%" y1="11" y2="11"/>',
+            '<line class="track" x1="3%" x2="97%" y1="11" y2="11"/>',
             f'<line class="link" x1="{x(before)}" x2="{x(after)}" y1="11" y2="11"/>',
             f'<circle class="dot before" cx="{x(before)}" cy="11" r="6"/>',
             f'<circle class="dot after" cx="{x(after)}" cy="11" r="6"/>',
@@ -129,7 +129,7 @@ def curve(points: Sequence[tuple[int, float]], title: str, labels: tuple[str, st
         height = 22 + plot * (1 - index * rise / top)
         parts.append(f'<line class="grid" x1="0" x2="100%" y1="{height:.1f}" y2="{height:.1f}"/>')
         if index:
-            parts.append(_text(0, height + 13, f"{index * rise:.3g}"))
+            parts.append(_text(100, height + 13, f"{index * rise:.3g}", "end", "tick halo"))
     parts += [
         (
             f'<svg x="0" y="22" width="100%" height="{plot}" viewBox="0 0 100 100" preserveAspectRatio="none">'
@@ -144,6 +144,11 @@ def curve(points: Sequence[tuple[int, float]], title: str, labels: tuple[str, st
 
 
 def _smooth(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    reach = max(1, len(points) // 20)
-    windows = [points[max(0, at - reach) : at + reach + 1] for at in range(len(points))]
-    return [(step, sum(v for _, v in near) / len(near)) for (step, _), near in zip(points, windows, strict=True)]
+    # The window shrinks towards both ends, so that the line starts and ends where the data do.
+    widest, last = max(1, len(points) // 20), len(points) - 1
+    smooth = []
+    for at, (step, _) in enumerate(points):
+        reach = min(widest, at, last - at)
+        near = [loss for _, loss in points[at - reach : at + reach + 1]]
+        smooth.append((step, sum(near) / len(near)))
+    return smooth

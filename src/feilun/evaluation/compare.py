@@ -187,8 +187,8 @@ def _figures(c: Comparison) -> tuple[str, str]:
         f"(difference {gap} points, 95 % interval {low} to {high}, {p})"
     )
     zh = (
-        f"共 {c.questions} 题,新模型答对 {after} 题,当前模型答对 {before} 题"
-        f"(相差 {gap} 个百分点,95% 区间 {low} 至 {high},{p})"
+        f"共 {c.questions} 题，新模型答对 {after} 题，当前模型答对 {before} 题"
+        f"（相差 {gap} 个百分点，95% 区间 {low} 至 {high}，{p}）"
     )
     return en, zh
 
@@ -197,21 +197,21 @@ def _own_reason(own: Comparison, better: bool) -> tuple[str, str]:
     en, zh = _figures(own)
     en, zh = f"On the organisation's own exam {en}", f"专属考试{zh}"
     if better:
-        return f"{en}: better, beyond chance.", f"{zh}:确有进步,并非偶然。"
+        return f"{en}: better, beyond chance.", f"{zh}：确有进步，并非偶然。"
     if own.interval[1] < 0 and own.p_value < _ALPHA:
-        return f"{en}: it is worse.", f"{zh}:新模型更差。"
+        return f"{en}: it is worse.", f"{zh}：新模型更差。"
     if own.gained + own.lost == 0:
         return (
             f"{en}: no question changed, so nothing shows that it is better.",
-            f"{zh}:没有一道题的对错发生变化,看不出进步。",
+            f"{zh}：没有一道题的对错发生变化，看不出进步。",
         )
     needed = questions_to_prove(own)
     if needed is None:
-        return f"{en}: it is not better.", f"{zh}:没有进步。"
-    en, zh = f"{en}: this may be chance.", f"{zh}:这一差别可能出于偶然。"
+        return f"{en}: it is not better.", f"{zh}：没有进步。"
+    en, zh = f"{en}: this may be chance.", f"{zh}：这一差别可能出于偶然。"
     if needed > own.questions:
         en += f" To prove a gain of this size, the exam would need about {needed} questions."
-        zh += f"若要证明这样大小的进步,考试约需 {needed} 题。"
+        zh += f"若要证明这样大小的进步，考试约需 {needed} 题。"
     return en, zh
 
 
@@ -220,13 +220,13 @@ def _general_reason(general: Comparison, margin: float, kept: bool) -> tuple[str
     en, zh = f"On the general exam {en}", f"通用考试{zh}"
     limit = signed_points(-margin)
     if kept:
-        return f"{en}: the limit of {limit} points is kept.", f"{zh}:没有低于 {limit} 个百分点的界限。"
+        return f"{en}: the limit of {limit} points is kept.", f"{zh}：没有低于 {limit} 个百分点的界限。"
     needed = questions_to_clear(general, margin)
     if needed is None:
-        return f"{en}: the loss reaches the limit of {limit} points.", f"{zh}:退步已达到 {limit} 个百分点的界限。"
+        return f"{en}: the loss reaches the limit of {limit} points.", f"{zh}：退步已达到 {limit} 个百分点的界限。"
     en = f"{en}: a loss beyond the limit of {limit} points cannot be ruled out."
-    zh = f"{zh}:不能排除退步超过 {limit} 个百分点的界限。"
+    zh = f"{zh}：不能排除退步超过 {limit} 个百分点的界限。"
     if needed > general.questions:
         en += f" To rule it out, the exam would need about {needed} questions."
-        zh += f"若要排除,考试约需 {needed} 题。"
+        zh += f"若要排除，考试约需 {needed} 题。"
     return en, zh

@@ -171,6 +171,10 @@ def _view(data: ReportData, language: str) -> dict[str, Any]:
         "loss_note": _loss_note(data.loss, words),
         "steps": [(words.get(f"step_{name}", name), _duration(seconds, words)) for name, seconds in data.steps],
         "total": _duration(sum(seconds for _, seconds in data.steps), words),
+        "hashes": {words.get(f"part_{part}", part): value for part, value in data.hashes.items()},
+        "differs": words["separator"].join(
+            words.get(f"part_{part}", part) for part in (data.identity and data.identity.differs) or ("answers",)
+        ),
         "next": _next(data, words),
     }
 
@@ -188,9 +192,11 @@ def _exam(comparison: Comparison, words: Mapping[str, str], margin: float | None
         "after": f"{100 * comparison.candidate:.0f}",
         "count_before": counts["before"],
         "count_after": counts["after"],
-        "difference": signed_points(comparison.difference),
-        "low": signed_points(comparison.interval[0]),
-        "high": signed_points(comparison.interval[1]),
+        "note": words["figure_note"].format(
+            difference=signed_points(comparison.difference),
+            low=signed_points(comparison.interval[0]),
+            high=signed_points(comparison.interval[1]),
+        ),
         "bars": charts.bars(
             [(f"{words[name]} · {counts[name]}", share, name) for name, share in shares], words["share_right"]
         ),
