@@ -10,9 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from file_journal import FileJournal
-
-from feilun.compute import Command, Context, Process, die_with_parent, lock, run, say, say_failure, say_ready
+from feilun.compute import Command, Process, die_with_parent, lock, say, say_failure, say_ready
 from feilun.errors import BadModel
 
 ME = str(Path(__file__).absolute())
@@ -83,35 +81,6 @@ def holder(path: str) -> None:
     with lock(Path(path), "turn of workspace demo"):
         print("held", flush=True)
         time.sleep(60)
-
-
-def job(folder: str, job_id: str, die_at: str) -> None:
-    """Run a job of five steps and die by SIGKILL at ``before N``, ``inside N`` or ``after N`` of step N."""
-    root = Path(folder)
-    when, _, number = die_at.partition(" ")
-    journal = FileJournal(root / "journal")
-
-    def die(moment: str, step: int) -> None:
-        if (moment, str(step)) == (when, number):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    async def work(context: Context) -> dict[str, object]:
-        total = 0
-        for step in range(5):
-            die("before", step)
-
-            async def piece(step: int = step, total: int = total) -> dict[str, object]:
-                with (root / "runs").open("a") as file:
-                    file.write(f"{step}\n")
-                die("inside", step)
-                return {"total": total + step}
-
-            total = (await context.step(f"step {step}", piece))["total"]
-            die("after", step)
-        return {"total": total}
-
-    result = asyncio.run(run(journal, job_id, work, locks=root / "locks"))
-    print(result["total"])
 
 
 if __name__ == "__main__":

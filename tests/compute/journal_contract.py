@@ -79,26 +79,38 @@ class JournalContract:
         assert journal.steps(other.id) == []
 
     def test_events_keep_their_order_and_page(self, journal: Journal) -> None:
-        """Events follow each other as they were added, even within one millisecond."""
+        """Events follow each other as they were added, even at one moment; an event added again stays one."""
         one = journal.create(job())
         made = [JobEvent(f"event-{9 - n}-{one.id}", one.id, f"第{n}", data={"loss": n}, created=5.0) for n in range(6)]
-        for event in made:
+        for event in (*made, made[0]):
             journal.add_event(event)
         first = journal.events(one.id, limit=4)
         assert first + journal.events(one.id, after=first[-1].id) == made
         assert journal.events(one.id, after=made[-1].id) == []
 
     def test_cancel_is_asked_for_and_seen(self, journal: Journal) -> None:
-        """A request is seen until the job ends; one for an ended job has no effect."""
-        one, ended = journal.create(job()), journal.create(job())
-        assert not journal.cancel_requested(one.id)
-        journal.request_cancel(one.id)
-        journal.request_cancel(one.id)
-        assert journal.cancel_requested(one.id)
+        """A running job is asked, a queued one is cancelled at once, an ended one stays as it is."""
+        running, queued, ended = (journal.create(job()) for _ in range(3))
+        journal.start(running.id)
         journal.finish(ended.id, "succeeded", {}, {})
-        journal.request_cancel(ended.id)
-        assert journal.get(ended.id).status == "succeeded"
-        assert not journal.cancel_requested(ended.id)
+        assert not journal.cancel_requested(running.id)
+        for one in (running, running, queued, ended):
+            journal.request_cancel(one.id)
+        seen = [(journal.get(one.id).status, journal.cancel_requested(one.id)) for one in (running, queued, ended)]
+        assert seen == [("running", True), ("cancelled", True), ("succeeded", False)]
+        assert journal.get(queued.id).finished is not None
+
+    def test_the_end_is_final(self, journal: Journal) -> None:
+        """A job that succeeded or was cancelled neither starts again nor ends otherwise."""
+        for status in ("succeeded", "cancelled"):
+            one = journal.create(job())
+            journal.start(one.id)
+            journal.finish(one.id, status, {"n": 1}, {})
+            ended = journal.get(one.id)
+            journal.start(one.id)
+            journal.finish(one.id, "failed", {}, {"error": {}})
+            assert journal.get(one.id) == ended
+            assert (ended.status, ended.result) == (status, {"n": 1})
 
     def test_unfinished_lists_queued_and_running(self, journal: Journal) -> None:
         """Only jobs that have not ended, of every workspace, oldest first."""

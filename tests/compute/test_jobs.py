@@ -8,11 +8,10 @@ import errno
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from children import ME
-from file_journal import FileJournal
 from journal_contract import job
 from waiting import until
 
@@ -20,27 +19,36 @@ from feilun.compute import Context, holder, lock, run
 from feilun.compute.fake import MemoryJournal
 from feilun.errors import BadModel, Busy, Cancelled, Conflict, FeilunError, NotFound, OutOfSpace
 from feilun.records import JSON
+from feilun.store import Journal, open_database, workspaces
 
 DEATHS = ["before 0", "inside 0", "after 0", "inside 2", "before 3", "after 3", "inside 4", "after 4"]
 
 
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Journal]:
+    """Return a journal that outlives its process: the store's."""
+    database = open_database(tmp_path)
+    workspaces.ensure(database, "demo")
+    yield Journal(database)
+    database.close()
+
+
 def run_in_process(folder: Path, job_id: str, die_at: str = "") -> subprocess.CompletedProcess[str]:
-    """Run the job of ``children.py`` in a process of its own."""
-    argv = [sys.executable, ME, "job", str(folder), job_id, die_at]
+    """Run the job of ``job_child.py`` in a process of its own."""
+    argv = [sys.executable, str(Path(__file__).with_name("job_child.py")), str(folder), job_id, die_at]
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("die_at", DEATHS)
-def test_killed_job_goes_on(tmp_path: Path, die_at: str) -> None:
+def test_killed_job_goes_on(tmp_path: Path, kept: Journal, die_at: str) -> None:
     """Killed at any point, the job ends with each step's output once; only the killed step's work runs again."""
-    one = FileJournal(tmp_path / "journal").create(job())
+    one = kept.create(job())
     assert run_in_process(tmp_path, one.id, die_at).returncode == -9
-    assert FileJournal(tmp_path / "journal").get(one.id).status == "running"
+    assert kept.get(one.id).status == "running"
     second = run_in_process(tmp_path, one.id)
     assert (second.returncode, second.stdout, second.stderr) == (0, "10\n", "")
-    after = FileJournal(tmp_path / "journal")
-    assert (after.get(one.id).status, after.get(one.id).result) == ("succeeded", {"total": 10})
-    assert [(name, output) for name, _, output in after.steps(one.id)] == [
+    assert (kept.get(one.id).status, kept.get(one.id).result) == ("succeeded", {"total": 10})
+    assert [(name, output) for name, _, output in kept.steps(one.id)] == [
         (f"step {n}", {"total": sum(range(n + 1))}) for n in range(5)
     ]
     ran = (tmp_path / "runs").read_text().split()
@@ -48,9 +56,9 @@ def test_killed_job_goes_on(tmp_path: Path, die_at: str) -> None:
     assert sorted(ran) == sorted([*map(str, range(5)), *twice])
 
 
-def test_job_killed_at_every_step_in_turn(tmp_path: Path) -> None:
+def test_job_killed_at_every_step_in_turn(tmp_path: Path, kept: Journal) -> None:
     """A job that dies in every one of its steps still ends, and did each step's work exactly twice."""
-    one = FileJournal(tmp_path / "journal").create(job())
+    one = kept.create(job())
     for number in range(5):
         assert run_in_process(tmp_path, one.id, f"inside {number}").returncode == -9
     assert run_in_process(tmp_path, one.id).stdout == "10\n"

@@ -53,23 +53,28 @@ class MemoryJournal:
             return copy.deepcopy(found[:limit])
 
     def start(self, job_id: str) -> None:
-        """Set the job running."""
+        """Set the job running, unless it succeeded or was cancelled."""
         with self._guard:
-            self._jobs[job_id] = replace(self.get(job_id), status="running", result={}, error={}, finished=None)
+            job = self.get(job_id)
+            if job.status in (*_OPEN, "failed"):
+                self._jobs[job_id] = replace(job, status="running", result={}, error={}, finished=None)
 
     def finish(self, job_id: str, status: JobStatus, result: JSON, error: JSON) -> None:
-        """Set how the job ended, and when."""
+        """Record how the job ended, and when, unless it has ended."""
+        result, error = copy.deepcopy((result, error))
         with self._guard:
-            result, error = copy.deepcopy((result, error))
-            self._jobs[job_id] = replace(
-                self.get(job_id), status=status, result=result, error=error, finished=time.time()
-            )
+            job = self.get(job_id)
+            if job.status in _OPEN:
+                self._jobs[job_id] = replace(job, status=status, result=result, error=error, finished=time.time())
 
     def request_cancel(self, job_id: str) -> None:
-        """Ask whoever runs the job to stop."""
+        """Cancel a queued job at once; ask whoever runs a running one."""
         with self._guard:
-            if self.get(job_id).status in _OPEN:
+            job = self.get(job_id)
+            if job.status in _OPEN:
                 self._cancel.add(job_id)
+            if job.status == "queued":
+                self._jobs[job_id] = replace(job, status="cancelled", finished=time.time())
 
     def cancel_requested(self, job_id: str) -> bool:
         """Say whether somebody asked for it."""
@@ -96,10 +101,12 @@ class MemoryJournal:
             return [(name, seconds, copy.deepcopy(output)) for name, (seconds, output) in found.items()]
 
     def add_event(self, event: JobEvent) -> None:
-        """Add an event."""
+        """Add an event, unless one with its id is there."""
         with self._guard:
             self.get(event.job)
-            self._events.setdefault(event.job, []).append(copy.deepcopy(event))
+            found = self._events.setdefault(event.job, [])
+            if all(one.id != event.id for one in found):
+                found.append(copy.deepcopy(event))
 
     def events(self, job_id: str, after: str = "", limit: int = 100) -> list[JobEvent]:
         """Return events in the order in which they were added."""

@@ -28,7 +28,7 @@ CANCEL_POLL_SECONDS = 0.5
 class Journal(Protocol):
     """Where jobs are written down. Every method is one quick, durable transaction and may be called from any thread.
 
-    Reads of an unknown job, or of one in another workspace, raise NotFound.
+    An unknown job, or one in another workspace, raises NotFound. A job that succeeded or was cancelled stays so.
     """
 
     def create(self, job: Job) -> Job:
@@ -41,13 +41,13 @@ class Journal(Protocol):
         """Return jobs, newest first, those older than the job ``after``."""
 
     def start(self, job_id: str) -> None:
-        """Set the job running; forget the result, error and end of an earlier try, keep its steps."""
+        """Set a queued, running or failed job running; forget how an earlier try ended, keep its steps."""
 
     def finish(self, job_id: str, status: JobStatus, result: JSON, error: JSON) -> None:
-        """Set how the job ended, and when."""
+        """Record how the job ended, and when; no effect on a job that has ended."""
 
     def request_cancel(self, job_id: str) -> None:
-        """Ask whoever runs the job to stop; no effect on a job that has ended."""
+        """Cancel a queued job at once, ask whoever runs a running one; no effect on a job that has ended."""
 
     def cancel_requested(self, job_id: str) -> bool:
         """Say whether somebody asked for it."""
@@ -62,7 +62,7 @@ class Journal(Protocol):
         """Return (name, seconds, output) of the recorded steps in the order in which they finished."""
 
     def add_event(self, event: JobEvent) -> None:
-        """Add an event."""
+        """Add an event, unless one with its id is there."""
 
     def events(self, job_id: str, after: str = "", limit: int = 100) -> list[JobEvent]:
         """Return events in the order in which they were added, those that follow the event ``after``."""
@@ -89,15 +89,20 @@ class Context:
         if name in self._names:
             raise Conflict(f"The job {self.job.id} has two steps named {name}.", "Give every step its own name.")
         self._names.add(name)
-        done = await asyncio.to_thread(self._journal.step, self.job.id, name)
+        done = await asyncio.to_thread(self._begin, name)
         if done is not None:
             return done
-        await asyncio.to_thread(self.check_cancelled)
         began = time.perf_counter()
         output = _as_json(await work())
         seconds = time.perf_counter() - began
         await asyncio.to_thread(self._journal.save_step, self.job.id, name, output, seconds)
         return output
+
+    def _begin(self, name: str) -> JSON | None:
+        done = self._journal.step(self.job.id, name)
+        if done is None:
+            self.check_cancelled()
+        return done
 
     def event(self, message: str, level: Literal["info", "warn", "error"] = "info", **data: object) -> None:
         """Tell people what happens; ``data`` holds numbers such as ``loss``. A step that runs again tells it again."""
@@ -119,12 +124,12 @@ async def run(journal: Journal, job_id: str, work: Callable[[Context], Awaitable
     """
     job = await asyncio.to_thread(journal.get, job_id)
     with lock(locks / f"{job_id}.lock", f"{job.kind} {job_id}"):
+        await asyncio.to_thread(journal.start, job_id)
         job = await asyncio.to_thread(journal.get, job_id)
         if job.status == "succeeded":
             return job.result
         if job.status == "cancelled":
             raise _cancelled(job_id)
-        await asyncio.to_thread(journal.start, job_id)
         try:
             with disk_errors():
                 result = _as_json(await _unless_cancelled(journal, job, work))
