@@ -1,0 +1,106 @@
+"""What a file turns into: a document of blocks, or a reason why it could not be read.
+
+This module knows the shape of a document and the plain words (English and Chinese) of every reason. It does not know
+any file format; the readers fill these shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from feilun.errors import BadSource
+
+MAX_BYTES = 200 * 1024 * 1024
+MAX_ROWS = 200_000
+MAX_COLUMNS = 200
+MAX_CELL = 20_000
+MAX_PAGES = 2_000
+MAX_CHARACTERS = 20_000_000
+
+SKIPS: dict[str, tuple[str, str]] = {
+    "missing": ("There is no such file or folder.", "没有这个文件或文件夹。"),
+    "unreadable": ("The file may not be read, or reading it failed.", "没有读取权限，或读取失败。"),
+    "empty": ("The file holds no text.", "文件没有内容。"),
+    "too_big": ("The file is larger than 200 MB. Split it.", "文件超过 200 MB，请拆分。"),
+    "encrypted": ("The file is protected by a password. Save it without one.", "文件有密码保护，请去掉密码后再保存。"),
+    "wrong_name": ("The content does not fit the name's ending.", "文件内容与扩展名不符。"),
+    "damaged": ("The file is damaged and cannot be opened.", "文件已损坏，无法打开。"),
+    "zip_bomb": (
+        "Unpacked, the file would be far too large (over 500 MB, or 200 times its size).",
+        "解压后体积过大（超过 500 MB 或 200 倍），已拒绝打开。",
+    ),
+    "unsupported": (
+        "This kind of file is not read. Save it as DOCX, XLSX, PDF, HTML, Markdown, text, CSV or JSON.",
+        "不支持这种文件，请另存为 DOCX、XLSX、PDF、HTML、Markdown、文本、CSV 或 JSON。",
+    ),
+    "no_text": (
+        "No text was found; perhaps it is a scanned picture. Run text recognition first.",
+        "没有找到文字，可能是扫描图片，请先做文字识别。",
+    ),
+    "link": ("Links are not followed. Copy the file itself.", "不跟随链接，请复制文件本身。"),
+    "not_a_file": ("This is a device or pipe, not a file.", "这是设备或管道，不是文件。"),
+    "hidden": ("Hidden and temporary files are left out.", "隐藏文件和临时文件不读取。"),
+    "too_slow": ("Reading took more than two minutes and was given up.", "读取超过两分钟，已放弃。"),
+    "forbidden": ("The permissions of the file forbid this use.", "文件权限不允许此用途。"),
+}
+
+
+class Unreadable(BadSource):
+    """A file that cannot be used; ``reason`` is a key of SKIPS."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        """Put the reason's plain words and, if there is one, the detail into the message."""
+        super().__init__(f"{SKIPS[reason][0]} {detail}".strip())
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A file that was left out, with the reason's code and its plain words in both languages."""
+
+    name: str
+    reason: str
+    en: str
+    zh: str
+
+
+def skip(name: str, reason: str, detail: str = "") -> Skip:
+    """Return the note about a file that is left out for ``reason`` (a key of SKIPS)."""
+    en, zh = SKIPS[reason]
+    return Skip(name, reason, f"{en} {detail}".strip(), f"{zh} {detail}".strip())
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of a document in reading order.
+
+    ``text``: the paragraphs under one ``heading``, lines kept. ``table``: ``rows`` of cells. ``turns``: a conversation
+    as (``user`` or ``assistant``, text) pairs; ``pair``: the same for one written question and answer. ``place`` says
+    where it stands, for people: ``page 3``, ``sheet FAQ``. ``day`` is the block's own date (ISO), if it has one.
+    """
+
+    kind: Literal["text", "table", "turns", "pair"]
+    place: str = ""
+    heading: str = ""
+    text: str = ""
+    rows: tuple[tuple[str, ...], ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()
+    day: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A source that was read. ``modified`` is the file's day (ISO), ``mask`` its permission to be masked throughout.
+
+    ``notes`` say which cap was met. A document that could not be read has a ``problem`` and no blocks.
+    """
+
+    source: str
+    name: str
+    blocks: tuple[Block, ...]
+    modified: str = ""
+    mask: bool = False
+    notes: tuple[str, ...] = ()
+    problem: Skip | None = None

@@ -1,0 +1,283 @@
+"""Which files of a folder can be read, what may be done with them, and how each is read.
+
+This module knows folders, file endings, first bytes and ``feilun.permissions.yaml``. It does not know the store, nor
+what a document says. Nothing is read from a file before its kind and size were checked.
+
+Permission rules: a mapping from patterns to permissions, relative to the folder of the file that holds them::
+
+    "policy/*.md": {train: no, retrieve: yes, leave: no, mask: none, until: 2027-01-01}
+    "staff/":      {train: no}
+
+``*`` and ``?`` stay within one folder, ``**`` crosses folders, a pattern without ``/`` fits names at any depth, and
+one that ends in ``/`` (or names a folder) fits everything below it. Each key is decided by the last rule that fits;
+a rule that names one file exactly goes before patterns, rules of an inner folder before those of an outer one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from feilun.curation.documents import MAX_BYTES, Block, Document, Skip, Unreadable, skip
+from feilun.curation.exams import is_exam, read_exam_lines
+from feilun.curation.read_office import read_docx, read_xlsx
+from feilun.curation.read_pages import read_html, read_pdf
+from feilun.curation.read_text import read_csv, read_json, read_markdown, read_text
+from feilun.errors import BadSource
+from feilun.records import Permissions
+
+PERMISSION_FILES = {"feilun.permissions.yaml", "feilun.permissions.yml"}
+READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
+    ".md": read_markdown,
+    ".markdown": read_markdown,
+    ".txt": read_text,
+    ".text": read_text,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".xlsx": read_xlsx,
+    ".xlsm": read_xlsx,
+    ".docx": read_docx,
+    ".pdf": read_pdf,
+    ".html": read_html,
+    ".htm": read_html,
+    ".json": read_json,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
+}
+_BINARY = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"\x1f\x8b", b"MZ\x90", b"\x7fELF")
+_TEMPORARY = re.compile(r"(?i)^(\.|~|thumbs\.db$|desktop\.ini$|__macosx$)|\.(tmp|temp|bak|swp|part|crdownload)$|~$")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that may be read: where it is, its name within the organisation's folder, what is permitted, its day."""
+
+    path: Path
+    name: str
+    permissions: Permissions
+    modified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a permissions file: ``values`` apply to the files below ``folder`` that ``pattern`` fits."""
+
+    folder: Path
+    pattern: str
+    values: dict[str, Any]
+
+    def fits(self, path: Path) -> bool:
+        """Tell whether the rule speaks about the file ``path``."""
+        if not path.is_relative_to(self.folder):
+            return False
+        name = _plain(path.relative_to(self.folder).as_posix())
+        return re.fullmatch(_regex(_plain(self.pattern)), name) is not None
+
+    @property
+    def weight(self) -> tuple[int, bool, int]:
+        """How specific the rule is, comparable with that of other rules."""
+        literal = re.sub(r"[*?]", "", self.pattern)
+        return len(self.folder.parts), literal == self.pattern, len(literal)
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _regex(pattern: str) -> str:
+    """Return the regular expression of a glob, as described at the top."""
+    anchored = "/" in pattern.rstrip("/")
+    body = ""
+    for part in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", pattern.strip("/")):
+        body += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
+    below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
+    return ("" if anchored else "(?:.*/)?") + body + below
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice: the second would silently replace a restriction."""
+
+
+def _strict_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor("tag:yaml.org,2002:map", _strict_mapping)
+
+
+def read_rules(path: Path) -> list[Rule]:
+    """Return the rules of a permissions file; raise BadSource that lists every mistake, never a lenient guess."""
+    hint = 'Write lines such as "policy/*.md": {train: no}, or remove the file.'
+    try:
+        if path.stat().st_size > 1 << 20:
+            raise BadSource(f"{path}: a permissions file cannot be larger than 1 MB.", hint)
+        # The loader is a SafeLoader; PyYAML's one-call form cannot refuse doubled keys.
+        loader = _StrictLoader(path.read_text(encoding="utf-8-sig"))
+        try:
+            given = loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        raise BadSource(f"{path}: the permissions cannot be read: {' '.join(str(error).split())}", hint) from error
+    if not isinstance(given, dict) or not given:
+        raise BadSource(f"{path}: expected a mapping from file patterns to permissions.", hint)
+    mistakes: list[str] = []
+    rules = [Rule(path.parent, str(pattern), _values(str(pattern), v, mistakes)) for pattern, v in given.items()]
+    if mistakes:
+        raise BadSource(f"{path}: " + "; ".join(mistakes), hint)
+    return rules
+
+
+def _values(pattern: str, given: Any, mistakes: list[str]) -> dict[str, Any]:
+    """Return the checked values of one rule; what is wrong is added to ``mistakes``."""
+    if not isinstance(given, dict) or not given:
+        mistakes.append(f"{pattern}: expected keys among train, retrieve, leave, mask, until")
+        return {}
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        if key in {"train", "retrieve", "leave"}:
+            word = str(value).strip().casefold()
+            if word not in {"yes", "no", "true", "false"}:
+                mistakes.append(f"{pattern}: {key} must be yes or no, not {value!r}")
+            values[key] = word in {"yes", "true"}
+        elif key == "mask":
+            if value not in {"none", "pseudonymise"}:
+                mistakes.append(f"{pattern}: mask must be none or pseudonymise, not {value!r}")
+            values[key] = value
+        elif key == "until":
+            try:
+                values[key] = dt.date.fromisoformat(str(value)).isoformat()
+            except ValueError:
+                mistakes.append(f"{pattern}: until must be a day such as 2027-01-31, not {value!r}")
+        else:
+            mistakes.append(f"{pattern}: unknown key {key!r} (choices: train, retrieve, leave, mask, until)")
+    return values
+
+
+def permissions_of(path: Path, rules: list[Rule]) -> Permissions:
+    """Return what ``rules`` permit for the file ``path``."""
+    permissions = Permissions()
+    for rule in sorted(rules, key=lambda rule: rule.weight):
+        if rule.fits(path):
+            permissions = replace(permissions, **rule.values)
+    return permissions
+
+
+def scan(paths: list[Path]) -> tuple[list[Found], list[Skip], list[str]]:
+    """Return the readable files below ``paths``, sorted by name; those left out; notes for people.
+
+    Raises BadSource for a path that does not exist and for a broken permissions file.
+    """
+    files: dict[Path, str] = {}
+    skipped: list[Skip] = []
+    rule_files: set[Path] = set()
+    for given in paths:
+        if not given.exists():
+            raise BadSource(f"{given}: there is no such file or folder.", "Check the spelling of the path.")
+        root = given.resolve()
+        for folder in (root, *root.parents):
+            rule_files.update(path for name in PERMISSION_FILES if (path := folder / name).is_file())
+        if root.is_dir():
+            for path, reason in _walk(root):
+                name = path.relative_to(root).as_posix()
+                if path.name.casefold() in PERMISSION_FILES:
+                    rule_files.add(path)
+                elif reason:
+                    skipped.append(skip(name, reason))
+                else:
+                    files.setdefault(path, name)
+        else:
+            files.setdefault(root, root.name)
+    rules = [rule for path in sorted(rule_files) for rule in read_rules(path)]
+    found = sorted(
+        (Found(p, name, permissions_of(p, rules), _day(p)) for p, name in files.items()), key=lambda f: f.name
+    )
+    idle = [rule for rule in rules if not any(rule.fits(path) for path in files)]
+    notes = [f"The permission rule {rule.pattern!r} fits no file; check its spelling." for rule in idle]
+    return found, sorted(skipped, key=lambda item: item.name), notes
+
+
+def _day(path: Path) -> str:
+    try:
+        return dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).date().isoformat()
+    except (OSError, ValueError, OverflowError):
+        return ""
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield (path, reason to leave it out or empty) for everything below ``root``; links are never followed."""
+    pending = [root]
+    while pending:
+        folder = pending.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            yield folder, "unreadable"
+            continue
+        for entry in entries:
+            path = Path(entry.path)
+            if path.name.casefold() in PERMISSION_FILES:
+                yield path, ""
+            elif entry.is_symlink():
+                yield path, "link"
+            elif _TEMPORARY.search(entry.name):
+                yield path, "hidden"
+            elif entry.is_dir(follow_symlinks=False):
+                pending.append(path)
+            else:
+                yield path, ""
+
+
+def load(path: Path) -> bytes:
+    """Return the bytes of a file of a known kind and sane size; raise Unreadable."""
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise Unreadable("not_a_file")
+        if about.st_size == 0:
+            raise Unreadable("empty")
+        if about.st_size > MAX_BYTES:
+            raise Unreadable("too_big")
+        if path.suffix.casefold() not in READERS:
+            raise Unreadable("unsupported")
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable("unreadable", f"({error.strerror})") from error
+
+
+def parse(name: str, data: bytes, source: str = "", modified: str = "", mask: bool = False) -> Document:
+    """Return the document that a file's bytes hold; raise Unreadable with the reason.
+
+    ``modified`` is the file's day (ISO), for telling which of two answers is newer.
+    """
+    if len(data) > MAX_BYTES:
+        raise Unreadable("too_big")
+    if not data.strip(b"\xef\xbb\xbf\xff\xfe \t\r\n\0"):
+        raise Unreadable("empty")
+    ending = Path(name).suffix.casefold()
+    if ending not in READERS:
+        raise Unreadable("unsupported")
+    if ending == ".pdf":
+        if b"%PDF-" not in data[:1024]:
+            raise Unreadable("wrong_name")
+    elif READERS[ending] not in {read_docx, read_xlsx} and data.startswith((*_BINARY, b"%PDF-")):
+        raise Unreadable("wrong_name", "It holds binary data, not text.")
+    notes: list[str] = []
+    reader = read_exam_lines if ending == ".jsonl" and is_exam(name) else READERS[ending]
+    blocks = tuple(reader(data, notes))
+    if not any(block.text.strip() or block.heading or block.turns or any(map(any, block.rows)) for block in blocks):
+        raise Unreadable("empty")
+    return Document(source, name, blocks, modified, mask, tuple(notes))
