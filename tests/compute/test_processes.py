@@ -107,9 +107,11 @@ async def test_child_tells_its_own_error(command: Callable[..., Command]) -> Non
 
 
 async def test_program_that_is_not_there(tmp_path: Path) -> None:
-    """A missing program is EngineDown that names it."""
+    """A missing program is EngineDown that names it, and leaves no task behind."""
     with pytest.raises(EngineDown, match="no-such-program"):
         await Process(Command("the engine", ("no-such-program",), tmp_path / "log")).start()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_killed_child_is_restarted(command: Callable[..., Command]) -> None:

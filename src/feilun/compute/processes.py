@@ -157,9 +157,10 @@ class Process:
         command = self.command
         log.rotate()
         log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} start {self.starts + 1} of {command.name}\n".encode())
+        child = Child(log, self._on_message)
         try:
-            _, child = await asyncio.get_running_loop().subprocess_exec(
-                lambda: Child(log, self._on_message),
+            await asyncio.get_running_loop().subprocess_exec(
+                lambda: child,
                 *command.argv,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -171,6 +172,9 @@ class Process:
         except OSError as error:
             reason = f"{command.name} cannot be started: {command.argv[0]}: {error.strerror}."
             raise EngineDown(reason, "Check that it is installed.") from error
+        finally:
+            if not child.pid:
+                child.close()
         self._child = child
         self.starts += 1
         if command.ready_seconds:

@@ -53,7 +53,7 @@ class Child(asyncio.SubprocessProtocol):
 
     async def stop(self, grace: float) -> None:
         """Ask the child to end, wait ``grace`` seconds, then kill its group."""
-        if not self.exited.done() and grace > 0:
+        if self.pid and not self.exited.done() and grace > 0:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
             await asyncio.wait({self.exited}, timeout=grace)
@@ -61,10 +61,12 @@ class Child(asyncio.SubprocessProtocol):
         await self.outcome()
 
     def kill(self) -> None:
-        """Kill the child and every process of its group."""
-        # PermissionError is what some systems answer when only zombies are left.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        """Kill the child and every process of its group; no effect once it has ended."""
+        # After its end the number may soon belong to others, and group 0 would be our own.
+        if self.pid and not self.exited.done():
+            # PermissionError is what some systems answer when only zombies are left.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def close(self) -> None:
         """Close the pipes."""
