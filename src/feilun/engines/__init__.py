@@ -1,0 +1,9 @@
+"""Engines: who produces tokens. One small seam, several makers behind it.
+
+The room knows model files, chat templates, decoding and adapters. It does not know workspaces, keys, datasets, jobs or
+exams, and it does not know who supervises its processes: whoever starts ``python -m feilun.engines.server`` does.
+"""
+
+from feilun.engines.seam import Delta, Engine, Request
+
+__all__ = ["Delta", "Engine", "Request"]

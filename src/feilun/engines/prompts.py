@@ -1,0 +1,107 @@
+"""Messages to token ids and back: one model's tokenizer and chat template.
+
+The trainer and the engine both go through here, each with the template file of the version in its hands. This module
+knows text and ids. It does not know weights.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from feilun.errors import BadModel, BadRequest
+
+
+def _refuse(message: str) -> NoReturn:
+    raise TemplateError(message)
+
+
+def _now(form: str) -> str:
+    return dt.datetime.now(tz=dt.UTC).strftime(form)
+
+
+def read_template(folder: Path) -> str:
+    """Return the chat template of a model folder (``chat_template.jinja`` or inside ``tokenizer_config.json``)."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadModel(f"{folder} has no readable tokenizer_config.json.", "Name a complete model folder.") from error
+    template = config.get("chat_template")
+    if not isinstance(template, str):
+        raise BadModel(f"{folder} has no chat template.", "Use an instruct (chat) model.")
+    return template
+
+
+class Prompter:
+    """Render messages with a chat template, encode and decode. ``template`` overrides the folder's own."""
+
+    def __init__(self, folder: Path, template: str | None = None) -> None:
+        """Read tokenizer, template and end tokens from a Hugging Face folder; raise BadModel where one is missing."""
+        file = folder / "tokenizer.json"
+        if not file.is_file():
+            raise BadModel(f"{folder} has no tokenizer.json.", "Name a complete Hugging Face folder or a GGUF file.")
+        try:
+            self.tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
+        except Exception as error:  # the library raises bare Exception for every damaged file
+            raise BadModel(f"{file} is damaged: {error}", "Fetch the model again.") from error
+        self.template = read_template(folder) if template is None else template
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment.globals.update(raise_exception=_refuse, strftime_now=_now)
+        environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
+        try:
+            self._compiled = environment.from_string(self.template)
+        except TemplateError as error:
+            raise BadModel(f"The chat template of {folder} is damaged: {error}") from error
+        self._special = _special_tokens(folder)
+        self.end_ids = self._end_ids(folder)
+
+    def _end_ids(self, folder: Path) -> frozenset[int]:
+        ends: set[int] = set()
+        for name in ("generation_config.json", "config.json"):
+            file = folder / name
+            if file.is_file():
+                value = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+                ends.update(value if isinstance(value, list) else [] if value is None else [value])
+        eos = self._special.get("eos_token", "")
+        found = self.tokenizer.token_to_id(eos) if eos else None
+        return frozenset(ends | ({found} if found is not None else set()))
+
+    def render(self, messages: Sequence[dict[str, Any]], *, answer: bool = True) -> str:
+        """Return the prompt text; with ``answer`` it ends where the assistant's answer begins."""
+        try:
+            return self._compiled.render(
+                messages=list(messages), add_generation_prompt=answer, tools=None, **self._special
+            )
+        except (TemplateError, TypeError, KeyError, AttributeError) as error:
+            raise BadRequest(f"The model's chat template cannot take these messages: {error}", param="messages") from error
+
+    def encode(self, text: str) -> list[int]:
+        """Return token ids; special tokens written in the rendered text are recognised, none are added."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def _special_tokens(folder: Path) -> dict[str, str]:
+    file = folder / "tokenizer_config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    found: dict[str, str] = {}
+    for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
+        value = config.get(name)
+        text = value.get("content") if isinstance(value, dict) else value
+        if isinstance(text, str):
+            found[name] = text
+    return found

@@ -1,0 +1,133 @@
+"""The differentiable part: a LoRA forward and backward pass over packed samples.
+
+It knows one loss. It does not know optimisers, schedules or checkpoints. Base weights take no gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from feilun.engines.adapters import Factors
+from feilun.engines.decoder import PROJECTIONS, Decoder
+from feilun.training.pack import Pack
+
+
+class _LoraLinear(torch.autograd.Function):
+    """y = x W' + s (x A') B', with the backward pass written out: three large products fewer than autograd makes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
+        low = x @ a.t()
+        ctx.save_for_backward(x, weight, a, b, low)
+        ctx.scale = scale
+        return torch.addmm(functional.linear(x, weight, bias), low, b.t(), alpha=scale)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, a, b, low = ctx.saved_tensors
+        down = (grad @ b) * ctx.scale
+        dx = torch.addmm(grad @ weight, down, a) if ctx.needs_input_grad[0] else None
+        return dx, None, None, down.t() @ x, (grad.t() @ low) * ctx.scale, None
+
+
+class _RmsNorm(torch.autograd.Function):
+    """Root mean square norm whose weight is frozen; float32 inside."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        wide = x.float()
+        scale = torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)
+        ctx.save_for_backward(x, weight, scale)
+        return (wide * scale).to(x.dtype) * weight
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, scale = ctx.saved_tensors
+        wide, inner = x.float(), (grad * weight).float()
+        along = (inner * wide).mean(-1, keepdim=True) * scale * scale
+        return ((inner - wide * along) * scale).to(x.dtype), None, None
+
+
+def _norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return _RmsNorm.apply(x, weight, epsilon)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def new_factors(decoder: Decoder, rank: int, layers: range, seed: int) -> Factors:
+    """Return fresh float32 factors for every projection of ``layers``: A random (Kaiming uniform), B zero."""
+    random = torch.Generator().manual_seed(seed)
+    factors: Factors = {}
+    for layer in layers:
+        for name in PROJECTIONS:
+            out, width = decoder.products[layer][name].shape
+            a = (torch.rand(rank, width, generator=random) * 2 - 1) / width**0.5
+            factors[layer, name] = (a.requires_grad_(), torch.zeros(out, rank).requires_grad_())
+    return factors
+
+
+class PackedAttention:
+    """Causal attention inside each sample of a pack; every sample also sees the shared beginning."""
+
+    def __init__(self, pack: Pack, groups: int) -> None:
+        """Build gather indices and mask for ``pack``; ``groups`` is query heads per key head."""
+        prefix, lengths = pack.prefix, pack.lengths
+        longest, count = max(lengths), len(lengths)
+        self.prefix, self.groups = prefix, groups
+        steps = torch.arange(longest)
+        sizes = torch.tensor(lengths)
+        begins = prefix + torch.cumsum(sizes, 0) - sizes
+        real = steps < sizes[:, None]
+        self.gather = torch.where(real, begins[:, None] + steps, 0)  # [S, T] flat index of each padded place
+        self.scatter = (torch.arange(count)[:, None] * longest + steps)[real]  # padded place of each flat row
+        causal = steps[:, None] >= steps[None, :]
+        self.mask = torch.cat((torch.ones(longest, prefix, dtype=torch.bool), causal), dim=1)
+        self.first = torch.ones(prefix, prefix, dtype=torch.bool).tril()
+
+    def __call__(self, _layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend: q [N, Hq, D], k and v [N, Hkv, D] -> [N, Hq, D]."""
+        prefix, groups = self.prefix, self.groups
+        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        q_own, k_own, v_own = (t[self.gather].transpose(1, 2) for t in (q, k, v))  # [S, H, T, D]
+        if prefix:
+            spread = (len(self.gather), -1, -1, -1)
+            k_all = torch.cat((k[:prefix].transpose(0, 1).expand(spread), k_own), 2)
+            v_all = torch.cat((v[:prefix].transpose(0, 1).expand(spread), v_own), 2)
+        else:
+            k_all, v_all = k_own, v_own
+        own = _attention(q_own, k_all, v_all, self.mask)
+        flat = own.transpose(1, 2).reshape(-1, *q.shape[1:])[self.scatter]
+        if not prefix:
+            return flat
+        head = _attention(*(t[:prefix].transpose(0, 1)[None] for t in (q, k, v)), self.first)
+        return torch.cat((head[0].transpose(0, 1), flat))
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Written out because samples are short: torch's fused CPU kernel measured slower below 100 tokens."""
+    scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
+    return scores.masked_fill(~mask, float("-inf")).softmax(-1).to(q.dtype) @ v
+
+
+def answer_logits(decoder: Decoder, factors: Factors, scale: float, pack: Pack) -> Tensor:
+    """Return float32 logits [len(want), vocabulary] where the next token is an answer's."""
+    cast = {key: (a.to(decoder.dtype), b.to(decoder.dtype)) for key, (a, b) in factors.items()}
+
+    def linear(layer: int, name: str, x: Tensor) -> Tensor:
+        pair = cast.get((layer, name))
+        if pair is None:
+            return decoder.linear(layer, name, x)
+        weight, bias = decoder.products[layer][name], decoder.biases[layer].get(name)
+        return _LoraLinear.apply(x, weight, bias, *pair, scale)  # type: ignore[no-any-return, no-untyped-call]
+
+    attend = PackedAttention(pack, decoder.shape.heads // decoder.shape.kv_heads)
+    hidden = decoder.hidden(pack.ids, pack.positions, attend, linear, _norm)
+    return decoder.logits(hidden[pack.want]).float()
+
+
+def pack_loss(decoder: Decoder, factors: Factors, scale: float, pack: Pack) -> Tensor:
+    """Return the mean cross-entropy (nats per answer token) of a pack, weighted by sample."""
+    losses = functional.cross_entropy(answer_logits(decoder, factors, scale, pack), pack.targets, reduction="none")
+    return (losses * pack.weights).sum() / pack.weights.sum()

@@ -1,0 +1,115 @@
+"""Samples to packed batches: answers marked, shared beginnings spent once, no padding in any product.
+
+It knows token ids and lengths. It does not know models, losses or files.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from feilun.engines.prompts import Prompter
+from feilun.records import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One exchange: ``ids`` of prompt and answer; the answer (with its end token) begins at ``start``."""
+
+    ids: tuple[int, ...]
+    start: int
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Some samples, flat. A beginning that all share (``prefix`` tokens) lies first, once; then the rest of each.
+
+    ids, positions: [N]; lengths: [S] tokens of each sample after the prefix; want: flat indices whose next token is
+    learnt; targets, weights: [len(want)].
+    """
+
+    ids: Tensor
+    positions: Tensor
+    prefix: int
+    lengths: tuple[int, ...]
+    want: Tensor
+    targets: Tensor
+    weights: Tensor
+
+
+def encode(prompter: Prompter, messages: Sequence[JSON], weight: float, longest: int) -> Sample | None:
+    """Encode an exchange that ends with the assistant's answer; None if it is longer than ``longest`` tokens."""
+    prompt = prompter.render(messages[:-1])
+    whole = prompter.render(messages, answer=False)
+    if not whole.startswith(prompt):
+        whole = prompt + str(messages[-1]["content"])
+    head, tail = prompter.encode(prompt), prompter.encode(whole[len(prompt) :])
+    ends = [index for index, token in enumerate(tail) if token in prompter.end_ids]
+    tail = tail[: ends[0] + 1] if ends else [*tail, min(prompter.end_ids)]
+    ids = (*head, *tail)
+    return Sample(ids, len(head), weight) if len(ids) <= longest else None
+
+
+def shared_prefix(samples: Sequence[Sample]) -> int:
+    """Return how many leading prompt tokens all samples share (0 for a single sample)."""
+    if len(samples) < 2:
+        return 0
+    limit = min(sample.start for sample in samples) - 1
+    first, length = samples[0].ids, 0
+    while length < limit and all(sample.ids[length] == first[length] for sample in samples):
+        length += 1
+    return length
+
+
+def pack(samples: Sequence[Sample]) -> Pack:
+    """Lay samples flat behind their shared beginning."""
+    prefix = shared_prefix(samples)
+    ids = list(samples[0].ids[:prefix])
+    positions = list(range(prefix))
+    want: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
+    for sample in samples:
+        offset = len(ids) - prefix  # flat index of this sample's token t (t >= prefix) is offset + t
+        ids.extend(sample.ids[prefix:])
+        positions.extend(range(prefix, len(sample.ids)))
+        answer = range(sample.start, len(sample.ids))
+        want.extend(offset + token - 1 for token in answer)
+        targets.extend(sample.ids[token] for token in answer)
+        weights.extend([sample.weight / len(answer) ** 0.5] * len(answer))
+    lengths = tuple(len(sample.ids) - prefix for sample in samples)
+    return Pack(
+        torch.tensor(ids),
+        torch.tensor(positions),
+        prefix,
+        lengths,
+        torch.tensor(want),
+        torch.tensor(targets),
+        torch.tensor(weights),
+    )
+
+
+def epoch(samples: Sequence[Sample], tokens: int, seed: int) -> list[list[Sample]]:
+    """Return one shuffled pass as groups of at most ``tokens`` tokens, alike in length, in random order."""
+    order = random.Random(seed)
+    shuffled = list(samples)
+    order.shuffle(shuffled)
+    groups: list[list[Sample]] = []
+    window = 64  # sorting by length only within windows keeps every group a random draw
+    for begin in range(0, len(shuffled), window):
+        group: list[Sample] = []
+        size = 0
+        for sample in sorted(shuffled[begin : begin + window], key=lambda s: len(s.ids)):
+            if group and size + len(sample.ids) > tokens:
+                groups.append(group)
+                group, size = [], 0
+            group.append(sample)
+            size += len(sample.ids)
+        groups.append(group)
+    order.shuffle(groups)
+    return groups
