@@ -16,6 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
@@ -90,7 +92,7 @@ def translate(error: DBAPIError, where: str) -> FeilunError:
 def serialise(conn: Connection, *parts: str) -> None:
     """Make transactions that name the same thing wait for each other; SQLite has one writer at a time anyway."""
     if conn.dialect.name == "postgresql":
-        key = int.from_bytes(hashlib.sha256("\0".join(parts).encode()).digest()[:8], "big", signed=True)
+        key = int.from_bytes(hashlib.sha256("\0".join(parts).encode(errors="replace")).digest()[:8], "big", signed=True)
         conn.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.cast(key, sa.BigInteger))))
 
 
@@ -133,11 +135,9 @@ def open_database(root: Path, url: str = "") -> Database:
     try:
         for folder in (root / "blobs", root / "tables", root / "locks"):
             folder.mkdir(parents=True, exist_ok=True)
-        with (root / "locks" / "database.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            _migrate(engine)
-            sweep_parts(root / "blobs")
-            sweep_parts(root / "tables")
+        _migrate(engine, root / "locks" / "database.lock")
+        sweep_parts(root / "blobs")
+        sweep_parts(root / "tables")
     except OSError as error:
         raise BadSetting(f"The folder {root} cannot be used: {error.strerror}.", "Choose another home.") from error
     except DBAPIError as error:
@@ -184,19 +184,29 @@ def _begin_sqlite(conn: Connection) -> None:
     conn.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, lock_file: Path) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    with engine.connect() as conn:
-        conn.execution_options(feilun_write=True)
-        with conn.begin():
-            if conn.dialect.name == "postgresql":
-                conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
-            config.attributes["connection"] = conn
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise FeilunError(
-                    f"The database {engine.url.render_as_string()} was written by a newer Feilun.", "Upgrade feilun."
-                ) from error
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    # Making an SQLite file a WAL one does not wait for others who do the same, so even the look needs the lock.
+    with lock_file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with engine.connect() as conn:
+            if MigrationContext.configure(conn).get_current_revision() == newest:
+                return
+        with engine.connect() as conn:
+            conn.execution_options(feilun_write=True)
+            with conn.begin():
+                _upgrade(conn, config)
+
+
+def _upgrade(conn: Connection, config: Config) -> None:
+    if conn.dialect.name == "postgresql":
+        conn.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+    config.attributes["connection"] = conn
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        where = conn.engine.url.render_as_string()
+        raise FeilunError(f"The database {where} was written by a newer Feilun.", "Upgrade feilun.") from error

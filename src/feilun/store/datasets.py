@@ -46,12 +46,13 @@ def write(
     name is the version that is there already. The version exists only once its file is safe on the disk, and is
     linked to its sources. Raises BadRequest, NotFound for an unknown workspace, OutOfSpace.
     """
+    name = clean(name)
     if not 0 < len(name.strip()) <= _LONGEST_NAME:
         raise BadRequest(f"A dataset's name has 1 to {_LONGEST_NAME} characters.", param="name")
     with db.reading() as conn:
         kept, left_out = Rights(conn, ws).filter([_cleaned(record) for record in records], purpose)
     sha = content_hash([asdict(record) for record in kept])
-    dataset_id = derived_id("dataset", ws, clean(name), sha)
+    dataset_id = derived_id("dataset", ws, name, sha)
     _keep(_path(db, sha), kept, sha)
     version = DatasetVersion(dataset_id, ws, name, 0, sha, len(kept), meta=meta or {})
     same_name = sa.and_(DATASETS.c.workspace == ws, DATASETS.c.name == name)
