@@ -10,7 +10,6 @@ import pytest
 
 from feilun.records import Permissions, Record, Source
 from feilun.store import Database, open_database, sources, workspaces
-from postgres import Postgres
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -35,7 +34,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(postgres_server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def template(postgres_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the name of a PostgreSQL database with tables, so that not every test has to make them."""
     with postgres_server.new_database() as url:
         database = open_database(tmp_path_factory.mktemp("template"), url)
