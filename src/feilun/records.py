@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import time
 import unicodedata
@@ -22,6 +23,7 @@ Role = Literal["owner", "builder", "annotator", "viewer"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JSON = dict[str, Any]
 
+_ALPHANUMERIC = re.compile(r"[^\W_]+")
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -202,7 +204,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Durable background work. ``kind``: ``turn``, ``training``, ``eval_run``. ``spec`` goes in, ``result`` comes out."""
+    """Durable background work of a ``kind`` (``turn``, ``training``, ``eval_run``): ``spec`` in, ``result`` out."""
 
     id: str
     workspace: str
@@ -297,7 +299,7 @@ class Feedback:
 def normalise_text(text: str) -> str:
     """Return ``text`` for comparing: NFKC, case folded, letters and digits only, single spaces between words."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join("".join(char if char.isalnum() else " " for char in folded).split())
+    return " ".join(_ALPHANUMERIC.findall(folded))
 
 
 def text_digest(text: str) -> str:
