@@ -23,7 +23,7 @@ def server(marker: str = "") -> None:
         print("going down", file=sys.stderr)
         sys.exit(3)
     if marker == "silent":
-        time.sleep(60)
+        time.sleep(600)
     if marker == "failure":
         say_failure(BadModel("The model is cut off.", "Fetch it again."))
         sys.exit(1)
@@ -33,7 +33,7 @@ def server(marker: str = "") -> None:
     print("a line of the error output", file=sys.stderr)
     say_ready(pid=os.getpid())
     while True:
-        time.sleep(60)
+        time.sleep(600)
 
 
 def once(marker: str) -> None:
@@ -44,17 +44,17 @@ def once(marker: str) -> None:
         sys.exit(4)
     path.touch()
     say_ready()
-    time.sleep(60)
+    time.sleep(600)
 
 
 def family(marker: str) -> None:
     """Start a child of its own that inherits the pipes, and tell its process id."""
     die_with_parent()
-    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     say_ready(grandchild=grandchild.pid)
     if marker == "leave":
         return
-    time.sleep(60)
+    time.sleep(600)
 
 
 def trainer(steps: str) -> None:
@@ -71,7 +71,7 @@ def parent(log: str) -> None:
     async def main() -> None:
         async with Process(Command("server", (sys.executable, ME, "family", "stay"), Path(log))) as child:
             print(child.pid, child.info["grandchild"], flush=True)
-            await asyncio.sleep(60)
+            await asyncio.sleep(600)
 
     asyncio.run(main())
 
@@ -80,7 +80,7 @@ def holder(path: str) -> None:
     """Hold a lock until killed."""
     with lock(Path(path), "turn of workspace demo"):
         print("held", flush=True)
-        time.sleep(60)
+        time.sleep(600)
 
 
 if __name__ == "__main__":

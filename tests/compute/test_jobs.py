@@ -12,16 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from journal_contract import job
-from waiting import until
 
 from feilun.compute import Context, holder, lock, run
 from feilun.compute.fake import MemoryJournal
 from feilun.errors import BadModel, Busy, Cancelled, Conflict, FeilunError, NotFound, OutOfSpace
-from feilun.records import JSON
+from feilun.records import JSON, Job, new_id
 from feilun.store import Journal, open_database, workspaces
 
 DEATHS = ["before 0", "inside 0", "after 0", "inside 2", "before 3", "after 3", "inside 4", "after 4"]
+
+
+def job() -> Job:
+    """Return a fresh job."""
+    return Job(new_id("turn"), "demo", "turn", {"paths": ["a", "文件"]})
 
 
 @pytest.fixture
@@ -221,15 +224,16 @@ async def test_interrupted_job_stays_unfinished(tmp_path: Path) -> None:
     """Ctrl-C and shutdown are not cancellation: the job stays running in the journal, its lock free, and goes on."""
     journal = MemoryJournal()
     one = journal.create(job())
-    gate = asyncio.Event()
+    waiting, gate = asyncio.Event(), asyncio.Event()
 
     async def work(context: Context) -> JSON:
         await context.step("first", lambda: asyncio.sleep(0, {"n": 1}))
+        waiting.set()
         await gate.wait()
         return {"done": True}
 
     task = asyncio.create_task(run(journal, one.id, work, locks=tmp_path))
-    await until(lambda: journal.steps(one.id) != [])
+    await waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

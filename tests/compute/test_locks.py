@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from children import ME
 
 from feilun.compute import holder, lock
 from feilun.errors import BadSetting, Busy
+
+ME = str(Path(__file__).with_name("children.py"))
 
 
 def test_lock_of_a_live_and_of_a_killed_process(tmp_path: Path) -> None:

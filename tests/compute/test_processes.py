@@ -13,13 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from children import ME
-from waiting import until
 
 from feilun.compute import Command, Process, Restart
 from feilun.compute.logs import LogFile
 from feilun.errors import BadModel, Conflict, EngineDown
 
+ME = str(Path(__file__).with_name("children.py"))
 QUICK = Restart(tries=3, window=60, first=0.01, longest=0.02)
 
 
@@ -40,6 +39,15 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once ``condition`` holds; fail after a minute, so that a test cannot hang."""
+    for _ in range(6_000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen within a minute")
 
 
 def wait_gone(*pids: int) -> bool:
