@@ -97,7 +97,7 @@ class RowAdapters:
         self.groups = [(adapters[name], None if whole else torch.tensor(found)) for name, found in rows.items()]
 
     def linear(self, layer: int, name: str, x: Tensor) -> Tensor:
-        """The base product [N, out] plus each row's own low-rank product."""
+        """Return the base product [N, out] plus each row's own low-rank product."""
         y = self.decoder.linear(layer, name, x)
         for adapter, rows in self.groups:
             pair = adapter.factors.get((layer, name))

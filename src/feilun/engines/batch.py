@@ -52,10 +52,12 @@ class Batcher:
         self.decoder = Decoder(folder, torch.float32)
         self.context = min(context, self.decoder.shape.window)
         self.cache = Cache(self.decoder.shape, slots, self.context)
+        self.slots = slots
         self.free = list(range(slots))
         self.versions: dict[str, tuple[Prompter, Adapter | None]] = {}
         self.waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
         self.running: list[Call] = []
+        self.groups: dict[str, list[Call]] = {}
         self.thread = threading.Thread(target=self._loop, name="batcher", daemon=True)
         self.thread.start()
 
@@ -69,12 +71,14 @@ class Batcher:
             raise NotFound(f"The engine has not loaded {request.model}.", param="model")
         if request.max_tokens < 1:
             raise BadRequest("max_tokens must be at least 1.", param="max_tokens")
+        if request.group_size > self.slots:
+            raise BadRequest(f"A group may have at most {self.slots} calls.", param="group_size")
         prompter = self.versions[request.model][0]
         text = prompter.render(request.messages)
         prompt = prompter.encode(text)
         if len(prompt) >= self.context:
             raise ContextTooLong(
-                f"The messages are {len(prompt)} tokens long; this model takes {self.context} together with its answer.",
+                f"The messages are {len(prompt)} tokens long; this model takes {self.context} with its answer.",
                 "Shorten them.",
                 param="messages",
             )
@@ -98,19 +102,42 @@ class Batcher:
         room = PREFILL_TOKENS
         while self.free and room > 0:
             try:
-                call = self.waiting.get(block=not self.running and not fresh)
+                call = self.waiting.get(block=not self.running and not fresh and not self._ready())
             except queue.Empty:
                 break
             if call is None:
                 return None
             if call.gone.is_set():
                 continue
+            if call.request.group:
+                self._gather(call)
+                continue
             call.slot = self.free.pop(0)
             fresh.append(call)
             room -= len(call.prompt)
             if self.waiting.empty():
                 break
-        return fresh
+        return fresh or self._whole_group()
+
+    def _ready(self) -> bool:
+        return any(len(calls) == calls[0].request.group_size for calls in self.groups.values())
+
+    def _gather(self, call: Call) -> None:
+        """Keep a call until its whole group is there."""
+        self.groups.setdefault(call.request.group, []).append(call)
+
+    def _whole_group(self) -> list[Call]:
+        """Take a group that is complete, once nobody else is being answered."""
+        if self.running:
+            return []
+        self.groups = {n: calls for n, calls in self.groups.items() if not any(call.gone.is_set() for call in calls)}
+        for name, calls in self.groups.items():
+            if len(calls) == calls[0].request.group_size:
+                for call in calls:
+                    call.slot = self.free.pop(0)
+                del self.groups[name]
+                return sorted(calls, key=lambda call: call.prompt)
+        return []
 
     def _loop(self) -> None:
         with torch.inference_mode():

@@ -18,7 +18,7 @@ from feilun.engines.decoder import Attend, Shape
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows ``begin`` to ``begin + count`` of a flat batch are the first ``count`` tokens of the sequence in ``slot``."""
+    """Rows ``begin`` to ``begin + count`` of a flat batch are the first tokens of the sequence in ``slot``."""
 
     slot: int
     begin: int
@@ -71,6 +71,7 @@ class Cache:
             query = query.view(high, heads // self.groups, self.groups, dim)
             scores = (query @ keys[:high, :, :longest].transpose(-1, -2)) * dim**-0.5
             weights = scores.masked_fill(hidden[:, None, None, :], float("-inf")).softmax(-1)
-            return (weights @ values[:high, :, :longest]).reshape(high, heads, dim)[slots].view(count, heads, dim)
+            mixed: Tensor = weights @ values[:high, :, :longest]
+            return mixed.reshape(high, heads, dim)[slots].view(count, heads, dim)
 
         return attend

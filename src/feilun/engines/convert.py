@@ -12,6 +12,7 @@ import json
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import gguf
 import torch
@@ -45,7 +46,8 @@ def convert(file: Path, folder: Path) -> None:
     for name in ("quantization_config", "_name_or_path"):
         settings.pop(name, None)
     settings["dtype"] = "bfloat16"
-    plain = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings), dtype=torch.bfloat16)
+    build: Any = AutoModelForCausalLM.from_config
+    plain = build(AutoConfig.for_model(**settings), dtype=torch.bfloat16)
     plain.load_state_dict(model.state_dict())
     plain.generation_config = model.generation_config
     plain.save_pretrained(folder)

@@ -62,11 +62,14 @@ def read_shape(folder: Path) -> Shape:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadModel(f"{folder} has no readable config.json.", "Name a Hugging Face folder or a GGUF file.") from error
+        raise BadModel(
+            f"{folder} has no readable config.json.", "Name a Hugging Face folder or a GGUF file."
+        ) from error
     kind = config.get("model_type")
     if kind not in ARCHITECTURES:
         raise BadModel(
-            f"{folder} is a model of type {kind!r}, which is not supported.", f"Supported: {', '.join(sorted(ARCHITECTURES))}."
+            f"{folder} is a model of type {kind!r}, which is not supported.",
+            f"Supported: {', '.join(sorted(ARCHITECTURES))}.",
         )
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if rope.get("rope_type", rope.get("type", "default")) not in {"default", "llama3"}:
@@ -129,7 +132,10 @@ class Decoder:
             self.head = weights.get("lm_head.weight", self.embedding)
             self.final_norm = weights["model.norm.weight"]
             prefixes = [f"model.layers.{layer}." for layer in range(shape.layers)]
-            self.norms = [(weights[p + "input_layernorm.weight"], weights[p + "post_attention_layernorm.weight"]) for p in prefixes]
+            self.norms = [
+                (weights[p + "input_layernorm.weight"], weights[p + "post_attention_layernorm.weight"])
+                for p in prefixes
+            ]
             self.products = [{n: weights[f"{p}{part}.{n}.weight"] for n, part in PROJECTIONS.items()} for p in prefixes]
         except KeyError as error:
             raise BadModel(f"{folder} lacks the tensor {error}.", "Fetch the model again.") from error
@@ -152,7 +158,7 @@ class Decoder:
         return (1 - blend) * inverse / factor + blend * inverse
 
     def linear(self, layer: int, name: str, x: Tensor) -> Tensor:
-        """The base model's product, without any adapter."""
+        """Return the base model's product, without any adapter."""
         return functional.linear(x, self.products[layer][name], self.biases[layer].get(name))
 
     def hidden(

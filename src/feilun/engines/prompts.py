@@ -84,7 +84,9 @@ class Prompter:
                 messages=list(messages), add_generation_prompt=answer, tools=None, **self._special
             )
         except (TemplateError, TypeError, KeyError, AttributeError) as error:
-            raise BadRequest(f"The model's chat template cannot take these messages: {error}", param="messages") from error
+            raise BadRequest(
+                f"The model's chat template cannot take these messages: {error}", param="messages"
+            ) from error
 
     def encode(self, text: str) -> list[int]:
         """Return token ids; special tokens written in the rendered text are recognised, none are added."""

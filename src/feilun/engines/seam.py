@@ -16,7 +16,9 @@ from feilun.records import ModelVersion, Usage
 class Request:
     """One call. ``model`` is a version id that was loaded before.
 
-    ``temperature`` 0 is greedy. ``logprobs`` asks for the log-probability (nats) of every chosen token.
+    ``temperature`` 0 is greedy. ``logprobs`` asks for the log-probability (nats) of every chosen token. Calls of one
+    ``group`` (``group_size`` of them) are answered together and with nobody else, so that float rounding, which depends
+    on who shares a batch, is the same each time: exams ask so.
     """
 
     model: str
@@ -27,12 +29,16 @@ class Request:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     logprobs: bool = False
+    group: str = ""
+    group_size: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer. The first one may carry the ``prompt`` as the model saw it; the last one carries ``finish``
-    (``stop`` or ``length``) and ``usage``."""
+    """A piece of an answer.
+
+    The first may carry the ``prompt`` as the model saw it; the last carries ``finish`` (``stop``, ``length``), ``usage``.
+    """
 
     text: str = ""
     token: int | None = None

@@ -1,0 +1,98 @@
+"""The seam's side of an engine that runs in another process: every method is one loopback HTTP call.
+
+It knows URLs, bodies and lines. It does not know who starts the process or when it comes back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from feilun.compute import Process, revive
+from feilun.engines.seam import Delta, Request
+from feilun.errors import EngineDown
+from feilun.records import ModelVersion, Usage
+
+TOKEN_VARIABLE = "FEILUN_ENGINE_TOKEN"
+_DOWN = "The engine stopped while it was answering."
+_AGAIN = "It is being started again; try again in a moment."
+
+
+class ProcessEngine:
+    """An engine in a supervised process. After a crash, versions that were loaded are loaded again before their use."""
+
+    def __init__(self, process: Process, token: str) -> None:
+        """Speak to ``process``, whose ready line names its port, with ``token``."""
+        self.process = process
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {token}"}, timeout=httpx.Timeout(600, connect=5), trust_env=False
+        )
+        self._versions: dict[str, ModelVersion] = {}
+        self._loaded: dict[str, dict[str, Any]] = {}
+        self._start = 0
+
+    async def _url(self, path: str) -> str:
+        info = await self.process.ready()
+        if self.process.starts != self._start:
+            self._start, self._loaded = self.process.starts, {}
+        return f"http://127.0.0.1:{info['port']}{path}"
+
+    async def load(self, version: ModelVersion) -> dict[str, Any]:
+        """Load a version into the running process; return ``identity`` sums plus the ``template`` text it uses."""
+        url = await self._url("/load")
+        if version.id not in self._loaded:
+            adapter = str(Path(version.folder)) if version.kind == "adapter" else ""
+            answer = await self._reach(lambda: self._client.post(url, json={"model": version.id, "adapter": adapter}))
+            if answer.status_code != 200:
+                raise revive(_body(answer))
+            found = answer.json()
+            self._loaded[version.id] = {**found["identity"], "template_text": found["template"]}
+            self._versions[version.id] = version
+        return dict(self._loaded[version.id])
+
+    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+        """Answer one call; EngineDown if the process dies meanwhile."""
+        url = await self._url("/generate")
+        if request.model in self._versions and request.model not in self._loaded:
+            await self.load(self._versions[request.model])
+        try:
+            async with self._client.stream("POST", url, json=asdict(request)) as answer:
+                if answer.status_code != 200:
+                    await answer.aread()
+                    raise revive(_body(answer))
+                async for line in answer.aiter_lines():
+                    yield _delta(line)
+        except httpx.TransportError as error:
+            raise EngineDown(_DOWN, _AGAIN) from error
+
+    async def _reach(self, call: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+        try:
+            return await call()
+        except httpx.TransportError as error:
+            raise EngineDown(_DOWN, _AGAIN) from error
+
+    async def close(self) -> None:
+        """End the process."""
+        await self._client.aclose()
+        await self.process.stop()
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    return body if isinstance(body, dict) else {"error": {"message": f"The engine answered {answer.status_code}."}}
+
+
+def _delta(line: str) -> Delta:
+    body = json.loads(line)
+    if "error" in body:
+        raise revive(body)
+    usage = body.pop("usage")
+    return Delta(**body, usage=Usage(**usage) if usage else None)
