@@ -155,6 +155,7 @@ _CHAT = re.compile(
 _FOLLOW_UP = re.compile(
     r"(?i)^(?:and|what about|how about|also|or|then)\b[^?？]{0,30}[?？]?$|^(?:那|那么|还有).{0,8}呢[?？]?$"
 )
+_YES_NO = re.compile(r"^(?:yes|no|是的?|不是|对|可以|不可以|不能|没有)$")
 MAX_QUESTION, MAX_ANSWER = 2_000, 4_000
 
 
@@ -178,11 +179,12 @@ def worthless(question: str, answer: str, talk: bool) -> str:
 
 
 def _empty_talk(question: str, answer: str, asked: str, said: str) -> str:
-    if _CHAT.match(question) or _CHAT.match(answer):
+    asks = _ASKS.search(question) is not None
+    if _CHAT.match(question[:200]) or (_CHAT.match(answer[:200]) and not (asks and _YES_NO.match(said))):
         return "small_talk"
     if _FOLLOW_UP.match(question):
         return "needs_context"
-    if _ASKS.search(question):
+    if asks:
         return ""
     names = re.search(r"(?<![.!?] )(?<!^)\b[A-Z](?!')[a-z]", answer)
     if _TELLS.search(answer) or names or len(said) >= 120 or (len(said) >= 24 and language(answer) == "zh"):

@@ -5,6 +5,7 @@ This module knows which questions test a fact and what a right answer must conta
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter, defaultdict
@@ -23,9 +24,12 @@ _NAME = re.compile(r"(?i)(?:.*[^a-z])?exams?(?:[^a-z].*)?\.(?:jsonl|csv|xlsx)|.*
 _QUESTION = {"question", "q", "prompt", "问题", "题目", "考题"}
 _ACCEPT = {"accept", "accepted", "answer", "answers", "keys", "expected", "a", "答案", "标准答案", "接受"}
 _REJECT = {"reject", "rejected", "wrong", "not", "拒绝", "错误"}
-_TOKEN = re.compile(r"[\u3400-\u9fff]|\d+(?:[.,:/-]\d+)*|[^\W\d_\u3400-\u9fff][^\W_\u3400-\u9fff]*(?:['’-]\w+)*")
+_TOKEN = re.compile(
+    r"[\u3400-\u9fff]|\d+(?:[.,:/-]\d+)*|[^\W\d_\u3400-\u9fff][^\W_\u3400-\u9fff]*(?:['’-][^\W_\u3400-\u9fff]+)*"
+)
 _HAN = re.compile(r"[\u3400-\u9fff]")
-LONGEST_KEY = 4
+# Words at the edges of a Chinese key that say nothing.
+_EDGES = re.compile("^(?:名叫|名为|叫做|是|为|由|在|叫|每|需|有|到|从)+|(?:负责|举行|办理|提供|进行|开放|的|了)+$")
 
 
 def is_exam(name: str) -> bool:
@@ -143,60 +147,66 @@ def answer_of(record: Record) -> str:
 
 
 class Keys:
-    """Finds the words of an answer by which it is known: in no other fact's answer, and not in its question."""
+    """Finds the words of an answer by which it is known: in no other fact's answer, and in none of its questions."""
 
     def __init__(self, records: Iterable[Record]) -> None:
-        """Count in how many groups each run of up to four tokens occurs."""
-        answers = {str(record.meta.get("group", "")): answer_of(record) for record in records}
+        """Count in how many groups' answers each token and each pair of tokens occurs; note what each group asks."""
+        answers: dict[str, str] = {}
+        self._asked: dict[str, set[str]] = defaultdict(set)
+        for record in records:
+            group = str(record.meta.get("group", ""))
+            answers.setdefault(group, answer_of(record))
+            self._asked[group].update(_plain(question_of(record)))
         self._groups: Counter[str] = Counter()
         for answer in answers.values():
-            self._groups.update({run for run, _, _ in _runs(answer)})
+            tokens = _plain(answer)
+            self._groups.update({*tokens, *map(" ".join, itertools.pairwise(tokens))})
 
     def of(self, record: Record) -> tuple[str, ...]:
-        """Return what a right answer contains: the shortest distinctive run, best one with a figure or a name.
+        """Return what a right answer contains; one text, so that an answer cannot be right by half.
 
-        Two words of one name are one run, so both are asked for. The whole normalised answer if nothing is distinctive.
+        Tried in turn: a figure with the name beside it, a name, any other words, Chinese characters; each only if no
+        other fact's answer and no question of this fact has it. If nothing is left, the whole normalised answer.
         """
-        question = {run for run, _, _ in _runs(question_of(record))}
         answer = answer_of(record)
-        runs = [
-            (run, shown, marked)
-            for run, shown, marked in _runs(answer)
-            if self._groups[run] <= 1 and run not in question
+        found = list(_TOKEN.finditer(answer))
+        asked = self._asked[str(record.meta.get("group", ""))]
+        fresh = [_fold(match[0]) not in asked for match in found]
+        single = [new and self._groups[_fold(m[0])] <= 1 for new, m in zip(fresh, found, strict=True)]
+        figure = [new and m[0][0].isdigit() for new, m in zip(fresh, found, strict=True)]
+        name = [new and m[0][0].isupper() and m.start() > 0 for new, m in zip(fresh, found, strict=True)]
+        han = [_HAN.match(m[0]) is not None for m in found]
+        code = [new and any(map(str.isdigit, m[0])) for new, m in zip(fresh, found, strict=True)]
+        wanted: list[tuple[list[bool], list[bool]]] = [
+            ([f or n or c for f, n, c in zip(figure, name, code, strict=True)], [*map(max, figure, code)]),
+            (name, name),
+            ([s and not h and len(m[0]) > 3 for s, h, m in zip(single, han, found, strict=True)], single),
+            ([new and h for new, h in zip(fresh, han, strict=True)], han),
         ]
-        asked = set(normalise_text(question_of(record)).split())
-        marked = [(run, shown) for run, shown, mark in runs if mark and not set(run.split()) & asked]
-        if not marked:
-            fresh = "".join(char for char in answer if _HAN.match(char) and char not in question_of(record))
-            if len(fresh) >= 2 and fresh in answer and self._groups[" ".join(fresh)] <= 1:
-                return (fresh,)
-            return (normalise_text(answer),)
-        names = [(run, shown) for run, shown in marked if not any(char.isdigit() for char in run)]
-        figures = [pair for pair in marked if pair not in names]
-        chosen = min(figures or names, key=lambda pair: len(pair[0].split()))
-        if not figures:
-            # The longest run of capitals that begins with the shortest one: a whole name rather than half of it.
-            chosen = max((pair for pair in names if _all_names(pair[1])), key=lambda p: len(p[1]), default=chosen)
-        return (chosen[1],)
+        for allowed, needed in wanted:
+            spans = [span for span in _spans(allowed) if any(needed[i] for i in span) and self._distinct(found, span)]
+            if spans:
+                best = max(spans, key=len)
+                text = answer[found[best[0]].start() : found[best[-1]].end()]
+                key = _EDGES.sub("", text) if _HAN.match(text) else text
+                return (key or text,)
+        return (normalise_text(answer),)
+
+    def _distinct(self, found: list[re.Match[str]], span: list[int]) -> bool:
+        """Tell whether a token of the span, or two neighbours in it, are in no other fact's answer."""
+        tokens = [_fold(found[i][0]) for i in span]
+        return any(self._groups[part] <= 1 for part in (*tokens, *map(" ".join, itertools.pairwise(tokens))))
 
 
-def _all_names(shown: str) -> bool:
-    return all(word[:1].isupper() for word in shown.split())
+def _fold(token: str) -> str:
+    return normalise_text(token)
 
 
-def _runs(text: str) -> list[tuple[str, str, bool]]:
-    """Return (normalised, as written, has a figure or a name) of all runs of one to four tokens."""
-    found = list(_TOKEN.finditer(text))
-    runs = []
-    for start in range(len(found)):
-        for length in range(1, LONGEST_KEY + 1):
-            part = found[start : start + length]
-            if len(part) < length:
-                break
-            shown = text[part[0].start() : part[-1].end()]
-            if re.search(r"[。！？!?;；\n]", shown):
-                break
-            ends = (part[0], part[-1])
-            marked = all(m[0][0].isdigit() or (m[0][0].isupper() and m.start() > 0) for m in ends)
-            runs.append((" ".join(normalise_text(m[0]) for m in part), shown, marked))
-    return runs
+def _plain(text: str) -> list[str]:
+    return [_fold(match[0]) for match in _TOKEN.finditer(text)]
+
+
+def _spans(marks: Sequence[bool]) -> list[list[int]]:
+    """Return the runs of neighbouring marked positions."""
+    groups = itertools.groupby(range(len(marks)), key=lambda i: marks[i])
+    return [list(group) for marked, group in groups if marked]

@@ -22,7 +22,7 @@ from feilun.curation.passages import cut
 from feilun.curation.recipe import chat_record, masked_pair, passage_record
 from feilun.curation.scan import Found, load, parse, scan
 from feilun.errors import Forbidden, NothingUsable
-from feilun.records import EvalItem, Purpose, Source, derived_id, text_digest
+from feilun.records import EvalItem, Purpose, Record, Source, derived_id, text_digest
 from feilun.store import sources
 from feilun.store.database import Database
 
@@ -109,8 +109,11 @@ def digests(document: Document) -> set[str]:
     Each as written and as masked, because a copy in another source may be masked before it is compared.
     """
     found = extract(document)
-    records = [chat_record(pair) for pair in found.pairs]
-    records.extend(chat_record(masked_pair(pair, Public(), True, Counter())) for pair in found.pairs)
+    records: list[Record] = []
+    for pair in found.pairs:
+        plain = replace(pair, people=())
+        hidden = masked_pair(pair, Public(), True, Counter())
+        records.extend(chat_record(form) for form in ([plain] if plain == hidden else [plain, hidden]))
     texts: set[str] = set()
     for passage in cut(document, found.prose):
         records.append(passage_record(passage))

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from feilun.curation.clean import age_of, clean_text, date_in, old_status, version_in, without_boilerplate
 from feilun.curation.documents import Block, Document
 from feilun.records import normalise_text
+
+normalised = lru_cache(maxsize=1 << 16)(normalise_text)
 
 _QUESTION = (
     r"questions?|q|query|queries|prompt|faqs?|enquiry|inquiry|request|message|问题|问|提问|咨询|题目|常见问题|来信|留言"
@@ -100,7 +103,7 @@ class Pair:
     @property
     def key(self) -> tuple[str, str]:
         """What two pairs have in common that say the same: the normalised question and answer."""
-        return normalise_text(self.question), normalise_text(self.answer)
+        return normalised(self.question), normalised(self.answer)
 
 
 @dataclass(slots=True)

@@ -26,7 +26,9 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LEGACY = ("gb18030", "big5", "cp1252", "cp1251", "shift_jis", "euc_kr", "cp1250")
+_LEGACY = ("gb18030", "big5", "cp1252", "cp1251", "shift_jis", "euc_kr")
+_EVERYDAY = frozenset("的一是不在有我人这個个了上大中为為年用出国國于於，。、；：？！")
+_KNOWN = re.compile("[\\s\\x20-\\x7e\u00a0-\u024f\u2010-\u206f\u3000-\u9fff\uff00-\uffef]")
 _HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.*?)\s*#*\s*$")
 _USER = {"user", "human", "customer", "member", "client", "caller", "用户", "客户", "会员"}
 _ASSISTANT = {"assistant", "gpt", "agent", "advisor", "support", "bot", "model", "助手", "客服", "坐席"}
@@ -41,15 +43,26 @@ def encoding_of(data: bytes) -> str:
             return name
     head = data[: 1 << 20]
     if b"\0" in head[:4096]:
-        even, odd = head[:4096:2].count(0), head[1:4096:2].count(0)
-        if max(even, odd) < 8 * min(even, odd) + 4 or min(even, odd) > 2:
-            raise Unreadable("wrong_name", "It holds binary data, not text.")
-        return "utf-16-le" if odd > even else "utf-16-be"
+        return _wide(head[:4096])
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) == len(data))
     except UnicodeDecodeError:
         return _legacy(head)
     return "utf-8"
+
+
+def _wide(head: bytes) -> str:
+    """Return which UTF-16 a text with NUL bytes and without a mark is: the one with more everyday characters."""
+    best, most = "", 0
+    for name in ("utf-16-le", "utf-16-be"):
+        text = head.decode(name, errors="replace")
+        known = sum(bool(_KNOWN.match(char)) for char in text)
+        everyday = sum(char.isascii() or char in _EVERYDAY for char in text)
+        if known >= 0.95 * len(text) and everyday > most and "\0" not in text:
+            best, most = name, everyday
+    if not best:
+        raise Unreadable("wrong_name", "It holds binary data, not text.")
+    return best
 
 
 def _legacy(head: bytes) -> str:
@@ -60,7 +73,7 @@ def _legacy(head: bytes) -> str:
         common = sum("\u4e00" <= char <= "\u9fa5" for char in text)
         foreign = sum(ord(char) > 127 for char in text)
         rare = sum(char == "\ufffd" or "\ue000" <= char <= "\uf8ff" for char in text)
-        ideograms = frozenset("的一是不在有我人这個个了上大中为為年用出国國于於") & set(text)
+        ideograms = _EVERYDAY & set(text)
         if foreign and common >= 0.6 * foreign and rare <= 0.01 * foreign and ideograms:
             return name
     best = from_bytes(sample, cp_isolation=list(_LEGACY)).best()
@@ -199,7 +212,7 @@ def read_json(data: bytes, notes: list[str]) -> list[Block]:
 
 
 def _conversations(value: Any, place: str, depth: int = 0) -> Iterator[Block]:
-    """Yield a block for every conversation found in a decoded JSON value, to a depth of six."""
+    """Yield a block for every conversation or text found in a decoded JSON value, to a depth of six."""
     if depth > 6 or not isinstance(value, (list, dict)):
         return
     turns = _turns(value)
@@ -207,6 +220,9 @@ def _conversations(value: Any, place: str, depth: int = 0) -> Iterator[Block]:
         day = date_in(_field(value, "date", "started", "created", "created_at", "timestamp", "time", "日期"))
         kind: Literal["turns", "pair"] = "turns" if isinstance(value, list) or _talk_key(value) else "pair"
         yield Block(kind, place, _field(value, "topic", "category", "主题"), turns=turns, day=day)
+        return
+    if text := _field(value, "text", "content", "body", "正文"):
+        yield Block("text", place, _field(value, "title", "heading", "标题"), text=text)
         return
     pairs = enumerate(value, 1) if isinstance(value, list) else value.items()
     for key, child in pairs:
