@@ -16,9 +16,7 @@ PACKAGE = ROOT / "src" / "feilun"
 TREES = ("src", "tests", "tools", "bench")
 MODULE_LINES, FUNCTION_LINES, PARAMETERS, ROOM_MODULES = 400, 80, 8, 15
 EMPTY_NAMES = {"core", "utils", "util", "common", "helpers", "services", "manager", "extras", "misc"}
-EXEMPTION = re.compile(
-    r"#\s*(noqa|ruff:|flake8:|type:\s*ignore|mypy:|pyright:|pragma|isort:|fmt:\s*(off|skip))", re.IGNORECASE
-)
+EXEMPTION = re.compile(r"#\s*(noqa|ruff:|flake8:|type:\s*ignore|mypy:|pyright:|pragma|isort:)", re.IGNORECASE)
 NOT_KNOWN = ("does not know", "do not know", "knows nothing", "know nothing")
 
 
@@ -147,7 +145,7 @@ def test_imports_are_at_the_top() -> None:
 
 
 def test_there_are_no_exemptions() -> None:
-    """No line is exempt from a linter, a type checker, a formatter or the measuring of tests."""
+    """No line is exempt from a linter, a type checker or the measuring of tests."""
     exempt = [
         _place(path, number)
         for path in _modules(*TREES)
