@@ -18,15 +18,17 @@ def test_lock_of_a_live_and_of_a_killed_process(tmp_path: Path) -> None:
     """While another process holds it: Busy, naming work, process and what to do. After ``kill -9``: free."""
     path = tmp_path / "locks" / "turn.lock"
     with subprocess.Popen([sys.executable, ME, "holder", str(path)], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        with pytest.raises(Busy) as caught, lock(path, "turn of workspace demo"):
-            pass
-        assert "turn of workspace demo has been running" in caught.value.message
-        assert f"process {other.pid}" in caught.value.message
-        assert f"kill {other.pid}" in caught.value.hint
-        assert holder(path)["pid"] == other.pid
-        other.kill()
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            with pytest.raises(Busy) as caught, lock(path, "turn of workspace demo"):
+                pass
+            assert "turn of workspace demo has been running" in caught.value.message
+            assert f"process {other.pid}" in caught.value.message
+            assert f"kill {other.pid}" in caught.value.hint
+            assert holder(path)["pid"] == other.pid
+        finally:
+            other.kill()
     with lock(path, "turn of workspace demo"):
         assert holder(path)["pid"] != other.pid
 
