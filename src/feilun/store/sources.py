@@ -139,7 +139,7 @@ def record_digests(record: Record) -> frozenset[str]:
     """
     said = [str(m.get("content") or "") for m in record.messages if m.get("role") != "system"]
     texts = {record.text, *said, " ".join(said)}
-    return frozenset(text_digest(text) for text in texts if _columns(text) >= SHORTEST_TEXT)
+    return frozenset(text_digest(text) for text in texts if _telling(text))
 
 
 def strictest(permissions: Sequence[Permissions]) -> Permissions:
@@ -303,8 +303,11 @@ def _known(purpose: Purpose) -> None:
         raise BadRequest(f"{purpose!r} is no purpose.", f"Choices: {', '.join(PURPOSES)}.", "purpose")
 
 
-def _columns(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in normalise_text(text))
+def _telling(text: str) -> bool:
+    plain = normalise_text(text)
+    if len(plain) >= SHORTEST_TEXT:
+        return True
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in plain) >= SHORTEST_TEXT
 
 
 def _keep(db: Database, content: bytes | Path) -> str:
