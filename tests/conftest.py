@@ -45,6 +45,7 @@ class Postgres:
     port: int
     pid: int
     version: str
+    admin: sa.Engine
 
     @contextmanager
     def new_database(self, template: str = "template0") -> Iterator[str]:
@@ -57,14 +58,12 @@ class Postgres:
             self._run(f"DROP DATABASE {name} WITH (FORCE)")
 
     def _run(self, statement: str) -> None:
-        engine = sa.create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as conn:
+        with self.admin.connect() as conn:
             conn.exec_driver_sql(statement)
-        engine.dispose()
 
     def url(self, name: str) -> str:
         """Return the URL of one of its databases."""
-        return f"postgresql+pg8000://feilun@127.0.0.1:{self.port}/{name}"
+        return _url(self.port, name)
 
 
 @pytest.fixture(scope="session")
@@ -101,9 +100,11 @@ def running(binaries: Path) -> Iterator[Postgres]:
         _run([str(binaries / "initdb"), "-D", str(folder / "data"), *options])
         port = _free_port()
         server = _start(binaries, folder, port)
+        admin = sa.create_engine(_url(port, "postgres"), isolation_level="AUTOCOMMIT")
         try:
-            yield Postgres(port, server.pid, _wait(port, server, folder / "log"))
+            yield Postgres(port, server.pid, _wait(admin, server, folder / "log"), admin)
         finally:
+            admin.dispose()
             # At once, without writing anything more: the data is thrown away.
             server.send_signal(signal.SIGQUIT)
             try:
@@ -134,20 +135,20 @@ def _start(binaries: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(_as_server(command), cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 
-def _wait(port: int, server: subprocess.Popen[bytes], log: Path) -> str:
-    engine = sa.create_engine(f"postgresql+pg8000://feilun@127.0.0.1:{port}/postgres")
+def _wait(admin: sa.Engine, server: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + _START_SECONDS
-    try:
-        while True:
-            try:
-                with engine.connect() as conn:
-                    return str(conn.exec_driver_sql("SHOW server_version").scalar_one())
-            except sa.exc.DBAPIError as error:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}") from error
-                time.sleep(0.05)
-    finally:
-        engine.dispose()
+    while True:
+        try:
+            with admin.connect() as conn:
+                return str(conn.exec_driver_sql("SHOW server_version").scalar_one())
+        except sa.exc.DBAPIError as error:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {log.read_text()}") from error
+            time.sleep(0.05)
+
+
+def _url(port: int, name: str) -> str:
+    return f"postgresql+pg8000://feilun@127.0.0.1:{port}/{name}"
 
 
 def _reachable(binaries: Path, folder: Path) -> Path:
