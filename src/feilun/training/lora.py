@@ -95,7 +95,8 @@ class PackedAttention:
     def __call__(self, _layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend: q [N, Hq, D], k and v [N, Hkv, D] -> [N, Hq, D]."""
         prefix, groups = self.prefix, self.groups
-        k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
+        dtype, spare = q.dtype, len(q) - prefix - len(self.scatter)
+        q, k, v = q.float(), k.float().repeat_interleave(groups, 1), v.float().repeat_interleave(groups, 1)
         q_own, k_own, v_own = (t[self.gather].transpose(1, 2) for t in (q, k, v))  # [S, H, T, D]
         if prefix:
             spread = (len(self.gather), -1, -1, -1)
@@ -104,18 +105,18 @@ class PackedAttention:
         else:
             k_all, v_all = k_own, v_own
         own = _attention(q_own, k_all, v_all, self.mask)
-        flat = own.transpose(1, 2).reshape(-1, *q.shape[1:])[self.scatter]
-        if not prefix:
-            return flat
-        first = [t[:prefix].transpose(0, 1)[None] for t in (q, k, v)]
-        head = _attention(first[0], first[1], first[2], self.first)
-        return torch.cat((head[0].transpose(0, 1), flat))
+        parts = [own.transpose(1, 2).reshape(-1, *q.shape[1:])[self.scatter]]
+        if prefix:
+            first = [t[:prefix].transpose(0, 1)[None] for t in (q, k, v)]
+            head = _attention(first[0], first[1], first[2], self.first)
+            parts.insert(0, head[0].transpose(0, 1))
+        return torch.cat((*parts, q.new_zeros(spare, *q.shape[1:]))).to(dtype)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Written out because samples are short: torch's fused CPU kernel measured slower below 100 tokens."""
-    scores = (q @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
-    mixed: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(-1).to(q.dtype) @ v
+    scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
+    mixed: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v
     return mixed
 
 

@@ -15,6 +15,8 @@ from torch import Tensor
 from feilun.engines.prompts import Prompter
 from feilun.records import JSON
 
+ROUND = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -30,7 +32,8 @@ class Pack:
     """Some samples, flat. A beginning that all share (``prefix`` tokens) lies first, once; then the rest of each.
 
     ids, positions: [N]; lengths: [S] tokens of each sample after the prefix; want: flat indices whose next token is
-    learnt; targets, weights: [len(want)].
+    learnt; targets, weights: [len(want)]. N and len(want) are rounded up with rows that weigh nothing: a product of a
+    new size costs the processor's library more to prepare than to compute.
     """
 
     ids: Tensor
@@ -66,8 +69,8 @@ def shared_prefix(samples: Sequence[Sample]) -> int:
     return length
 
 
-def pack(samples: Sequence[Sample]) -> Pack:
-    """Lay samples flat behind their shared beginning."""
+def pack(samples: Sequence[Sample], size: int = 0) -> Pack:
+    """Lay samples flat behind their shared beginning, filled up to ``size`` tokens."""
     prefix = shared_prefix(samples)
     ids = list(samples[0].ids[:prefix])
     positions = list(range(prefix))
@@ -83,6 +86,13 @@ def pack(samples: Sequence[Sample]) -> Pack:
         targets.extend(sample.ids[token] for token in answer)
         weights.extend([sample.weight / len(answer) ** 0.5] * len(answer))
     lengths = tuple(len(sample.ids) - prefix for sample in samples)
+    spare = max(size - len(ids), -len(ids) % ROUND)
+    ids.extend([0] * spare)
+    positions.extend([0] * spare)
+    spare = -len(want) % ROUND
+    want.extend([0] * spare)
+    targets.extend([0] * spare)
+    weights.extend([0.0] * spare)
     return Pack(
         torch.tensor(ids),
         torch.tensor(positions),
@@ -95,7 +105,8 @@ def pack(samples: Sequence[Sample]) -> Pack:
 
 
 def epoch(samples: Sequence[Sample], tokens: int, seed: int) -> list[list[Sample]]:
-    """Return one shuffled pass as groups of at most ``tokens`` tokens, alike in length, in random order."""
+    """Return one shuffled pass as groups that take at most ``tokens`` rows, alike in length, in random order."""
+    shared = shared_prefix(samples)
     order = random.Random(seed)
     shuffled = list(samples)
     order.shuffle(shuffled)
@@ -103,13 +114,14 @@ def epoch(samples: Sequence[Sample], tokens: int, seed: int) -> list[list[Sample
     window = 64  # sorting by length only within windows keeps every group a random draw
     for begin in range(0, len(shuffled), window):
         group: list[Sample] = []
-        size = 0
+        size = shared
         for sample in sorted(shuffled[begin : begin + window], key=lambda s: len(s.ids)):
-            if group and size + len(sample.ids) > tokens:
+            rows = len(sample.ids) - shared
+            if group and size + rows > tokens:
                 groups.append(group)
-                group, size = [], 0
+                group, size = [], shared
             group.append(sample)
-            size += len(sample.ids)
+            size += rows
         groups.append(group)
     order.shuffle(groups)
     return groups

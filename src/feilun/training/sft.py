@@ -1,0 +1,193 @@
+"""Supervised fine-tuning of a LoRA adapter: ``python -m feilun.training.sft PLAN.json``.
+
+Read ``train`` from top to bottom. It runs in a process of its own, tells its progress on stdout as JSON lines, and can
+be killed at any moment: run again, it goes on from its last checkpoint and ends with the same adapter and loss curve.
+It does not know datasets, jobs or exams; its plan names files.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from feilun.compute import die_with_parent, disk_errors, say, say_failure, threads
+from feilun.engines.adapters import Factors, write_adapter
+from feilun.engines.decoder import Decoder
+from feilun.engines.prompts import Prompter
+from feilun.errors import FeilunError, TooFewSamples
+from feilun.training.golden import record_golden
+from feilun.training.lora import new_factors, pack_loss
+from feilun.training.pack import Sample, encode, epoch, pack
+from feilun.training.plan import Plan
+from feilun.training.replay import ensure_replay
+
+CLIP = 1.0
+
+
+@dataclass(slots=True)
+class State:
+    """Where a run is: the next step, the losses so far, tokens learnt from, seconds spent."""
+
+    step: int = 0
+    losses: list[float] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+def train(plan: Plan) -> None:
+    """Run the whole recipe; raise TooFewSamples, BadModel or OutOfSpace."""
+    torch.set_num_threads(threads(plan.threads))
+    base, out = Path(plan.base), Path(plan.out)
+    prompter = Prompter(base)
+    if plan.replay:
+        ensure_replay(base, Path(plan.replay), say)
+    facts, replayed = read_samples(plan, prompter)
+    decoder = Decoder(base, torch.bfloat16)
+    factors = new_factors(decoder, plan.rank, range(plan.first_layer, decoder.shape.layers), plan.seed)
+    groups = schedule(plan, facts, replayed)
+    parameters = [factor for pair in factors.values() for factor in pair]
+    optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0)
+    state = restore(plan, factors, optimiser)
+    say(total=len(groups), step=state.step, samples=len(facts), replay=len(replayed))
+
+    began = saved = time.monotonic() - state.seconds
+    for step in range(state.step, len(groups)):
+        for group in optimiser.param_groups:
+            group["lr"] = rate(plan, step, len(groups))
+        loss = pack_loss(decoder, factors, plan.alpha / plan.rank, pack(groups[step], plan.rows))
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+        optimiser.step()
+        optimiser.zero_grad()
+        state.step, state.seconds = step + 1, time.monotonic() - began
+        state.losses.append(round(float(loss), 5))
+        state.tokens += sum(len(sample.ids) for sample in groups[step])
+        left = state.seconds / state.step * (len(groups) - state.step)
+        speed = state.tokens / state.seconds
+        say(step=state.step, total=len(groups), loss=state.losses[-1], seconds_left=left, tokens_per_second=speed)
+        if time.monotonic() - saved >= plan.checkpoint_seconds:
+            save(plan, factors, optimiser, state)
+            saved = time.monotonic()
+    save(plan, factors, optimiser, state)
+
+    write_adapter(out, factors, plan.rank, plan.alpha)
+    (out / "chat_template.jinja").write_text(prompter.template, encoding="utf-8")
+    say(note="Recording golden outputs.")
+    record_golden(base, out, questions(plan))
+    facts_of_run = {"losses": state.losses, "tokens": state.tokens, "seconds": state.seconds}
+    (out / "training.json").write_text(json.dumps(facts_of_run), encoding="utf-8")
+    say(done=True, **facts_of_run)
+
+
+def read_samples(plan: Plan, prompter: Prompter) -> tuple[list[Sample], list[Sample]]:
+    """Return the organisation's samples and those of the replay, encoded."""
+    facts = []
+    for line in _lines(plan.samples):
+        sample = encode(prompter, line["messages"], 1.0, plan.longest)
+        if sample is not None:
+            facts.append(sample)
+    if not facts:
+        raise TooFewSamples(
+            f"None of the samples fits into {plan.longest} tokens.", "Use shorter questions and answers."
+        )
+    replayed = []
+    for line in _lines(plan.replay):
+        messages = [{"role": "user", "content": line["prompt"]}, {"role": "assistant", "content": line["answer"]}]
+        sample = encode(prompter, messages, plan.replay_weight, plan.longest)
+        if sample is not None and line["finish"] == "length":  # cut short: its end is not one to learn
+            sample = Sample(sample.ids[:-1], sample.start, sample.weight)
+        if sample is not None and sample.start < len(sample.ids):
+            replayed.append(sample)
+    return facts, replayed
+
+
+def schedule(plan: Plan, facts: list[Sample], replayed: list[Sample]) -> list[list[Sample]]:
+    """Return the packs of all passes in order; each pass has all samples and another draw of the replay."""
+    draw = random.Random(plan.seed)
+    groups: list[list[Sample]] = []
+    for number in range(plan.epochs):
+        count = min(len(replayed), round(plan.replay_share * len(facts)))
+        chosen = draw.sample(replayed, count)
+        groups.extend(epoch([*facts, *chosen], plan.rows, plan.seed * 1000 + number))
+    return groups
+
+
+def rate(plan: Plan, step: int, steps: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then linear decay to a twentieth."""
+    warm = max(1.0, plan.warmup * steps)
+    fall = 1.0 - max(0.0, step - warm) / max(1.0, steps - warm)
+    return plan.learning_rate * min((step + 1) / warm, 1.0) * max(0.05, fall)
+
+
+def questions(plan: Plan) -> list[str]:
+    """Return the prompts of the golden outputs: some questions of the samples, evenly spread."""
+    found = [str(line["messages"][-2]["content"]) for line in _lines(plan.samples)]
+    return ["What is the capital of France?", "你好，请问你是谁？", *found[:: max(1, len(found) // 22)]]
+
+
+def _checkpoint(plan: Plan) -> Path:
+    return Path(plan.scratch) / "checkpoint.pt"
+
+
+def save(plan: Plan, factors: Factors, optimiser: torch.optim.Optimizer, state: State) -> None:
+    """Write the checkpoint in one piece."""
+    file = _checkpoint(plan)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".part")
+    content: dict[str, Any] = {
+        "plan": plan.digest(),
+        "factors": [factor.detach() for pair in factors.values() for factor in pair],
+        "optimiser": optimiser.state_dict(),
+        "step": state.step,
+        "losses": state.losses,
+        "tokens": state.tokens,
+        "seconds": state.seconds,
+    }
+    torch.save(content, fresh)
+    fresh.replace(file)
+
+
+def restore(plan: Plan, factors: Factors, optimiser: torch.optim.Optimizer) -> State:
+    """Put the run back where its checkpoint left it; a checkpoint of another plan is left alone."""
+    file = _checkpoint(plan)
+    if not file.is_file():
+        return State()
+    content = torch.load(file, weights_only=True)
+    if content["plan"] != plan.digest():
+        return State()
+    targets: list[Tensor] = [factor for pair in factors.values() for factor in pair]
+    with torch.no_grad():
+        for target, kept in zip(targets, content["factors"], strict=True):
+            target.copy_(kept)
+    optimiser.load_state_dict(content["optimiser"])
+    return State(content["step"], content["losses"], content["tokens"], content["seconds"])
+
+
+def _lines(file: str) -> list[dict[str, Any]]:
+    if not file:
+        return []
+    return [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines() if line]
+
+
+def main() -> int:
+    """Train as the plan says; the last line on stdout is ``done`` or ``failure``."""
+    die_with_parent()
+    try:
+        with disk_errors():
+            train(Plan.read(Path(sys.argv[1])))
+    except FeilunError as error:
+        say_failure(error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
