@@ -13,10 +13,12 @@ prints ``error.message`` and ``error.hint`` and leaves with ``exit_code``, the g
     │   ├── NothingUsable         no file in the folder could be used
     │   ├── TooFewSamples         fewer than the stated minimum
     │   ├── BadModel              missing, truncated or unsupported model files
+    │   ├── TooLarge (413)        a body beyond the limit
     │   └── BadSetting            unknown or wrong settings
     ├── Unauthorized (401)
     ├── Forbidden (403)           the data's permissions or the key's role refuse it
     ├── NotFound (404)
+    │   └── ModelNotFound         no such model, or not for this workspace
     ├── Conflict (409)            already running, already there
     │   └── Busy                  another process holds the lock
     ├── Cancelled (409)           the job was cancelled by somebody
@@ -94,6 +96,12 @@ class BadModel(InputError):
     code = "bad_model"
 
 
+class TooLarge(InputError):
+    """A request body, or an uploaded file, beyond the limit."""
+
+    code, status = "request_too_large", 413
+
+
 class BadSetting(InputError):
     """Unknown or wrong settings; all mistakes are reported together."""
 
@@ -116,6 +124,12 @@ class NotFound(FeilunError):
     """No such thing in this workspace."""
 
     code, status, kind, exit_code = "not_found", 404, "invalid_request_error", 2
+
+
+class ModelNotFound(NotFound):
+    """No such model, or none that this workspace may use."""
+
+    code = "model_not_found"
 
 
 class Conflict(FeilunError):

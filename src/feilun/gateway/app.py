@@ -1,0 +1,107 @@
+"""The application: endpoints behind one door, and what runs beside them from start to end.
+
+This module knows what the gateway is made of. It does not know ports or signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from feilun import __version__
+from feilun.gateway.answering import Answering, Start
+from feilun.gateway.background import Background
+from feilun.gateway.door import Door, cancelled, install
+from feilun.gateway.endpoints import chat, health, models
+from feilun.gateway.shapes import ErrorBody
+from feilun.gateway.snapshot import Snapshot
+from feilun.gateway.state import Gateway
+from feilun.gateway.writer import Writer
+from feilun.serving import start_engine
+from feilun.settings import Settings
+from feilun.store import Database, Journal
+
+_GROUPS = (health, models, chat)
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": text}
+    for status, text in {
+        400: "the request is wrong",
+        401: "no key, or one that is not known",
+        403: "the key's role or the data's permissions refuse it",
+        404: "there is no such thing in this workspace",
+        409: "it is already there, or already running",
+        413: "the body is too large",
+        500: "something unexpected",
+        502: "the engine answered wrongly",
+        503: "the engine is not ready",
+        507: "no room left on the disk",
+    }.items()
+}
+
+
+class _App(FastAPI):
+    """A FastAPI whose document leaves out what never happens: 422, which we answer as 400."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if self.openapi_schema is None:
+            found = get_openapi(
+                title=self.title, version=self.version, description=self.description, routes=self.routes
+            )
+            for path in found["paths"].values():
+                for operation in path.values():
+                    operation["responses"].pop("422", None)
+            for name in ("HTTPValidationError", "ValidationError"):
+                found["components"]["schemas"].pop(name, None)
+            self.openapi_schema = found
+        return self.openapi_schema
+
+
+def create_app(settings: Settings, db: Database, start: Start = start_engine) -> FastAPI:
+    """Return the gateway over an open database, which stays the caller's; ``start`` makes the engine."""
+    journal = Journal(db)
+    snapshot = Snapshot(db)
+    answering = Answering(settings, db, snapshot, start)
+    background = Background(journal, db.root / "locks", {})
+    gateway = Gateway(settings, db, journal, snapshot, answering, Writer(db), background)
+    app = _App(
+        title="Feilun",
+        version=__version__,
+        description="Your own data, your own model, proven better: the OpenAI API, and what it has no name for.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_beside(gateway),
+    )
+    app.state.gateway = gateway
+    app.add_middleware(Door, snapshot=snapshot)
+    install(app)
+    for group in _GROUPS:
+        app.include_router(group.router, responses=_ERRORS)
+    return app
+
+
+def _beside(gateway: Gateway) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await gateway.snapshot.refresh()
+        writing = asyncio.create_task(gateway.writer.run())
+        others = [
+            asyncio.create_task(gateway.answering.run()),
+            asyncio.create_task(gateway.snapshot.follow(gateway.answering.prepare)),
+            asyncio.create_task(gateway.background.run()),
+        ]
+        try:
+            yield
+        finally:
+            # Jobs stop where they are and go on at the next start; traces are all written.
+            await cancelled(*others)
+            await gateway.writer.close()
+            await writing
+            await gateway.answering.close()
+
+    return lifespan

@@ -1,0 +1,215 @@
+"""What every request passes: the size of its body, its key, and one shape for every error.
+
+This module knows keys, roles and limits. It does not know what is behind any path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from fastapi.security.http import HTTPAuthorizationCredentials
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from feilun.errors import BadRequest, FeilunError, Forbidden, TooLarge, Unauthorized
+from feilun.gateway.snapshot import Snapshot
+from feilun.records import Key, Role
+
+LARGEST_BODY = 16 << 20
+LARGEST_FILE = 512 << 20
+_FORM_OVERHEAD = 1 << 20
+_RANK: dict[Role, int] = {"viewer": 0, "annotator": 1, "builder": 2, "owner": 3}
+_GUARDED = ("/v1", "/api")
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Door:
+    """ASGI middleware: refuse bodies that are too large and calls without a key before anything is parsed."""
+
+    def __init__(self, app: ASGIApp, snapshot: Snapshot) -> None:
+        """Stand before ``app`` with the keys of ``snapshot``."""
+        self._app, self._snapshot = app, snapshot
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a call in, or answer it with an error."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value for name, value in scope["headers"] if name in {b"authorization", b"content-length"}}
+        limit = LARGEST_FILE + _FORM_OVERHEAD if scope["path"] == "/v1/files" else LARGEST_BODY
+        try:
+            if scope["path"].startswith(_GUARDED):
+                scope.setdefault("state", {})["key"] = self._key(headers.get(b"authorization", b""))
+            declared = headers.get(b"content-length", b"")
+            if declared.isdigit() and int(declared[:20]) > limit:
+                raise _too_large(limit)
+        except FeilunError as error:
+            await _answer(error)(scope, receive, send)
+            return
+        await self._app(scope, _counted(receive, limit), send)
+
+    def _key(self, header: bytes) -> Key:
+        scheme, _, secret = header.decode("latin-1").partition(" ")
+        if not header:
+            raise Unauthorized("You did not give an API key.", "Send it as Authorization: Bearer fl-….")
+        key = self._snapshot.key(secret.strip()) if scheme.lower() == "bearer" else None
+        if key is None:
+            raise Unauthorized("This API key is not known, or was revoked.", "feilun key create makes a new one.")
+        return key
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    size = 0
+
+    async def counting() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise _too_large(limit)
+        return message
+
+    return counting
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit >> 20} MB.", "Send less at once.")
+
+
+_BEARER = HTTPBearer(auto_error=False, description="An API key of Feilun: fl-…")
+
+
+def caller(least: Role) -> Callable[..., Key]:
+    """Return a dependency that gives the caller's key; raise Forbidden for a role below ``least``."""
+
+    def check(
+        request: Request, _documented: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)] = None
+    ) -> Key:
+        key: Key = request.state.key
+        if _RANK[key.role] < _RANK[least]:
+            raise Forbidden(f"This needs the role {least}; the key's role is {key.role}.", "Use another key.")
+        return key
+
+    return check
+
+
+Viewer = Annotated[Key, Depends(caller("viewer"))]
+Annotator = Annotated[Key, Depends(caller("annotator"))]
+Builder = Annotated[Key, Depends(caller("builder"))]
+Owner = Annotated[Key, Depends(caller("owner"))]
+
+
+async def unless_gone(request: Request, work: Awaitable[T]) -> T:
+    """Return what ``work`` returns; cancel it and raise ClientDisconnect when the client leaves first."""
+    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_left(request.receive))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        await cancelled(task, watch)
+
+
+async def cancelled(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks and return once they have ended, whatever they raise."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled() and task.exception() is not None:
+            _log.debug("ended with %r", task.exception())
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class EventStream(Response):
+    """Server-sent events from an async generator, which is closed at once when the client leaves."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: Any, headers: dict[str, str]) -> None:
+        """Send each text of ``events`` as it comes."""
+        super().__init__(headers={"cache-control": "no-cache", "x-accel-buffering": "no", **headers})
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the events end or nobody reads them."""
+        del scope
+        sending, watch = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(_left(receive))
+        try:
+            await asyncio.wait({sending, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()
+        finally:
+            await cancelled(sending, watch)
+            await self._events.aclose()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async for text in self._events:
+            await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _answer(error: FeilunError) -> Response:
+    # ASCII only: a message may quote what a client sent, and not all of that is valid UTF-8.
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else None
+    return Response(json.dumps(error.body()), error.status, headers, "application/json")
+
+
+def _as_ours(error: Exception) -> FeilunError:
+    if isinstance(error, FeilunError):
+        return error
+    if isinstance(error.__cause__, FeilunError):
+        return error.__cause__  # FastAPI wraps what happens while a body is read
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"][1:]]
+        if first["type"] == "json_invalid":
+            return BadRequest("The body is not valid JSON.", "Send a JSON object.")
+        name = ".".join(place)
+        rest = len(error.errors()) - 1
+        more = f" ({rest} more)" if rest else ""
+        return BadRequest(f"{name or 'The body'}: {first['msg']}{more}.", param=name or None)
+    if isinstance(error, HTTPException):
+        return _from_status(error.status_code, str(error.detail))
+    return FeilunError("Something unexpected happened.", "The gateway's log says more.")
+
+
+def _from_status(status: int, detail: str) -> FeilunError:
+    code = {404: "unknown_url", 405: "method_not_allowed"}.get(status, "invalid_request")
+    text = {404: "There is no such path.", 405: "This path does not take this method."}.get(status, f"{detail}.")
+    error = BadRequest(text, "GET /openapi.json lists what there is." if status in {404, 405} else "")
+    # The statuses of HTTP itself have no class of ours; one error takes their place.
+    error.status, error.code = status, code
+    return error
+
+
+async def _failure(request: Request, error: Exception) -> Response:
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=499)
+    ours = _as_ours(error)
+    if ours.status >= 500:
+        _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+    return _answer(ours)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error in the OpenAI shape."""
+    for kind in (FeilunError, RequestValidationError, HTTPException, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, _failure)

@@ -1,0 +1,89 @@
+"""``/v1/models``: the base, the workspace's endpoints and its own versions. Knows names; does not know weights."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from feilun.gateway.door import Viewer
+from feilun.gateway.shapes import Page, page
+from feilun.gateway.state import Gateway, Here
+from feilun.records import ModelVersion
+from feilun.store import models
+
+router = APIRouter(tags=["models"])
+
+
+class Model(BaseModel):
+    """Something that can be named as ``model``: a base, an endpoint, or one version (``adapter``)."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str
+    kind: Literal["base", "endpoint", "adapter"]
+    model_version: str
+    base: str
+    name: str
+    deployment: str | None = None
+
+
+@router.get("/v1/models")
+async def list_models(here: Here, key: Viewer) -> Page[Model]:
+    """List what this workspace may name as ``model``."""
+    return Page[Model](**page(await _models(here, key.workspace), more=False))
+
+
+@router.get("/v1/models/{model}")
+async def retrieve_model(model: str, here: Here, key: Viewer) -> Model:
+    """Return one of them."""
+    route = await here.answering.route(key.workspace, model)
+    base = await here.answering.base()
+    if route.deployment:
+        deployment = here.snapshot.route(key.workspace, model)
+        created = deployment.created if deployment else route.version.created
+        return _endpoint(model, created, key.workspace, route.version, base.name).model_copy(
+            update={"deployment": route.deployment}
+        )
+    return _version(route.version, base)
+
+
+async def _models(here: Gateway, ws: str) -> list[Model]:
+    base = await here.answering.base()
+    versions = {version.id: version for version in await asyncio.to_thread(models.find, here.db, ws)}
+    found = [_version(base, base)]
+    for deployment in here.snapshot.routes(ws):
+        version = versions.get(deployment.model)
+        if version is not None:
+            endpoint = _endpoint(deployment.endpoint, deployment.created, ws, version, base.name)
+            found.append(endpoint.model_copy(update={"deployment": deployment.id}))
+    own = [version for version in versions.values() if version.kind == "adapter" and version.base == base.id]
+    return found + [_version(version, base) for version in own]
+
+
+def _endpoint(name: str, created: float, ws: str, version: ModelVersion, base: str) -> Model:
+    return Model(
+        id=name,
+        created=int(created),
+        owned_by=ws,
+        kind="endpoint",
+        model_version=version.id,
+        base=base,
+        name=version.name,
+    )
+
+
+def _version(version: ModelVersion, base: ModelVersion) -> Model:
+    is_base = version.kind == "base"
+    return Model(
+        id=version.name if is_base else version.id,
+        created=int(version.created),
+        owned_by=version.workspace or "feilun",
+        kind=version.kind,
+        model_version=version.id,
+        base=base.name,
+        name=version.name,
+    )

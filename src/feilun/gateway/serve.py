@@ -1,0 +1,140 @@
+"""``feilun up``: bind the port, make the first key, serve until told to stop, then let calls in flight finish.
+
+This module knows ports, signals and the words at the start. It does not know any endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import logging.handlers
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+
+from feilun.errors import FeilunError, PortTaken
+from feilun.gateway.app import create_app
+from feilun.settings import Settings
+from feilun.store import Database, keys, open_database, workspaces
+
+DEFAULT_WORKSPACE = "default"
+DRAIN_SECONDS = 20
+_LARGEST_LOG = 10_000_000
+
+Say = Callable[[str], None]
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us, so that a stop that was asked for is an exit without error."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture nothing."""
+        yield
+
+
+async def up(settings: Settings, say: Say = print, workspace: str = "") -> None:
+    """Serve until SIGTERM or SIGINT; raise PortTaken, BadSetting, or what keeps the store from opening."""
+    listener = bind(settings.host, settings.port)
+    try:
+        log_to(settings.root / "logs")
+        db = await asyncio.to_thread(open_database, settings.root, settings.database)
+    except FeilunError:
+        listener.close()
+        raise
+    try:
+        host, port = listener.getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        first = await asyncio.to_thread(first_key, db, workspace)
+        config = uvicorn.Config(
+            create_app(settings, db),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            timeout_keep_alive=30,
+            proxy_headers=False,
+        )
+        server = _Server(config)
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(each, _stop, server)
+        say(welcome(url, settings, first))
+        await server.serve(sockets=[listener])
+    finally:
+        listener.close()
+        await asyncio.to_thread(db.close)
+
+
+def _stop(server: uvicorn.Server) -> None:
+    server.force_exit = server.should_exit  # a second signal does not wait for calls in flight
+    server.should_exit = True
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; raise PortTaken, which says what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                f"Another program listens on {host}:{port}.", "Stop it, or choose another with --port."
+            ) from error
+        raise PortTaken(f"Cannot listen on {host}:{port}: {error}.", "Choose another --host or --port.") from error
+    return listener
+
+
+def first_key(db: Database, workspace: str = "") -> tuple[str, str] | None:
+    """Make the first key of a home and return (workspace, secret); None if there is a key already."""
+    known = workspaces.names(db)
+    if any(keys.find(db, ws) for ws in known):
+        return None
+    ws = workspace or (DEFAULT_WORKSPACE if DEFAULT_WORKSPACE in known or len(known) != 1 else known[0])
+    workspaces.ensure(db, ws)
+    _, secret = keys.create(db, ws, "first", "owner")
+    return ws, secret
+
+
+def welcome(url: str, settings: Settings, first: tuple[str, str] | None) -> str:
+    """Return what people read at the start."""
+    chinese = settings.language == "zh"
+    lines = [f"飞轮已在 {url} 提供服务（按 Ctrl-C 停止）" if chinese else f"Feilun serves at {url} (Ctrl-C stops it)"]
+    if first is not None:
+        ws, secret = first
+        lines += [
+            "",
+            f"API 密钥（仅此一次显示）：{secret}" if chinese else f"API key (shown only now): {secret}",
+            f"工作区：{ws}，角色：owner" if chinese else f"workspace: {ws}, role: owner",
+            "",
+            "  from openai import OpenAI",
+            f'  client = OpenAI(base_url="{url}/v1", api_key="{secret}")',
+            '  client.chat.completions.create(model="own", messages=[{"role": "user", "content": "…"}])',
+        ]
+    return "\n".join(lines)
+
+
+def log_to(folder: Path) -> None:
+    """Send what the gateway and its server have to tell to ``folder/gateway.log``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(
+        folder / "gateway.log", maxBytes=_LARGEST_LOG, backupCount=1, encoding="utf-8", errors="backslashreplace"
+    )
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    for old in [each for each in root.handlers if isinstance(each, logging.handlers.RotatingFileHandler)]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,114 @@
+"""A real gateway on a loopback port, with the fake engine, and the official client."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+import uvicorn
+
+from feilun.engines.fake import FakeEngine
+from feilun.engines.seam import Engine
+from feilun.gateway import create_app
+from feilun.gateway.serve import bind
+from feilun.records import Role
+from feilun.settings import Settings, load
+from feilun.store import Database, keys, open_database, workspaces
+
+BASE = "smollm2-135m-instruct"
+
+
+@dataclass
+class Running:
+    """A gateway in a thread of this process, over a home that outlives it."""
+
+    settings: Settings
+    db: Database
+    engine: FakeEngine
+    url: str = ""
+    clients: list[httpx.Client] = field(default_factory=list)
+
+    def key(self, ws: str = "bank", role: Role = "owner") -> str:
+        """Make a key and wait until the gateway knows it."""
+        workspaces.ensure(self.db, ws)
+        _, secret = keys.create(self.db, ws, f"{role} of {ws}", role)
+        while httpx.get(f"{self.url}/v1/models", headers=bearer(secret)).status_code == 401:
+            threading.Event().wait(0.05)
+        return secret
+
+    def http(self, secret: str) -> httpx.Client:
+        """Return a plain HTTP client with a key."""
+        client = httpx.Client(base_url=self.url, headers=bearer(secret), timeout=60)
+        self.clients.append(client)
+        return client
+
+    def openai(self, secret: str) -> openai.OpenAI:
+        """Return the official client with a key."""
+        inner = httpx.Client(timeout=60)
+        self.clients.append(inner)
+        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=secret, max_retries=0, http_client=inner)
+
+
+def bearer(secret: str) -> dict[str, str]:
+    """Return the header that carries a key."""
+    return {"authorization": f"Bearer {secret}"}
+
+
+def serve(settings: Settings, engine: FakeEngine) -> Iterator[Running]:
+    """Run a gateway until the iteration is left."""
+
+    async def start(_settings: Settings, _root: Path) -> Engine:
+        return engine
+
+    db = open_database(settings.root)
+    listener = bind("127.0.0.1", 0)
+    app = create_app(settings, db, start)
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="gateway")
+    thread.start()
+    running = Running(settings, db, engine, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    try:
+        yield running
+    finally:
+        for client in running.clients:
+            client.close()
+        server.should_exit = True
+        thread.join(30)
+        listener.close()
+        db.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Give the settings of a new home with the fake engine."""
+    return load(environment={}, given={"home": str(tmp_path / "home"), "engine": "fake"})
+
+
+@pytest.fixture
+def gateway(settings: Settings) -> Iterator[Running]:
+    """Give a gateway over an empty home."""
+    yield from serve(settings, FakeEngine())
+
+
+@pytest.fixture
+def client(gateway: Running) -> openai.OpenAI:
+    """Give the official client of an owner of the workspace ``bank``."""
+    return gateway.openai(gateway.key())
+
+
+@pytest.fixture
+def wait() -> Callable[[Callable[[], object]], None]:
+    """Give a way to wait until something is so; the test's own limit ends a wait in vain."""
+
+    def until(so: Callable[[], object]) -> None:
+        while not so():
+            threading.Event().wait(0.05)
+
+    return until
