@@ -83,4 +83,4 @@ def test_the_store_links_what_it_sees(db: Database) -> None:
         Edge("verdict-1", "deployment-1", "decided"),
         Edge("model-2", "verdict-1", "judged"),
     }
-    assert lineage.ancestors(db, "bank", "trace-2") == []
+    assert lineage.ancestors(db, "bank", "trace-2") == [Edge("model-1", "trace-2", "answered")]

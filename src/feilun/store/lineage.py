@@ -1,8 +1,8 @@
 """What was made of what: edges between ids of any noun. Knows ids and relations; does not know what the ids stand for.
 
 The store itself writes the edges that it can see: source → dataset version (``data``), model version → deployment
-(``serves``), verdict → deployment (``decided``), candidate → verdict (``judged``), deployment → trace (``answered``),
-trace → feedback (``rated``). Rooms add the others with ``link``.
+(``serves``), verdict → deployment (``decided``), candidate → verdict (``judged``), deployment (without one, model
+version) → trace (``answered``), trace → feedback (``rated``). Rooms add the others with ``link``.
 """
 
 from __future__ import annotations

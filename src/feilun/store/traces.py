@@ -15,12 +15,15 @@ from feilun.store.schema import TRACES, from_row
 
 
 def add(db: Database, traces: Sequence[Trace]) -> None:
-    """Keep traces, and their edges from the deployment that answered, in one transaction; known ids are left alone."""
+    """Keep traces, each with an edge from the deployment (else the model version) that answered, in one transaction.
+
+    Traces whose ids are known already are left alone.
+    """
     with db.writing() as conn:
         insert(conn, TRACES, [_to_row(trace) for trace in traces])
         for ws in sorted({trace.workspace for trace in traces}):
-            edges = [(trace.deployment, trace.id, "answered") for trace in traces if trace.workspace == ws]
-            lineage.record(conn, ws, edges)
+            mine = [trace for trace in traces if trace.workspace == ws]
+            lineage.record(conn, ws, [(trace.deployment or trace.model, trace.id, "answered") for trace in mine])
 
 
 def get(db: Database, ws: str, trace_id: str) -> Trace:
