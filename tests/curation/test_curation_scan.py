@@ -152,6 +152,9 @@ def test_folder_is_walked_without_traps(tmp_path: Path) -> None:
     (tmp_path / "dangling.txt").symlink_to(tmp_path / "nowhere")
     for name in ("~$a.docx", ".DS_Store", "Thumbs.db", "a.tmp"):
         (tmp_path / name).write_text("x")
+    (tmp_path / "feilun-data").mkdir()
+    for name in ("feilun.db", "report.html"):
+        (tmp_path / "feilun-data" / name).write_text("x")
     os.mkfifo(tmp_path / "pipe.txt")
     with (tmp_path / "huge.txt").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
@@ -164,6 +167,7 @@ def test_folder_is_walked_without_traps(tmp_path: Path) -> None:
         ".DS_Store": "hidden",
         "Thumbs.db": "hidden",
         "a.tmp": "hidden",
+        "feilun-data": "hidden",
     }
     assert all(item.en and item.zh for item in skipped)
     for name, why in [("pipe.txt", "not_a_file"), ("huge.txt", "too_big"), ("gone.txt", "unreadable")]:

@@ -16,6 +16,7 @@ from feilun.records import normalise_text
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad\ufff9-\ufffb]")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_GRAMMAR = re.compile(r"(?i)\b(?:the|is|are|what|how|who|when|where|do|does|can|an?|of|to|in|for)\b", re.ASCII)
 _KANA = re.compile("[\u3040-\u30ff]")
 _OLD = (
     r"superseded|obsolete|outdated|withdrawn|expired|deprecated|retired|archived|replaced|no longer valid"
@@ -27,12 +28,13 @@ _OLD_LINE = re.compile(
     rf"|(?:this (?:document|list|page|version|notice|policy) (?:is|was|has been) )?(?:superseded|replaced) (?:by|on)\b"
     rf"|(?:本(?:文件|通知|规定|办法|版本))(?:已|被).{{0,12}}(?:废止|作废|失效|取代|替代))"
 )
+_STATUS_LINE = re.compile(r"(?i)^\W*(?:status|state|状态|狀態)\W*[:：]")
 _OLD_NAME = re.compile(
     r"(?i)(?:^|[^a-z])(?:superseded|obsolete|outdated|withdrawn|deprecated)(?:[^a-z]|$)|已?(?:废止|作废|失效)"
 )
 _DATE_LINE = re.compile(
     r"(?i)^\W*(?:effective|valid|in force|updated|last updated|date|version|revised|reviewed|as of|issued"
-    r"|published|status|state|生效|有效|更新|修订|发布|日期|版本|状态)"
+    r"|published|生效|有效|更新|修订|发布|日期|版本)"
 )
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DATES = (
@@ -54,10 +56,16 @@ def clean_text(text: str) -> str:
 
 
 def language(text: str) -> str:
-    """Return ``zh`` if Han letters make up a fifth of the letters (a Han letter counts double), else ``en``."""
+    """Return ``zh`` or ``en`` by the script of the text.
+
+    With English grammar words the Han letters must outnumber the Latin ones; without, product names in Latin letters
+    may be eight times as long.
+    """
     han = len(_HAN.findall(text))
-    letters = sum(char.isalpha() for char in text)
-    return "zh" if han and not _KANA.search(text) and 2 * han >= 0.2 * (letters + han) else "en"
+    latin = sum(char.isalpha() for char in text) - han
+    if not han or _KANA.search(text):
+        return "en"
+    return "zh" if (han > latin if _GRAMMAR.search(text) else 8 * han >= latin) else "en"
 
 
 def date_in(text: str) -> str:
@@ -93,7 +101,9 @@ def old_status(text: str) -> bool:
 
 def is_mark(text: str) -> bool:
     """Tell whether a text is nothing but a mark of age such as ``Effective: 1 January 2025``."""
-    return len(text) < 80 and ("：" in text or ":" in text) and bool(_DATE_LINE.search(text) or _OLD_LINE.search(text))
+    return (
+        len(text) < 80 and ("：" in text or ":" in text) and bool(_DATE_LINE.search(text) or _STATUS_LINE.search(text))
+    )
 
 
 def age_of(name: str, lines: Iterable[str]) -> tuple[bool, str, tuple[int, ...]]:
@@ -140,8 +150,8 @@ _ASKS = re.compile(
     r"|请问|想知道|想了解|想问|告诉|咨询|为何|为什么|啥|麻烦"
 )
 _TELLS = re.compile(
-    r"[\d%@]|https?:|\bwww\.|\b(?:you (?:can|may|must|need|should|will)|please (?!hold|wait)\w+|it (?:is|costs|takes)"
-    r"|there (?:is|are))\b"
+    r"(?i)[\d%@]|https?:|\bwww\.|\b(?:you (?:can|may|must|need|should|will)|please (?!hold|wait)\w+"
+    r"|it (?:is|costs|takes)|there (?:is|are))\b"
     r"|可以|需要|必须|应当|请(?:拨打|携带|到|前往|登录|点击|联系|提供|填写|使用|在|通过|先)|因为|由于"
 )
 _CHAT = re.compile(

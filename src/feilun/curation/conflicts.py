@@ -4,8 +4,9 @@ This module compares questions and answers and decides which may stay. It does n
 how the decision is shown.
 
 Different wordings of one question are valuable, so only pairs whose normalised question and answer are both equal are
-duplicates. For one question with several answers the newest wins (a day stated in the text, name or table beats a
-file's day, then the later day, then the higher version); a tie is left to a person. Corrections win over everything.
+duplicates. For one question with several answers the newest wins: a day stated in a written text, name or table beats a
+file's or a conversation's day, then the later day, then the higher version, then what is written beats what was said.
+A tie is left to a person. Corrections win over everything.
 """
 
 from __future__ import annotations
@@ -167,8 +168,8 @@ def settle(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Dropped], list[Clash
         if len(rivals) == 1:
             kept.extend(rivals)
             continue
-        best = max((pair.kind == "feedback", rank(pair.age)) for pair in rivals)
-        winners = [pair for pair in rivals if (pair.kind == "feedback", rank(pair.age)) == best]
+        best = max(_authority(pair) for pair in rivals)
+        winners = [pair for pair in rivals if _authority(pair) == best]
         if len(winners) == 1:
             kept.append(winners[0])
             dropped.extend((pair, "older_answer") for pair in rivals if pair is not winners[0])
@@ -176,6 +177,10 @@ def settle(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Dropped], list[Clash
             dropped.extend((pair, "conflict") for pair in rivals)
         clashes.append(Clash(rivals[0].question, tuple(rivals), winners[0].answer if len(winners) == 1 else ""))
     return kept, dropped, clashes
+
+
+def _authority(pair: Pair) -> tuple[bool, tuple[bool, str, tuple[int, ...]], bool]:
+    return pair.kind == "feedback", rank(pair.age), pair.kind != "talk"
 
 
 def drop_exam(

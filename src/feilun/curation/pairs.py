@@ -67,7 +67,7 @@ _A_LINE = re.compile(
 )
 _BREAK = re.compile(r"^\s*([=\-*_~#])\1{2,}")
 _BOLD_QUESTION = re.compile(r"^\s*\*\*(?P<text>[^*]{4,300}[?？])\*\*\s*$")
-_LIST = re.compile(r"^\s*(?:[-*+•·]|\d{1,3}[.)、])\s*\S")
+_LIST = re.compile(r"^\s*(?:[-*+•·]\s*\S|\d{1,3}(?:[.)]\s|、)\s*\S)")
 _HEADER_ROWS = 10
 _LANGUAGES = {"english": "en", "英文": "en", "chinese": "zh", "中文": "zh"}
 
@@ -177,13 +177,19 @@ def header(rows: tuple[tuple[str, ...], ...]) -> tuple[int, dict[str, list[tuple
     return 0, {}
 
 
-def is_about_people(rows: tuple[tuple[str, ...], ...]) -> list[int]:
-    """Return the name columns of a table that lists people with their contacts, else nothing."""
-    for row in rows[:_HEADER_ROWS]:
+def people_in(rows: tuple[tuple[str, ...], ...]) -> list[str]:
+    """Return the names in a table that lists people with their contacts; nothing for any other table."""
+    for index, row in enumerate(rows[:_HEADER_ROWS]):
         roles = _roles(row)
         if "person" in roles and "contact" in roles:
-            return [column for column, _ in roles["person"]]
+            columns = [column for column, _ in roles["person"]]
+            return [below[column] for below in rows[index + 1 :] for column in columns if column < len(below)]
     return []
+
+
+def is_labelled(line: str) -> bool:
+    """Tell whether a line begins with the label of a question, an answer or a speaker."""
+    return any(pattern.match(line) for pattern in (_Q_LINE, _A_LINE, _SPEAKER, _BOLD_QUESTION))
 
 
 def _from_table(block: Block, base: Pair) -> Iterator[Pair]:
@@ -223,7 +229,12 @@ def _from_table(block: Block, base: Pair) -> Iterator[Pair]:
 
 def _from_turns(block: Block, base: Pair) -> Iterator[Pair]:
     """Join neighbouring turns of one speaker; yield each question with the answer that follows it."""
-    age = Age(True, block.day, base.age.version) if block.day else base.age
+    written = base.kind != "talk"
+    age = (
+        Age(written, block.day, base.age.version)
+        if block.day
+        else replace(base.age, stated=base.age.stated and written)
+    )
     question, answer = "", ""
     for role, text in ((role, clean_text(text)) for role, text in (*block.turns, ("user", ""))):
         if role == "user":

@@ -15,12 +15,12 @@ from feilun.curation.conflicts import Correction, apply_corrections, drop_duplic
 from feilun.curation.documents import Document, Skip
 from feilun.curation.exams import is_exam, parse_exam
 from feilun.curation.mask import Public, mask
-from feilun.curation.pairs import Extract, Pair, extract, is_about_people
+from feilun.curation.pairs import Extract, Pair, extract, is_labelled, people_in
 from feilun.curation.passages import Passage, copies, cut
 from feilun.curation.report import Report
 from feilun.records import Record, derived_id, normalise_text, text_digest
 
-_SIGNATURE = re.compile(r"(?i)[\s,]*(?:(?:best|kind|warm)\s+)?regards,?\s[^?？]{0,80}$")
+_SIGNATURE = re.compile(r"(?i)[\s,]*\b(?:(?:best|kind|warm)\s+regards|regards,)\s[^?？]{0,80}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ def curate(
 
 
 def _lines(document: Document) -> list[str]:
-    return [line for block in document.blocks for line in clean_text(block.text).split("\n")]
+    lines = (line for block in document.blocks for line in clean_text(block.text).split("\n"))
+    return [line for line in lines if not is_labelled(line)]
 
 
 def _page_furniture(document: Document) -> frozenset[str]:
@@ -119,7 +120,7 @@ def public_facts(extracts: Iterable[tuple[Document, Extract]]) -> Public:
             texts.extend(pair.answer for pair in found.pairs if not pair.private)
             for block in found.prose:
                 texts.extend([block.heading, block.text])
-                if not is_about_people(block.rows):
+                if not people_in(block.rows):
                     texts.extend(cell for row in block.rows for cell in row)
     return Public.of(texts)
 
@@ -169,13 +170,7 @@ def _passages(
     seen: set[str] = set()
     records: list[Record] = []
     for document, found in extracts:
-        people = [
-            row[column]
-            for block in found.prose
-            for column in is_about_people(block.rows)
-            for row in block.rows
-            if column < len(row)
-        ]
+        people = [name for block in found.prose for name in people_in(block.rows)]
         for passage in cut(document, found.prose):
             report.passages_found += 1
             text = passage.text

@@ -227,6 +227,10 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
         except OSError:
             yield folder, "unreadable"
             continue
+        if any(entry.name == "feilun.db" for entry in entries):
+            # A home folder of ours: its reports and tables are no data of the organisation.
+            yield folder, "hidden"
+            continue
         for entry in entries:
             path = Path(entry.path)
             if path.name.casefold() in PERMISSION_FILES:
