@@ -57,6 +57,20 @@ def ensure_base(root: Path, name_or_path: str, say: Say = print) -> ModelVersion
     raise BadModel(f"There is no model {name_or_path}.", f"Known here: {choices}. feilun pull fetches others.")
 
 
+def register(root: Path, name: str, fetched: Path, say: Say = print) -> ModelVersion:
+    """Make ``fetched`` (a folder, which is moved, or a GGUF file) the base model that ``name`` alone names from now on.
+
+    Raises BadModel, and leaves a model that had the name before alone, where ``fetched`` is not whole.
+    """
+    if fetched.is_file():
+        return _from_gguf(root, name, fetched, name, say)
+    base_identity(fetched)
+    home = root / "models" / name
+    shutil.rmtree(home, ignore_errors=True)
+    fetched.replace(home)
+    return _keep(root, name, home, name)
+
+
 def pulled(root: Path) -> list[str]:
     """Return the names of the base models that are ready under ``root``."""
     return sorted(marker.parent.name for marker in (root / "models").glob("*/feilun.json"))

@@ -37,7 +37,7 @@ class Request:
 class Delta:
     """A piece of an answer.
 
-    The first may carry the ``prompt`` as the model saw it; the last carries ``finish`` (``stop``, ``length``), ``usage``.
+    The first may carry the ``prompt`` as the model saw it; the last: ``finish`` (``stop`` or ``length``) and ``usage``.
     """
 
     text: str = ""
