@@ -23,6 +23,7 @@ HERE = Path(__file__).resolve().parent
 SOURCE = HERE / "sample_source"
 PACKAGE = HERE.parent / "src" / "feilun"
 TARGET = PACKAGE / "apps" / "credit_union"
+GENERAL = PACKAGE / "evaluation" / "general.jsonl"
 GROUPS = ("products", "people", "service", "zh")
 
 Fact = dict[str, Any]
@@ -342,9 +343,9 @@ def main() -> None:
     sample = Sample(TARGET)
     sample.build()
     exams = TARGET / "exams"
-    write_text(exams / "own.jsonl", json_lines(own_exam(sample)))
+    write_text(exams / "exam_own.jsonl", json_lines(own_exam(sample)))
     write_text(exams / "forbidden.jsonl", json_lines(forbidden_exam(sample)))
-    write_text(exams / "general.jsonl", json_lines(general_exam()))
+    write_text(GENERAL, json_lines(general_exam()))
     write_text(PACKAGE / "training" / "replay.jsonl", json_lines(replay_prompts()))
     text = json.dumps(sample.expected, ensure_ascii=False, indent=2) + "\n"
     write_text(TARGET / "expected.json", text)

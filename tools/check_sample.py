@@ -27,6 +27,7 @@ from feilun.evaluation.scoring import contains
 
 PACKAGE = Path(__file__).resolve().parent.parent / "src" / "feilun"
 TARGET = PACKAGE / "apps" / "credit_union"
+GENERAL = PACKAGE / "evaluation" / "general.jsonl"
 FILES = TARGET / "files"
 
 Pair = tuple[str, str]
@@ -277,7 +278,7 @@ def grams(text: str) -> set[tuple[str, ...]]:
 
 def check_replay() -> None:
     """Check the general exam and the replay prompts for overlap."""
-    general = jsonl(TARGET / "exams" / "general.jsonl")
+    general = jsonl(GENERAL)
     replay = [r["prompt"] for r in jsonl(PACKAGE / "training" / "replay.jsonl")]
     need(len(general) >= 200 and len(replay) >= 300, "too few general rows")
     questions = [row["question"] for row in general]
@@ -304,7 +305,7 @@ def check_replay() -> None:
 def main() -> None:
     """Run every check and print the counts."""
     expected = json.loads((TARGET / "expected.json").read_text(encoding="utf-8"))
-    exam = jsonl(TARGET / "exams" / "own.jsonl")
+    exam = jsonl(TARGET / "exams" / "exam_own.jsonl")
     for name in ("own", "general", "forbidden"):
         load_exam(TARGET / "exams" / f"{name}.jsonl", "sample", name)
     found = check_files(expected)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +21,14 @@ from torch import Tensor
 from feilun.engines.adapters import Adapter, RowAdapters, read_adapter
 from feilun.engines.cache import Cache, Span
 from feilun.engines.decoder import Decoder
-from feilun.engines.prompts import Prompter
+from feilun.engines.prompts import Prompter, read_template
 from feilun.engines.seam import Delta, Request
 from feilun.engines.text import TextStream
 from feilun.errors import BadRequest, ContextTooLong, EngineError, FeilunError, NotFound
 from feilun.records import Usage
 
 Send = Callable[[Delta | FeilunError], None]
+_FAILURES = (RuntimeError, MemoryError, LookupError, TypeError, ValueError, ArithmeticError)  # torch raises all these
 PREFILL_TOKENS = 2048  # prompts that enter together: more would keep running answers waiting
 
 
@@ -36,9 +38,9 @@ class Call:
 
     request: Request
     send: Send
-    prompt: list[int]
-    text: TextStream
-    random: torch.Generator | None
+    prompt: list[int] = field(default_factory=list)
+    text: TextStream | None = None
+    random: torch.Generator | None = None
     slot: int = -1
     made: list[int] = field(default_factory=list)
     gone: threading.Event = field(default_factory=threading.Event)
@@ -56,17 +58,39 @@ class Batcher:
         self.free = list(range(slots))
         self.versions: dict[str, tuple[Prompter, Adapter | None]] = {}
         self.waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self.turns: deque[list[Call]] = deque()  # single calls and whole groups, in the order they may begin
+        self.groups: dict[str, list[Call]] = {}  # groups of which calls are still to come
         self.running: list[Call] = []
-        self.groups: dict[str, list[Call]] = {}
+        self.alone = False  # a group is being answered: nobody may join
         self.thread = threading.Thread(target=self._loop, name="batcher", daemon=True)
         self.thread.start()
 
     def load(self, model: str, folder: Path, adapter: Path | None) -> None:
-        """Make a version servable: ``folder`` holds tokenizer and template, ``adapter`` the factors."""
-        self.versions[model] = (Prompter(folder), read_adapter(adapter, torch.float32) if adapter else None)
+        """Make a version servable: ``folder`` holds the tokenizer, ``adapter`` the factors and the template."""
+        template = read_template(adapter) if adapter else None
+        factors = read_adapter(adapter, torch.float32) if adapter else None
+        self.versions[model] = (Prompter(folder, template), factors)
 
     def submit(self, request: Request, send: Send) -> Call:
-        """Queue a call; raise NotFound, BadRequest or ContextTooLong at once."""
+        """Queue a call; raise NotFound, BadRequest or ContextTooLong at once.
+
+        A call that is refused, or leaves, counts as one of its group: the others do not wait for it.
+        """
+        call = Call(request, send)
+        try:
+            text = self._prepare(call)
+        except FeilunError:
+            call.gone.set()
+            if request.group:
+                self.waiting.put(call)
+            raise
+        send(Delta(prompt=text))
+        self.waiting.put(call)
+        return call
+
+    def _prepare(self, call: Call) -> str:
+        """Fill in prompt, text and random numbers of a call; return the prompt's text."""
+        request = call.request
         if request.model not in self.versions:
             raise NotFound(f"The engine has not loaded {request.model}.", param="model")
         if request.max_tokens < 1:
@@ -75,82 +99,77 @@ class Batcher:
             raise BadRequest(f"A group may have at most {self.slots} calls.", param="group_size")
         prompter = self.versions[request.model][0]
         text = prompter.render(request.messages)
-        prompt = prompter.encode(text)
-        if len(prompt) >= self.context:
+        call.prompt = prompter.encode(text)
+        if not call.prompt:
+            raise BadRequest("The messages make an empty prompt.", param="messages")
+        if len(call.prompt) >= self.context:
             raise ContextTooLong(
-                f"The messages are {len(prompt)} tokens long; this model takes {self.context} with its answer.",
+                f"The messages are {len(call.prompt)} tokens long; this model takes {self.context} with its answer.",
                 "Shorten them.",
                 param="messages",
             )
-        random = None
+        call.text = TextStream(prompter, request.stop)
         if request.temperature > 0:
-            random = torch.Generator()
-            random.manual_seed(request.seed) if request.seed is not None else random.seed()
-        call = Call(request, send, prompt, TextStream(prompter, request.stop), random)
-        send(Delta(prompt=text))
-        self.waiting.put(call)
-        return call
+            call.random = torch.Generator()
+            seed = request.seed
+            call.random.manual_seed(seed % 2**63) if seed is not None else call.random.seed()
+        return text
 
     def stop(self) -> None:
         """End the loop after the present step."""
         self.waiting.put(None)
         self.thread.join(timeout=30)
 
-    def _admit(self) -> list[Call] | None:
-        """Take waiting calls while slots and the prefill allowance last; None asks the loop to end."""
+    def _receive(self) -> bool:
+        """Sort what has arrived into turns and groups, waiting if there is nothing to do; False ends the loop."""
+        while True:
+            try:
+                call = self.waiting.get(block=not self.running and not self.turns)
+            except queue.Empty:
+                return True
+            if call is None:
+                return False
+            name, size = call.request.group, call.request.group_size
+            calls = self.groups.setdefault(name, []) if name else []
+            calls.append(call)
+            if not name or len(calls) == size:
+                self.groups.pop(name, None)
+                self.turns.append(calls)
+            elif all(each.gone.is_set() for each in calls):
+                del self.groups[name]
+
+    def _admit(self) -> list[Call]:
+        """Take calls, first come first served, while slots and the prefill allowance last; a group waits to be alone.
+
+        Slots of a group follow its prompts: who arrived first must not show in the last bits of a sum.
+        """
+        self.alone = self.alone and bool(self.running)
         fresh: list[Call] = []
         room = PREFILL_TOKENS
-        while self.free and room > 0:
-            try:
-                call = self.waiting.get(block=not self.running and not fresh and not self._ready())
-            except queue.Empty:
+        while self.turns and self.free and room > 0 and not self.alone:
+            group = self.turns[0][0].request.group
+            if group and (self.running or fresh):
                 break
-            if call is None:
-                return None
-            if call.gone.is_set():
-                continue
-            if call.request.group:
-                self._gather(call)
-                continue
-            call.slot = self.free.pop(0)
-            fresh.append(call)
-            room -= len(call.prompt)
-            if self.waiting.empty():
-                break
-        return fresh or self._whole_group()
-
-    def _ready(self) -> bool:
-        return any(len(calls) == calls[0].request.group_size for calls in self.groups.values())
-
-    def _gather(self, call: Call) -> None:
-        """Keep a call until its whole group is there."""
-        self.groups.setdefault(call.request.group, []).append(call)
-
-    def _whole_group(self) -> list[Call]:
-        """Take a group that is complete, once nobody else is being answered."""
-        if self.running:
-            return []
-        self.groups = {n: calls for n, calls in self.groups.items() if not any(call.gone.is_set() for call in calls)}
-        for name, calls in self.groups.items():
-            if len(calls) == calls[0].request.group_size:
-                for call in calls:
+            for call in sorted(self.turns.popleft(), key=_order):
+                if not call.gone.is_set():
                     call.slot = self.free.pop(0)
-                del self.groups[name]
-                return sorted(calls, key=lambda call: call.prompt)
-        return []
+                    fresh.append(call)
+                    room -= len(call.prompt)
+            self.alone = bool(group and fresh)
+        return fresh
 
     def _loop(self) -> None:
         with torch.inference_mode():
             while True:
-                fresh = self._admit()
-                if fresh is None:
+                if not self._receive():
                     return
+                fresh = self._admit()
                 try:
                     if fresh:
                         self._prefill(fresh)
                     if self.running:
                         self._decode()
-                except RuntimeError as error:  # torch's own: out of memory, bad shapes; the loop must outlive it
+                except _FAILURES as error:  # the loop must outlive them, or every later call would wait for ever
                     self._fail(EngineError(f"The engine failed: {error}", "Try again."), fresh)
 
     def _fail(self, error: FeilunError, fresh: list[Call]) -> None:
@@ -219,11 +238,16 @@ class Batcher:
             self.free.sort()
 
 
+def _order(call: Call) -> tuple[list[int], str, int]:
+    return call.prompt, call.request.model, call.request.max_tokens
+
+
 def _sample(logits: Tensor, request: Request, random: torch.Generator) -> int:
     """Draw one token id: temperature, then the smallest set that holds ``top_p`` (Holtzman et al. 2020)."""
-    chances = (logits / request.temperature).softmax(-1)
+    chances = ((logits - logits.max()) / request.temperature).softmax(-1)  # the best one is finite, however cold it is
     if request.top_p < 1:
         ordered, order = chances.sort(descending=True)
-        ordered[ordered.cumsum(-1) - ordered >= request.top_p] = 0
+        beyond = ordered.cumsum(-1) - ordered >= request.top_p
+        ordered[1:][beyond[1:]] = 0
         return int(order[torch.multinomial(ordered, 1, generator=random)])
     return int(torch.multinomial(chances, 1, generator=random))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from feilun.engines.seam import Engine, Request
 from feilun.errors import BadRequest, EngineDown
 from feilun.evaluation.scoring import contains
-from feilun.records import Eval, EvalAnswer, EvalItem, ModelVersion, Usage
+from feilun.records import Eval, EvalAnswer, EvalItem, ModelVersion, Usage, new_id
 
 Save = Callable[[list[EvalAnswer]], Awaitable[None]]
 Progress = Callable[[int, int], None]
@@ -76,8 +76,9 @@ async def _answer_chunk(
         except EngineDown as error:
             down: EngineDown = error
             continue
+        group = (new_id("group"), len(chunk))
         answers = await asyncio.gather(
-            *(_answer(engine, version, item, run_id, how) for item in chunk), return_exceptions=True
+            *(_answer(engine, version, item, run_id, how, group) for item in chunk), return_exceptions=True
         )
         failures = [answer for answer in answers if isinstance(answer, BaseException)]
         for failure in failures:
@@ -92,7 +93,9 @@ async def _answer_chunk(
     ) from down
 
 
-async def _answer(engine: Engine, version: ModelVersion, item: EvalItem, run_id: str, how: Sitting) -> EvalAnswer:
+async def _answer(
+    engine: Engine, version: ModelVersion, item: EvalItem, run_id: str, how: Sitting, group: tuple[str, int]
+) -> EvalAnswer:
     request = Request(
         model=version.id,
         messages=({"role": "user", "content": item.question},),
@@ -102,6 +105,8 @@ async def _answer(engine: Engine, version: ModelVersion, item: EvalItem, run_id:
         seed=None,
         stop=(),
         logprobs=False,
+        group=group[0],
+        group_size=group[1],
     )
     pieces: list[str] = []
     prompt = item.question

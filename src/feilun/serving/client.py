@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 
 from feilun.compute import Process, revive
+from feilun.engines.identity import describe_difference
 from feilun.engines.seam import Delta, Request
-from feilun.errors import EngineDown
+from feilun.errors import EngineDown, IdentityMismatch
 from feilun.records import ModelVersion, Usage
 
 TOKEN_VARIABLE = "FEILUN_ENGINE_TOKEN"
@@ -43,7 +44,10 @@ class ProcessEngine:
         return f"http://127.0.0.1:{info['port']}{path}"
 
     async def load(self, version: ModelVersion) -> dict[str, Any]:
-        """Load a version into the running process; return ``identity`` sums plus the ``template`` text it uses."""
+        """Load a version into the running process; return its identity as the engine computes it.
+
+        Raises IdentityMismatch, naming what differs, for files that are not those of the version.
+        """
         url = await self._url("/load")
         if version.id not in self._loaded:
             adapter = str(Path(version.folder)) if version.kind == "adapter" else ""
@@ -51,7 +55,8 @@ class ProcessEngine:
             if answer.status_code != 200:
                 raise revive(_body(answer))
             found = answer.json()
-            self._loaded[version.id] = {**found["identity"], "template_text": found["template"]}
+            _verify(version, found["identity"], found["template"])
+            self._loaded[version.id] = found["identity"]
             self._versions[version.id] = version
         return dict(self._loaded[version.id])
 
@@ -80,6 +85,22 @@ class ProcessEngine:
         """End the process."""
         await self._client.aclose()
         await self.process.stop()
+
+
+def _verify(version: ModelVersion, identity: dict[str, Any], template: str) -> None:
+    """Raise IdentityMismatch unless the engine loaded exactly what the version is."""
+    differs = [part for part, value in version.identity.items() if identity.get(part) != value]
+    if not differs:
+        return
+    detail = ""
+    golden = Path(version.folder) / "golden.json"
+    if "template" in differs and golden.is_file():
+        trained = json.loads(golden.read_text(encoding="utf-8"))["template"]
+        detail = f": chat template {describe_difference(trained, template)}"
+    raise IdentityMismatch(
+        f"The files of {version.id} are not those it was made with; they differ in {', '.join(differs)}{detail}.",
+        "Restore them, or train again.",
+    )
 
 
 def _body(answer: httpx.Response) -> dict[str, Any]:

@@ -77,10 +77,9 @@ class Server:
         return JSONResponse(await asyncio.to_thread(self._load, body["model"], adapter))
 
     def _load(self, model: str, adapter: Path | None) -> dict[str, object]:
-        folder = self.base
         sums = self.base_sums if adapter is None else adapter_identity(self.base_sums, adapter)
-        self.batcher.load(model, folder, adapter)
-        return {"identity": sums, "template": read_template(adapter or folder)}
+        self.batcher.load(model, self.base, adapter)
+        return {"identity": sums, "template": read_template(adapter or self.base)}
 
     async def generate(self, request: HttpRequest) -> Response:
         """Stream deltas as JSON lines; an error before the first token is an HTTP error, later one a last line."""

@@ -31,7 +31,7 @@ def record_golden(base: Path, adapter: Path, questions: Sequence[str]) -> None:
     ends = model.generation_config.eos_token_id
     rows = [_answer(model, tokenizer, template, question, ends) for question in questions[:PROMPTS]]
     fresh = adapter / "golden.part"
-    fresh.write_text(json.dumps(rows, ensure_ascii=False, indent=1), encoding="utf-8")
+    fresh.write_text(json.dumps({"template": template, "rows": rows}, ensure_ascii=False, indent=1), encoding="utf-8")
     fresh.replace(adapter / "golden.json")
 
 

@@ -9,6 +9,7 @@ import asyncio
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,19 @@ from feilun.store.database import Database
 from feilun.training.plan import Plan
 
 MINIMUM = 10
+Progress = Callable[[JSON], None]
 ROOM_BYTES = 300 << 20
 EVENT_EVERY = 5
 
 
-async def run_training(context: Context, db: Database, settings: Settings, spec: JSON) -> JSON:
+async def run_training(
+    context: Context, db: Database, settings: Settings, spec: JSON, progress: Progress = lambda _: None
+) -> JSON:
     """Train an adapter and register it as a model version; return ``{"model", "tokens", "loss", "seconds"}``.
 
     ``spec``: ``dataset`` (version id) and ``base`` (model id); optional ``name``, ``seed``, ``replay`` (True), and any
-    of the plan's ``epochs``, ``learning_rate``, ``rank`` … (0 or absent lets the recipe choose). Raises TooFewSamples,
+    of the plan's ``epochs``, ``learning_rate``, ``rank`` … (0 or absent lets the recipe choose). ``progress`` gets
+    every message of the training process. Raises TooFewSamples,
     BadModel, BadRequest, OutOfSpace, Cancelled.
     """
     job, ws = context.job.id, context.job.workspace
@@ -48,7 +53,7 @@ async def run_training(context: Context, db: Database, settings: Settings, spec:
         ensure_space(root, ROOM_BYTES, "Training")
         plan = _plan(settings, base, spec, folder)
         plan.write(folder / "plan.json")
-        return await _fit(context, plan, folder, root / "logs" / f"{job}.log")
+        return await _fit(context, plan, folder, root / "logs" / f"{job}.log", progress)
 
     async def register() -> JSON:
         return await asyncio.to_thread(_register, db, context, base, spec, folder)
@@ -96,11 +101,12 @@ def _plan(settings: Settings, base: ModelVersion, spec: JSON, folder: Path) -> P
     )
 
 
-async def _fit(context: Context, plan: Plan, folder: Path, log: Path) -> JSON:
+async def _fit(context: Context, plan: Plan, folder: Path, log: Path, progress: Progress) -> JSON:
     """Run the training process to its end and pass on what it says."""
     last: JSON = {}
 
     def listen(message: JSON) -> None:
+        progress(message)
         step = message.get("step", 0)
         if message.get("done"):
             last.update(tokens=message["tokens"], loss=message["losses"], seconds=message["seconds"])
