@@ -14,19 +14,23 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from feilun import __version__
+from feilun.compute import Context
 from feilun.gateway.answering import Answering, Start
 from feilun.gateway.background import Background
 from feilun.gateway.door import Door, cancelled, install
-from feilun.gateway.endpoints import chat, health, models
+from feilun.gateway.endpoints import chat, eval_runs, evals, files, fine_tuning, health, models, wheel
 from feilun.gateway.shapes import ErrorBody
+from feilun.gateway.sitting import Sitter
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.state import Gateway
 from feilun.gateway.writer import Writer
+from feilun.records import JSON
 from feilun.serving import start_engine
 from feilun.settings import Settings
 from feilun.store import Database, Journal
+from feilun.training import run_training
 
-_GROUPS = (health, models, chat)
+_GROUPS = (health, models, chat, files, fine_tuning, evals, eval_runs, wheel)
 _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": text}
     for status, text in {
@@ -67,7 +71,13 @@ def create_app(settings: Settings, db: Database, start: Start = start_engine) ->
     journal = Journal(db)
     snapshot = Snapshot(db)
     answering = Answering(settings, db, snapshot, start)
-    background = Background(journal, db.root / "locks", {})
+    sitter = Sitter(db, answering, settings.batch)
+
+    async def train(context: Context) -> JSON:
+        return await run_training(context, db, settings, context.job.spec["training"])
+
+    kinds = {fine_tuning.KIND: (fine_tuning.PREFIX, train), eval_runs.KIND: (eval_runs.PREFIX, sitter.sit)}
+    background = Background(journal, db.root / "locks", kinds)
     gateway = Gateway(settings, db, journal, snapshot, answering, Writer(db), background)
     app = _App(
         title="Feilun",

@@ -7,11 +7,10 @@ It does not know calls.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 
 from feilun.errors import EngineDown, FeilunError
 from feilun.records import Trace
-from feilun.store import Database, lineage, traces
+from feilun.store import Database, traces
 
 _Waiting = tuple[list[Trace], "asyncio.Future[None]"]
 LARGEST_BATCH = 256
@@ -55,7 +54,7 @@ class Writer:
     async def _commit(self, batch: list[_Waiting]) -> None:
         error: FeilunError | None = None
         try:
-            await asyncio.to_thread(self._keep, [trace for found, _ in batch for trace in found])
+            await asyncio.to_thread(traces.add, self._db, [trace for found, _ in batch for trace in found])
         except FeilunError as failure:
             error = failure
         for _, done in batch:
@@ -66,14 +65,3 @@ class Writer:
             else:
                 done.set_exception(error)
                 done.exception()  # whoever waits may be gone; the loop must not complain about it
-
-    def _keep(self, found: list[Trace]) -> None:
-        edges: defaultdict[str, list[tuple[str, str, str]]] = defaultdict(list)
-        for trace in found:
-            if not trace.deployment:
-                edges[trace.workspace].append((trace.model, trace.id, "answered"))
-        # The edges first: an edge without its trace harms nobody, a trace without its edge could not be explained.
-        for ws, found_edges in edges.items():
-            lineage.link(self._db, ws, found_edges)
-        if found:
-            traces.add(self._db, found)

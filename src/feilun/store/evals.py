@@ -32,6 +32,16 @@ def find(db: Database, ws: str) -> list[Eval]:
         return [from_row(Eval, row) for row in rows(conn, query)]
 
 
+def update(db: Database, ws: str, eval_id: str, name: str, meta: JSON) -> Eval:
+    """Set an exam's name and merge ``meta`` into what it has; return it; raise NotFound."""
+    query = _select(EVALS, ws, eval_id)
+    with db.writing() as conn:
+        exam = one(conn, query.with_for_update(), f"eval {eval_id}")
+        where = sa.and_(EVALS.c.workspace == ws, EVALS.c.id == eval_id)
+        conn.execute(sa.update(EVALS).where(where).values(name=name, meta={**exam["meta"], **meta}))
+        return from_row(Eval, one(conn, query, f"eval {eval_id}"))
+
+
 def delete(db: Database, ws: str, eval_id: str) -> None:
     """Delete an exam with its runs and their answers; raise NotFound."""
     runs = sa.select(EVAL_RUNS.c.id).where(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.eval == eval_id)
@@ -71,6 +81,14 @@ def set_run(db: Database, ws: str, run_id: str, status: JobStatus, meta: JSON) -
         where = sa.and_(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.id == run_id)
         conn.execute(sa.update(EVAL_RUNS).where(where).values(status=status, meta={**run["meta"], **meta}))
         return from_row(EvalRun, one(conn, query, f"eval run {run_id}"))
+
+
+def delete_run(db: Database, ws: str, run_id: str) -> None:
+    """Delete a run with its answers; raise NotFound."""
+    with db.writing() as conn:
+        one(conn, _select(EVAL_RUNS, ws, run_id), f"eval run {run_id}")
+        conn.execute(sa.delete(ANSWERS).where(ANSWERS.c.run == run_id))
+        conn.execute(sa.delete(EVAL_RUNS).where(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.id == run_id))
 
 
 def add_answers(db: Database, answers: Sequence[EvalAnswer]) -> None:

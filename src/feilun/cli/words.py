@@ -1,0 +1,115 @@
+"""What commands say, in English and Chinese, and how a turn's progress is shown.
+
+This module knows sentences and terminals. It does not know commands.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from feilun.records import JSON
+from feilun.settings import Settings
+
+_CHINESE = {
+    "{} is not an id of this home.": "此目录中没有 {}。",
+    "Kept {}. The next feilun turn learns from it.": "已保存 {}。下一次 feilun turn 会从中学习。",
+    "Key {} (role {}, workspace {}), shown only now:": "密钥 {}（角色 {}，工作区 {}），仅此一次显示：",
+    "Revoked {}.": "已吊销 {}。",
+    "Ready: {}. Use it with: feilun up --model {}": "已就绪：{}。使用方法：feilun up --model {}",
+    "Stopped.": "已停止。",
+    "Something unexpected happened ({}). Details: {}": "发生意外错误（{}）。详情：{}",
+    "error": "错误",
+    "hint": "提示",
+    "workspace {}": "工作区 {}",
+    "  serves {} as {} since {}": "  自 {2} 起以 {1} 提供 {0}",
+    "  serves no model of its own yet": "  还没有自己的模型",
+    "Nothing here yet: feilun turn begins.": "这里还没有数据：请先运行 feilun turn。",
+    "The own model is promoted.": "自有模型已上线。",
+    "The incumbent keeps serving.": "继续使用原有模型。",
+    "own exam": "专业考试",
+    "general exam": "通用考试",
+    "{}: {:.0%} -> {:.0%} (difference {:+.0%} to {:+.0%}, {} questions)": (
+        "{}：{:.0%} → {:.0%}（差异区间 {:+.0%} 至 {:+.0%}，共 {} 题）"
+    ),
+    "Turn took {:.0f} s. Serve it with: feilun up": "本轮用时 {:.0f} 秒。启动服务：feilun up",
+    "Report: {}": "报告：{}",
+    "Training: step {}/{}, loss {:.3f}, about {} left": "训练：第 {}/{} 步，损失 {:.3f}，约剩 {}",
+    "Exam {}: {} of {}": "考试 {}：{}/{}",
+    "{} touches {} datasets, {} models, {} deployments, {} answers.": (
+        "{} 影响了 {} 个数据集、{} 个模型、{} 次上线、{} 条回答。"
+    ),
+    "{} records": "{} 条记录",
+    "{} records, {} shown": "{} 条记录，显示 {} 条",
+}
+_STEPS = {
+    "ingest": "读取文件",
+    "curate": "清洗数据",
+    "base": "准备基础模型",
+    "incumbent": "现有模型考试",
+    "train": "训练",
+    "identity": "一致性检查",
+    "candidate": "新模型考试",
+    "verdict": "裁决",
+}
+
+
+class Teller:
+    """Says things in the language of the settings, or of the terminal."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the settings with the language settled."""
+        spoken = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+        self.language = settings.language or ("zh" if spoken.lower().startswith("zh") else "en")
+        self.settings = replace(settings, language=self.language)
+        self._line = ""
+        self._seen = (time.monotonic(), 0)
+
+    def text(self, template: str, *values: Any) -> str:
+        """Return a template with its values, in our language."""
+        chosen = _CHINESE.get(template, template) if self.language == "zh" else template
+        return chosen.format(*values)
+
+    def say(self, template: str, *values: Any) -> None:
+        """Print a line."""
+        self.over("")
+        print(self.text(template, *values), flush=True)
+
+    def over(self, line: str) -> None:
+        """Show a line that the next one replaces; nothing where the output is no terminal."""
+        if sys.stdout.isatty() and (line or self._line):
+            print(f"\r\033[K{line}", end="", flush=True)
+            self._line = line
+
+    def progress(self, message: JSON) -> None:
+        """Say what a turn is doing."""
+        if "note" in message:
+            self.say("{}", message["note"])
+        elif "loss" in message:
+            self._training(message)
+        elif "exam" in message:
+            self.over(self.text("Exam {}: {} of {}", message["exam"], message["at"], message["of"]))
+        elif isinstance(message.get("step"), str):
+            name = message["step"]
+            self.say(
+                "{}",
+                f"[{datetime.now().astimezone():%H:%M:%S}] {_STEPS.get(name, name) if self.language == 'zh' else name}",
+            )
+
+    def _training(self, message: JSON) -> None:
+        step, total = int(message["step"]), int(message["total"])
+        began, first = self._seen
+        if step <= first or not first:
+            self._seen = began, first = time.monotonic(), step
+        pace = (time.monotonic() - began) / max(1, step - first)
+        left = f"{int(pace * (total - step)) // 60}:{int(pace * (total - step)) % 60:02d}" if step > first else "?"
+        line = self.text("Training: step {}/{}, loss {:.3f}, about {} left", step, total, message["loss"], left)
+        if sys.stdout.isatty():
+            done = 30 * step // max(1, total)
+            self.over(f"{'█' * done}{'░' * (30 - done)} {line}")
+        elif step in {1, total} or step % max(1, total // 10) == 0:
+            self.say("{}", line)

@@ -1,0 +1,199 @@
+"""``/v1/files``: sources that come in by upload, each with its permissions.
+
+This module knows uploads and their limits. It does not know what a file will be used for beyond its purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Form, Query, UploadFile
+from pydantic import BaseModel, ConfigDict, StrictBool, TypeAdapter, ValidationError
+from starlette.responses import Response
+
+from feilun.compute import disk_errors, ensure_space
+from feilun.errors import BadRequest, NotFound, TooLarge
+from feilun.gateway.door import LARGEST_FILE, Builder
+from feilun.gateway.examples import chat_records, check
+from feilun.gateway.shapes import Deleted, Page, cut, page
+from feilun.gateway.state import Gateway, Here
+from feilun.records import Permissions, Source, new_id
+from feilun.store import record_digests, sources
+
+router = APIRouter(tags=["files"])
+PURPOSES = ("fine-tune", "evals", "assistants", "batch", "user_data", "vision")
+_PIECE = 1 << 20
+_LONGEST_NAME = 255
+
+
+class Grants(BaseModel):
+    """What a source may be used for; what is not named stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    train: StrictBool | None = None
+    retrieve: StrictBool | None = None
+    leave: StrictBool | None = None
+    mask: Literal["none", "pseudonymise"] | None = None
+    until: str | None = None
+
+    def over(self, before: Permissions) -> Permissions:
+        """Return ``before`` with what was named; raise BadRequest for null where a date cannot be meant."""
+        values = {name: getattr(self, name) for name in self.model_fields_set}
+        if any(value is None for name, value in values.items() if name != "until"):
+            raise BadRequest("permissions: only until may be null.", param="permissions")
+        return Permissions(**{**asdict(before), **values})
+
+
+class FileObject(BaseModel):
+    """A file that was uploaded, with the permissions in force for it."""
+
+    id: str
+    object: Literal["file"] = "file"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: Literal["processed"] = "processed"
+    permissions: dict[str, Any]
+
+
+@router.post("/v1/files")
+async def create_file(
+    here: Here,
+    key: Builder,
+    file: Annotated[UploadFile, File()],
+    purpose: Annotated[str, Form()],
+    permissions: Annotated[str | None, Form(description='JSON, such as {"train": false}')] = None,
+) -> FileObject:
+    """Take in a file of up to 512 MB. Lines of a fine-tune file are checked at once; errors name the line."""
+    if purpose not in PURPOSES:
+        raise BadRequest(f"{purpose[:40]!r} is no purpose.", f"Choices: {', '.join(PURPOSES)}.", "purpose")
+    if file.size is not None and file.size > LARGEST_FILE:
+        raise TooLarge(f"The file is larger than {LARGEST_FILE >> 20} MB.", "Split it.", "file")
+    grants = _grants(permissions)
+    name = Path((file.filename or "").replace("\\", "/")).name[-_LONGEST_NAME:] or "upload"
+    meta = {"purpose": purpose}
+    source = Source(new_id("file"), key.workspace, name, "", 0, "upload", file.content_type or "", grants, meta=meta)
+    ensure_space(here.settings.root, 2 * (file.size or 0), "The upload")
+    part = here.settings.root / "uploads" / f"{secrets.token_hex(8)}.part"
+    try:
+        await asyncio.to_thread(_copy, file, part)
+        kept = await asyncio.to_thread(_keep, here, source, part)
+    finally:
+        await asyncio.to_thread(part.unlink, missing_ok=True)
+    return _shape(kept)
+
+
+@router.get("/v1/files")
+async def list_files(
+    here: Here,
+    key: Builder,
+    purpose: str | None = None,
+    order: Literal["asc", "desc"] = "desc",
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
+) -> Page[FileObject]:
+    """List the files of the workspace, newest first unless ``order`` is ``asc``."""
+    found = await asyncio.to_thread(sources.find, here.db, key.workspace, "upload")
+    wanted = [source for source in found if purpose in {None, source.meta.get("purpose")}]
+    shown, more = cut(wanted if order == "asc" else wanted[::-1], after, limit)
+    return Page[FileObject](**page([_shape(source) for source in shown], more))
+
+
+@router.get("/v1/files/{file_id}")
+async def retrieve_file(file_id: str, here: Here, key: Builder) -> FileObject:
+    """Return one file's description."""
+    return _shape(await uploaded(here, key.workspace, file_id))
+
+
+@router.get("/v1/files/{file_id}/content", response_class=Response)
+async def retrieve_file_content(file_id: str, here: Here, key: Builder) -> Response:
+    """Return one file's bytes."""
+    await uploaded(here, key.workspace, file_id)
+    data = await asyncio.to_thread(sources.content, here.db, key.workspace, file_id, "inspect")
+    return Response(data, media_type="application/octet-stream", headers={"x-content-type-options": "nosniff"})
+
+
+@router.delete("/v1/files/{file_id}")
+async def delete_file(file_id: str, here: Here, key: Builder) -> Deleted:
+    """Delete a file. What it forbade stays forbidden; what was made of it stays, and ``/api/impact`` names it."""
+    await uploaded(here, key.workspace, file_id)
+    await asyncio.to_thread(sources.delete, here.db, key.workspace, file_id)
+    return Deleted(id=file_id, object="file")
+
+
+async def uploaded(here: Gateway, ws: str, file_id: str, param: str | None = None) -> Source:
+    """Return an uploaded file's source; raise NotFound, also for sources that were not uploaded."""
+    missing = NotFound(f"There is no file {file_id[:100]!r} in this workspace.", "GET /v1/files lists them.", param)
+    try:
+        source = await asyncio.to_thread(sources.get, here.db, ws, file_id)
+    except NotFound as error:
+        raise missing from error
+    if source.origin != "upload":
+        raise missing
+    return source
+
+
+def _grants(text: str | None) -> Permissions:
+    if text is None:
+        return Permissions()
+    try:
+        return TypeAdapter(Grants).validate_json(text).over(Permissions())
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(["permissions", *(str(part) for part in first["loc"])])
+        raise BadRequest(f"{name}: {first['msg']}.", 'Send JSON such as {"train": false}.', name) from error
+
+
+def _copy(file: UploadFile, part: Path) -> None:
+    with disk_errors():
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("xb") as out:
+            while piece := file.file.read(_PIECE):
+                out.write(piece)
+
+
+def _keep(here: Gateway, source: Source, part: Path) -> Source:
+    if source.meta["purpose"] != "fine-tune":
+        return sources.add(here.db, source, part)
+    with part.open("rb") as lines:
+        check(lines, source.name)
+    kept = sources.add(here.db, source, part)
+    # Also of a file that may not be trained on: a copy of its texts elsewhere is then refused with it.
+    with part.open("rb") as lines:
+        digests = {digest for record in chat_records(lines, kept) for digest in record_digests(record)}
+    sources.note_digests(here.db, kept.workspace, kept.id, digests)
+    return kept
+
+
+def _shape(source: Source) -> FileObject:
+    return FileObject(
+        id=source.id,
+        bytes=source.size,
+        created_at=int(source.created),
+        filename=source.name,
+        purpose=str(source.meta.get("purpose", "user_data")),
+        permissions=asdict(source.permissions),
+    )
+
+
+def json_lines(data: bytes, name: str) -> list[dict[str, Any]]:
+    """Return the objects of a JSON lines file; raise BadRequest that names the line."""
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"{name}, line {number}: this is not JSON.", "One JSON object per line.") from error
+        if not isinstance(value, dict):
+            raise BadRequest(f"{name}, line {number}: this is not a JSON object.", "One JSON object per line.")
+        found.append(value)
+    return found
