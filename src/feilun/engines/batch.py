@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,17 +19,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from feilun.engines.adapters import Adapter, RowAdapters, read_adapter
+from feilun.engines.adapters import Adapter, RowAdapters, check_fit, read_adapter
 from feilun.engines.cache import Cache, Span
 from feilun.engines.decoder import Decoder
 from feilun.engines.prompts import Prompter, read_template
 from feilun.engines.seam import Delta, Request
 from feilun.engines.text import TextStream
-from feilun.errors import BadRequest, ContextTooLong, EngineError, FeilunError, NotFound
+from feilun.errors import BadRequest, ContextTooLong, EngineDown, EngineError, FeilunError, NotFound
 from feilun.records import Usage
 
 Send = Callable[[Delta | FeilunError], None]
 _FAILURES = (RuntimeError, MemoryError, LookupError, TypeError, ValueError, ArithmeticError)  # torch raises all these
+GROUP_SECONDS = 30.0  # how long a group may take to arrive
 PREFILL_TOKENS = 2048  # prompts that enter together: more would keep running answers waiting
 
 
@@ -38,12 +40,21 @@ class Call:
 
     request: Request
     send: Send
-    prompt: list[int] = field(default_factory=list)
-    text: TextStream | None = None
-    random: torch.Generator | None = None
+    prompt: list[int]
+    text: TextStream
+    random: torch.Generator | None
     slot: int = -1
     made: list[int] = field(default_factory=list)
     gone: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(slots=True)
+class Group:
+    """Calls that are to be answered together; ``arrived`` counts those, too, that were refused."""
+
+    began: float = field(default_factory=time.monotonic)
+    arrived: int = 0
+    calls: list[Call] = field(default_factory=list)
 
 
 class Batcher:
@@ -57,9 +68,9 @@ class Batcher:
         self.slots = slots
         self.free = list(range(slots))
         self.versions: dict[str, tuple[Prompter, Adapter | None]] = {}
-        self.waiting: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self.waiting: queue.SimpleQueue[Call | Request | None] = queue.SimpleQueue()
         self.turns: deque[list[Call]] = deque()  # single calls and whole groups, in the order they may begin
-        self.groups: dict[str, list[Call]] = {}  # groups of which calls are still to come
+        self.groups: dict[str, Group] = {}  # groups of which calls are still to come
         self.running: list[Call] = []
         self.alone = False  # a group is being answered: nobody may join
         self.thread = threading.Thread(target=self._loop, name="batcher", daemon=True)
@@ -69,6 +80,8 @@ class Batcher:
         """Make a version servable: ``folder`` holds the tokenizer, ``adapter`` the factors and the template."""
         template = read_template(adapter) if adapter else None
         factors = read_adapter(adapter, torch.float32) if adapter else None
+        if factors:
+            check_fit(factors, self.decoder)
         self.versions[model] = (Prompter(folder, template), factors)
 
     def submit(self, request: Request, send: Send) -> Call:
@@ -76,21 +89,18 @@ class Batcher:
 
         A call that is refused, or leaves, counts as one of its group: the others do not wait for it.
         """
-        call = Call(request, send)
         try:
-            text = self._prepare(call)
+            text, call = self._prepare(request, send)
         except FeilunError:
-            call.gone.set()
             if request.group:
-                self.waiting.put(call)
+                self.waiting.put(request)
             raise
         send(Delta(prompt=text))
         self.waiting.put(call)
         return call
 
-    def _prepare(self, call: Call) -> str:
-        """Fill in prompt, text and random numbers of a call; return the prompt's text."""
-        request = call.request
+    def _prepare(self, request: Request, send: Send) -> tuple[str, Call]:
+        """Return the prompt's text and the call, ready to be answered."""
         if request.model not in self.versions:
             raise NotFound(f"The engine has not loaded {request.model}.", param="model")
         if request.max_tokens < 1:
@@ -99,21 +109,20 @@ class Batcher:
             raise BadRequest(f"A group may have at most {self.slots} calls.", param="group_size")
         prompter = self.versions[request.model][0]
         text = prompter.render(request.messages)
-        call.prompt = prompter.encode(text)
-        if not call.prompt:
+        prompt = prompter.encode(text)
+        if not prompt:
             raise BadRequest("The messages make an empty prompt.", param="messages")
-        if len(call.prompt) >= self.context:
+        if len(prompt) >= self.context:
             raise ContextTooLong(
-                f"The messages are {len(call.prompt)} tokens long; this model takes {self.context} with its answer.",
+                f"The messages are {len(prompt)} tokens long; this model takes {self.context} with its answer.",
                 "Shorten them.",
                 param="messages",
             )
-        call.text = TextStream(prompter, request.stop)
+        random = None
         if request.temperature > 0:
-            call.random = torch.Generator()
-            seed = request.seed
-            call.random.manual_seed(seed % 2**63) if seed is not None else call.random.seed()
-        return text
+            random = torch.Generator()
+            random.manual_seed(request.seed % 2**63) if request.seed is not None else random.seed()
+        return text, Call(request, send, prompt, TextStream(prompter, request.stop), random)
 
     def stop(self) -> None:
         """End the loop after the present step."""
@@ -124,19 +133,29 @@ class Batcher:
         """Sort what has arrived into turns and groups, waiting if there is nothing to do; False ends the loop."""
         while True:
             try:
-                call = self.waiting.get(block=not self.running and not self.turns)
+                timeout = GROUP_SECONDS if self.groups else None
+                item = self.waiting.get(block=not self.running and not self.turns, timeout=timeout)
             except queue.Empty:
+                self._give_up()
                 return True
-            if call is None:
+            if item is None:
                 return False
-            name, size = call.request.group, call.request.group_size
-            calls = self.groups.setdefault(name, []) if name else []
-            calls.append(call)
-            if not name or len(calls) == size:
-                self.groups.pop(name, None)
-                self.turns.append(calls)
-            elif all(each.gone.is_set() for each in calls):
+            call, request = (item, item.request) if isinstance(item, Call) else (None, item)
+            group = self.groups.setdefault(request.group, Group()) if request.group else Group()
+            group.arrived += 1
+            if call:
+                group.calls.append(call)
+            if not request.group or group.arrived == request.group_size:
+                self.groups.pop(request.group, None)
+                self.turns.append(group.calls)
+
+    def _give_up(self) -> None:
+        """Refuse groups of which calls never came: whoever was to send them is gone."""
+        for name, group in list(self.groups.items()):
+            if time.monotonic() - group.began >= GROUP_SECONDS:
                 del self.groups[name]
+                for call in group.calls:
+                    call.send(EngineDown("Not all calls of the group have come.", "Send the whole group again."))
 
     def _admit(self) -> list[Call]:
         """Take calls, first come first served, while slots and the prefill allowance last; a group waits to be alone.
@@ -147,15 +166,16 @@ class Batcher:
         fresh: list[Call] = []
         room = PREFILL_TOKENS
         while self.turns and self.free and room > 0 and not self.alone:
-            group = self.turns[0][0].request.group
-            if group and (self.running or fresh):
+            wanted = sorted((call for call in self.turns[0] if not call.gone.is_set()), key=_order)
+            alone = bool(wanted and wanted[0].request.group)
+            if alone and (self.running or fresh):
                 break
-            for call in sorted(self.turns.popleft(), key=_order):
-                if not call.gone.is_set():
-                    call.slot = self.free.pop(0)
-                    fresh.append(call)
-                    room -= len(call.prompt)
-            self.alone = bool(group and fresh)
+            self.turns.popleft()
+            self.alone = alone
+            for call in wanted:
+                call.slot = self.free.pop(0)
+                fresh.append(call)
+                room -= len(call.prompt)
         return fresh
 
     def _loop(self) -> None:
@@ -212,7 +232,7 @@ class Batcher:
         best = logits.argmax(-1).tolist()
         norms = logits.logsumexp(-1)
         for row, call in enumerate(calls):
-            token = best[row] if call.random is None else _sample(logits[row], call.request, call.random)
+            token = best[row] if call.random is None else sample(logits[row], call.request, call.random)
             logprob = float(logits[row, token] - norms[row]) if call.request.logprobs else None
             self._advance(call, token, logprob)
 
@@ -242,9 +262,9 @@ def _order(call: Call) -> tuple[list[int], str, int]:
     return call.prompt, call.request.model, call.request.max_tokens
 
 
-def _sample(logits: Tensor, request: Request, random: torch.Generator) -> int:
+def sample(logits: Tensor, request: Request, random: torch.Generator) -> int:
     """Draw one token id: temperature, then the smallest set that holds ``top_p`` (Holtzman et al. 2020)."""
-    chances = ((logits - logits.max()) / request.temperature).softmax(-1)  # the best one is finite, however cold it is
+    chances = (logits / max(request.temperature, 1e-6)).softmax(-1)  # colder is zero in float32
     if request.top_p < 1:
         ordered, order = chances.sort(descending=True)
         beyond = ordered.cumsum(-1) - ordered >= request.top_p
