@@ -62,9 +62,11 @@ def read_adapter(folder: Path, dtype: torch.dtype) -> Adapter:
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "adapter_model.safetensors")
-    except (OSError, ValueError, SafetensorError) as error:
+        rank, alpha = float(config["r"]), float(config["lora_alpha"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BadModel(f"The adapter {folder} cannot be read: {error}", "Train it again.") from error
-    if config.get("peft_type") != "LORA" or config.get("use_dora"):
+    special = ("use_dora", "rank_pattern", "alpha_pattern", "fan_in_fan_out")
+    if config.get("peft_type") != "LORA" or any(config.get(name) for name in special):
         raise BadModel(f"The adapter {folder} is not a plain LoRA.", "Only LoRA adapters can be served.")
     factors: Factors = {}
     for key, tensor in tensors.items():
@@ -77,7 +79,18 @@ def read_adapter(folder: Path, dtype: torch.dtype) -> Adapter:
             if other is None:
                 raise BadModel(f"The adapter {folder} lacks the partner of {key}.", "Train it again.")
             factors[layer, name] = (tensor.to(dtype), other.to(dtype))
-    return Adapter(factors, float(config["lora_alpha"]) / float(config["r"]))
+    if 2 * len(factors) != len(tensors):
+        raise BadModel(f"The adapter {folder} has a factor without its partner.", "Train it again.")
+    return Adapter(factors, alpha / (rank**0.5 if config.get("use_rslora") else rank))
+
+
+def check_fit(adapter: Adapter, decoder: Decoder) -> None:
+    """Raise BadModel unless every product of ``adapter`` exists in ``decoder`` with the same width and height."""
+    for (layer, name), (a, b) in adapter.factors.items():
+        if layer >= decoder.shape.layers or (b.shape[0], a.shape[1]) != tuple(decoder.products[layer][name].shape):
+            raise BadModel(
+                f"The adapter does not fit this base model: layer {layer}, {name}.", "Name the base it was trained on."
+            )
 
 
 class RowAdapters:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,8 @@ def read_shape(folder: Path) -> Shape:
         raise BadModel(
             f"{folder} has no readable config.json.", "Name a Hugging Face folder or a GGUF file."
         ) from error
+    if not isinstance(config, dict):
+        raise BadModel(f"{folder}/config.json is not an object.", "Fetch the model again.")
     kind = config.get("model_type")
     if kind not in ARCHITECTURES:
         raise BadModel(
@@ -72,8 +75,11 @@ def read_shape(folder: Path) -> Shape:
             f"Supported: {', '.join(sorted(ARCHITECTURES))}.",
         )
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type", "default")) not in {"default", "llama3"}:
+    turning = rope.get("rope_type", rope.get("type", "default"))
+    if turning not in {"default", "llama3"}:
         raise BadModel(f"{folder} uses rotary scaling {rope!r}, which is not supported.")
+    if config.get("hidden_act", "silu") != "silu":
+        raise BadModel(f"{folder} uses the activation {config['hidden_act']!r}, which is not supported.")
     try:
         heads = int(config["num_attention_heads"])
         return Shape(
@@ -83,13 +89,19 @@ def read_shape(folder: Path) -> Shape:
             kv_heads=int(config.get("num_key_value_heads") or heads),
             head_dim=int(config.get("head_dim") or config["hidden_size"] // heads),
             vocabulary=int(config["vocab_size"]),
-            window=int(config.get("max_position_embeddings", 2048)),
+            window=min(int(config.get("max_position_embeddings", 2048)), _sliding_window(config)),
             theta=float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0),
             epsilon=float(config.get("rms_norm_eps", 1e-6)),
-            scaling=dict(rope) if rope.get("rope_type") == "llama3" else {},
+            scaling=dict(rope) if turning == "llama3" else {},
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BadModel(f"{folder}/config.json lacks or spoils {error}.", "Fetch the model again.") from error
+
+
+def _sliding_window(config: dict[str, Any]) -> int:
+    """Return beyond how many tokens attention would slide: we stay within, where it is the same as full attention."""
+    slides = config.get("use_sliding_window", config["model_type"] == "mistral") and config.get("sliding_window")
+    return int(slides or sys.maxsize)
 
 
 def read_weights(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ def base_identity(folder: Path) -> JSON:
     """Return the sums of a base model's folder; raise BadModel where a part is missing."""
     weights = sorted(folder.glob("model*.safetensors"))
     tokenizer = folder / "tokenizer.json"
-    if not weights or not tokenizer.is_file():
+    if not weights or not tokenizer.is_file() or not (folder / "config.json").is_file():
         raise BadModel(f"{folder} is not a whole model folder.", "Name a Hugging Face folder or a GGUF file.")
     return {
         "weights": _sum([*weights, folder / "config.json"]),

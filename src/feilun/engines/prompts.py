@@ -37,7 +37,9 @@ def read_template(folder: Path) -> str:
         config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadModel(f"{folder} has no readable tokenizer_config.json.", "Name a complete model folder.") from error
-    template = config.get("chat_template")
+    template = config.get("chat_template") if isinstance(config, dict) else None
+    if isinstance(template, list):  # several, by name
+        template = {one.get("name"): one.get("template") for one in template if isinstance(one, dict)}.get("default")
     if not isinstance(template, str):
         raise BadModel(f"{folder} has no chat template.", "Use an instruct (chat) model.")
     return template
@@ -58,7 +60,7 @@ class Prompter:
         self.template = read_template(folder) if template is None else template
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
         environment.globals.update(raise_exception=_refuse, strftime_now=_now)
-        environment.filters["tojson"] = lambda value, **_: json.dumps(value, ensure_ascii=False)
+        environment.filters["tojson"] = _to_json
         try:
             self._compiled = environment.from_string(self.template)
         except TemplateError as error:
@@ -71,7 +73,7 @@ class Prompter:
         for name in ("generation_config.json", "config.json"):
             file = folder / name
             if file.is_file():
-                value = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id")
+                value = _read(file).get("eos_token_id")
                 ends.update(value if isinstance(value, list) else [] if value is None else [value])
         eos = self._special.get("eos_token", "")
         found = self.tokenizer.token_to_id(eos) if eos else None
@@ -81,7 +83,7 @@ class Prompter:
         """Return the prompt text; with ``answer`` it ends where the assistant's answer begins."""
         try:
             return self._compiled.render(
-                messages=list(messages), add_generation_prompt=answer, tools=None, **self._special
+                messages=list(messages), add_generation_prompt=answer, tools=None, documents=None, **self._special
             )
         except (TemplateError, TypeError, KeyError, AttributeError) as error:
             raise BadRequest(
@@ -90,16 +92,32 @@ class Prompter:
 
     def encode(self, text: str) -> list[int]:
         """Return token ids; special tokens written in the rendered text are recognised, none are added."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        try:
+            return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        except (TypeError, UnicodeError) as error:
+            raise BadRequest("The messages hold half a character (a lone surrogate).", param="messages") from error
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
+def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
+    """Chat templates expect plain JSON; Jinja's own filter escapes for HTML."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadModel(f"{file} is damaged: {error}", "Fetch the model again.") from error
+    return found if isinstance(found, dict) else {}
+
+
 def _special_tokens(folder: Path) -> dict[str, str]:
     file = folder / "tokenizer_config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    config = _read(file) if file.is_file() else {}
     found: dict[str, str] = {}
     for name in ("bos_token", "eos_token", "pad_token", "unk_token"):
         value = config.get(name)
