@@ -31,7 +31,10 @@ class ProcessEngine:
         """Speak to ``process``, whose ready line names its port, with ``token``."""
         self.process = process
         self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {token}"}, timeout=httpx.Timeout(600, connect=5), trust_env=False
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=httpx.Timeout(600, connect=5),
+            limits=httpx.Limits(max_connections=None),  # calls that wait for their group must not keep it out
+            trust_env=False,
         )
         self._versions: dict[str, ModelVersion] = {}
         self._loaded: dict[str, dict[str, Any]] = {}
@@ -49,16 +52,17 @@ class ProcessEngine:
         Raises IdentityMismatch, naming what differs, for files that are not those of the version.
         """
         url = await self._url("/load")
-        if version.id not in self._loaded:
+        loaded = self._loaded  # a restart meanwhile makes a new one, and what the old process said is forgotten
+        if version.id not in loaded:
             adapter = str(Path(version.folder)) if version.kind == "adapter" else ""
             answer = await self._reach(lambda: self._client.post(url, json={"model": version.id, "adapter": adapter}))
             if answer.status_code != 200:
                 raise revive(_body(answer))
             found = answer.json()
             _verify(version, found["identity"], found["template"])
-            self._loaded[version.id] = found["identity"]
+            loaded[version.id] = found["identity"]
             self._versions[version.id] = version
-        return dict(self._loaded[version.id])
+        return dict(loaded[version.id])
 
     async def generate(self, request: Request) -> AsyncIterator[Delta]:
         """Answer one call; EngineDown if the process dies meanwhile."""
@@ -66,7 +70,7 @@ class ProcessEngine:
         if request.model in self._versions and request.model not in self._loaded:
             await self.load(self._versions[request.model])
         try:
-            async with self._client.stream("POST", url, json=asdict(request)) as answer:
+            async with self._client.stream("POST", url, content=json.dumps(asdict(request))) as answer:
                 if answer.status_code != 200:
                     await answer.aread()
                     raise revive(_body(answer))

@@ -136,6 +136,7 @@ def main() -> int:
         return error.exit_code
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    listener.listen(128)  # before it is told: who connects at once must not be refused
     say_ready(port=listener.getsockname()[1])
     config = uvicorn.Config(server.app(), log_level="warning", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
