@@ -10,6 +10,9 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from feilun.engines.adapters import Factors, write_adapter
+from feilun.engines.decoder import Decoder
+
 CHATML = (
     "{% for message in messages %}"
     "{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -90,5 +93,22 @@ def tiny_model(folder: Path, kind: str = "llama", seed: int = 0, template: str =
         "model_max_length": 512,
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(described), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return folder
+
+
+def tiny_adapter(
+    folder: Path, base: Path, seed: int = 0, rank: int = 4, layers: range | None = None, template: str = CHATML
+) -> Path:
+    """Write random LoRA factors, large enough to change answers, for every projection of ``layers`` of ``base``."""
+    decoder = Decoder(base, torch.float32)
+    random = torch.Generator().manual_seed(seed)
+    factors: Factors = {}
+    for layer in layers or range(decoder.shape.layers):
+        for name, weight in decoder.products[layer].items():
+            out, width = weight.shape
+            a, b = torch.randn(rank, width, generator=random) * 0.3, torch.randn(out, rank, generator=random) * 0.3
+            factors[layer, name] = (a, b)
+    write_adapter(folder, factors, rank, 2 * rank)
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     return folder
