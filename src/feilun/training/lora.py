@@ -5,7 +5,7 @@ It knows one loss. It does not know optimisers, schedules or checkpoints. Base w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from feilun.engines.adapters import Factors
 from feilun.engines.decoder import PROJECTIONS, Decoder
-from feilun.training.pack import Pack
+from feilun.training.pack import Pack, Sample, pack
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -120,8 +120,8 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return mixed
 
 
-def answer_logits(decoder: Decoder, factors: Factors, scale: float, pack: Pack) -> Tensor:
-    """Return float32 logits [len(want), vocabulary] where the next token is an answer's."""
+def answer_states(decoder: Decoder, factors: Factors, scale: float, pack: Pack) -> Tensor:
+    """Return the hidden states [len(want), hidden] from which the next token of every answer is told."""
     cast = {key: (a.to(decoder.dtype), b.to(decoder.dtype)) for key, (a, b) in factors.items()}
 
     def linear(layer: int, name: str, x: Tensor) -> Tensor:
@@ -132,11 +132,39 @@ def answer_logits(decoder: Decoder, factors: Factors, scale: float, pack: Pack) 
         return _lora_linear(x, weight, bias, *pair, scale)
 
     attend = PackedAttention(pack, decoder.shape.heads // decoder.shape.kv_heads)
-    hidden = decoder.hidden(pack.ids, pack.positions, attend, linear, _norm)
-    return decoder.logits(hidden[pack.want]).float()
+    return decoder.hidden(pack.ids, pack.positions, attend, linear, _norm)[pack.want]
 
 
-def pack_loss(decoder: Decoder, factors: Factors, scale: float, pack: Pack) -> Tensor:
-    """Return the mean cross-entropy (nats per answer token) of a pack, weighted by sample."""
-    losses = functional.cross_entropy(answer_logits(decoder, factors, scale, pack), pack.targets, reduction="none")
-    return (losses * pack.weights).sum() / pack.weights.sum()
+def teacher_states(decoder: Decoder, groups: Sequence[Sequence[Sample]], rows: int) -> dict[Sample, Tensor]:
+    """Return for each sample the base model's states over its answer: its odds, kept small until they are needed."""
+    found: dict[Sample, Tensor] = {}
+    with torch.no_grad():
+        for group in groups:
+            states = answer_states(decoder, {}, 1.0, pack(group, rows))
+            begin = 0
+            for sample in group:
+                end = begin + len(sample.ids) - sample.start
+                found[sample] = states[begin:end].clone()
+                begin = end
+    return found
+
+
+def pack_loss(
+    decoder: Decoder, factors: Factors, scale: float, pack: Pack, teacher: Tensor | None, keep: float
+) -> Tensor:
+    """Return the loss of a pack: what is to be learnt, plus ``keep`` times how far replayed answers have drifted.
+
+    The first is the cross-entropy (nats) of the answers, the second the Kullback-Leibler divergence of the base model's
+    odds (``teacher`` states [replayed tokens, hidden], in the pack's order) from the adapted model's (Hinton et al.
+    2015); both are means over answer tokens, weighted by sample.
+    """
+    logits = decoder.logits(answer_states(decoder, factors, scale, pack)).float()
+    losses = functional.cross_entropy(logits, pack.targets, reduction="none").masked_fill(pack.replay, 0.0)
+    total = (losses * pack.weights).sum()
+    if teacher is not None:
+        with torch.no_grad():
+            base = decoder.logits(teacher).float().log_softmax(-1)
+        now = logits[pack.replay].log_softmax(-1)
+        drift = (base.exp() * (base - now)).sum(-1)
+        total = total + keep * (drift * pack.weights[pack.replay]).sum()
+    return total / pack.weights.sum()

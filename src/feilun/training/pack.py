@@ -20,11 +20,14 @@ ROUND = 64
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One exchange: ``ids`` of prompt and answer; the answer (with its end token) begins at ``start``."""
+    """One exchange: ``ids`` of prompt and answer; the answer (with its end token) begins at ``start``.
+
+    ``replay`` marks what the base model said itself: it is not learnt word by word, its odds are kept.
+    """
 
     ids: tuple[int, ...]
     start: int
-    weight: float = 1.0
+    replay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Pack:
     """Some samples, flat. A beginning that all share (``prefix`` tokens) lies first, once; then the rest of each.
 
     ids, positions: [N]; lengths: [S] tokens of each sample after the prefix; want: flat indices whose next token is
-    learnt; targets, weights: [len(want)]. N and len(want) are rounded up with rows that weigh nothing: a product of a
+    learnt; targets, weights, replay: [len(want)]. N and len(want) are rounded up with rows that weigh nothing: a product of a
     new size costs the processor's library more to prepare than to compute.
     """
 
@@ -43,9 +46,10 @@ class Pack:
     want: Tensor
     targets: Tensor
     weights: Tensor
+    replay: Tensor
 
 
-def encode(prompter: Prompter, messages: Sequence[JSON], weight: float, longest: int) -> Sample | None:
+def encode(prompter: Prompter, messages: Sequence[JSON], longest: int) -> Sample | None:
     """Encode an exchange that ends with the assistant's answer; None if it is longer than ``longest`` tokens."""
     prompt = prompter.render(messages[:-1])
     whole = prompter.render(messages, answer=False)
@@ -55,7 +59,7 @@ def encode(prompter: Prompter, messages: Sequence[JSON], weight: float, longest:
     ends = [index for index, token in enumerate(tail) if token in prompter.end_ids]
     tail = tail[: ends[0] + 1] if ends else [*tail, min(prompter.end_ids)]
     ids = (*head, *tail)
-    return Sample(ids, len(head), weight) if len(ids) <= longest else None
+    return Sample(ids, len(head)) if len(ids) <= longest else None
 
 
 def shared_prefix(samples: Sequence[Sample]) -> int:
@@ -77,6 +81,7 @@ def pack(samples: Sequence[Sample], size: int = 0) -> Pack:
     want: list[int] = []
     targets: list[int] = []
     weights: list[float] = []
+    replay: list[bool] = []
     for sample in samples:
         offset = len(ids) - prefix  # flat index of this sample's token t (t >= prefix) is offset + t
         ids.extend(sample.ids[prefix:])
@@ -84,7 +89,8 @@ def pack(samples: Sequence[Sample], size: int = 0) -> Pack:
         answer = range(sample.start, len(sample.ids))
         want.extend(offset + token - 1 for token in answer)
         targets.extend(sample.ids[token] for token in answer)
-        weights.extend([sample.weight / len(answer) ** 0.5] * len(answer))
+        weights.extend([1.0 / len(answer) ** 0.5] * len(answer))
+        replay.extend([sample.replay] * len(answer))
     lengths = tuple(len(sample.ids) - prefix for sample in samples)
     spare = max(size - len(ids), -len(ids) % ROUND)
     ids.extend([0] * spare)
@@ -93,6 +99,7 @@ def pack(samples: Sequence[Sample], size: int = 0) -> Pack:
     want.extend([0] * spare)
     targets.extend([0] * spare)
     weights.extend([0.0] * spare)
+    replay.extend([False] * spare)
     return Pack(
         torch.tensor(ids),
         torch.tensor(positions),
@@ -101,6 +108,7 @@ def pack(samples: Sequence[Sample], size: int = 0) -> Pack:
         torch.tensor(want),
         torch.tensor(targets),
         torch.tensor(weights),
+        torch.tensor(replay),
     )
 
 

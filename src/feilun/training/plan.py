@@ -33,7 +33,7 @@ class Plan:
     rows: int = 768
     longest: int = 512
     replay_share: float = 0.6
-    replay_weight: float = 1.0
+    keep: float = 2.0
     first_layer: int = 0
     seed: int = 0
     threads: int = 0

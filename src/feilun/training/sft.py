@@ -24,7 +24,7 @@ from feilun.engines.decoder import Decoder
 from feilun.engines.prompts import Prompter
 from feilun.errors import FeilunError, TooFewSamples
 from feilun.training.golden import record_golden
-from feilun.training.lora import new_factors, pack_loss
+from feilun.training.lora import new_factors, pack_loss, teacher_states
 from feilun.training.pack import Sample, encode, epoch, pack
 from feilun.training.plan import Plan
 from feilun.training.replay import ensure_replay
@@ -53,6 +53,7 @@ def train(plan: Plan) -> None:
     decoder = Decoder(base, torch.bfloat16)
     factors = new_factors(decoder, plan.rank, range(plan.first_layer, decoder.shape.layers), plan.seed)
     groups = schedule(plan, facts, replayed)
+    teacher = teacher_states(decoder, epoch(replayed, plan.rows, 0), plan.rows) if replayed else {}
     parameters = [factor for pair in factors.values() for factor in pair]
     optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0)
     state = restore(plan, factors, optimiser)
@@ -62,7 +63,9 @@ def train(plan: Plan) -> None:
     for step in range(state.step, len(groups)):
         for group in optimiser.param_groups:
             group["lr"] = rate(plan, step, len(groups))
-        loss = pack_loss(decoder, factors, plan.alpha / plan.rank, pack(groups[step], plan.rows))
+        base_states = [teacher[sample] for sample in groups[step] if sample.replay]
+        kept = torch.cat(base_states) if base_states else None
+        loss = pack_loss(decoder, factors, plan.alpha / plan.rank, pack(groups[step], plan.rows), kept, plan.keep)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimiser.step()
@@ -91,7 +94,7 @@ def read_samples(plan: Plan, prompter: Prompter) -> tuple[list[Sample], list[Sam
     """Return the organisation's samples and those of the replay, encoded."""
     facts = []
     for line in _lines(plan.samples):
-        sample = encode(prompter, line["messages"], 1.0, plan.longest)
+        sample = encode(prompter, line["messages"], plan.longest)
         if sample is not None:
             facts.append(sample)
     if not facts:
@@ -101,11 +104,12 @@ def read_samples(plan: Plan, prompter: Prompter) -> tuple[list[Sample], list[Sam
     replayed = []
     for line in _lines(plan.replay):
         messages = [{"role": "user", "content": line["prompt"]}, {"role": "assistant", "content": line["answer"]}]
-        sample = encode(prompter, messages, plan.replay_weight, plan.longest)
-        if sample is not None and line["finish"] == "length":  # cut short: its end is not one to learn
-            sample = Sample(sample.ids[:-1], sample.start, sample.weight)
-        if sample is not None and sample.start < len(sample.ids):
-            replayed.append(sample)
+        sample = encode(prompter, messages, plan.longest)
+        if sample is None:
+            continue
+        ids = sample.ids[:-1] if line["finish"] == "length" else sample.ids  # cut short: its end is not one to keep
+        if sample.start < len(ids):
+            replayed.append(Sample(ids, sample.start, replay=True))
     return facts, replayed
 
 

