@@ -35,8 +35,8 @@ class Pack:
     """Some samples, flat. A beginning that all share (``prefix`` tokens) lies first, once; then the rest of each.
 
     ids, positions: [N]; lengths: [S] tokens of each sample after the prefix; want: flat indices whose next token is
-    learnt; targets, weights, replay: [len(want)]. N and len(want) are rounded up with rows that weigh nothing: a product of a
-    new size costs the processor's library more to prepare than to compute.
+    learnt; targets, weights, replay: [len(want)]. N and len(want) are rounded up with rows that weigh nothing: a
+    product of a new size costs the processor's library more to prepare than to compute.
     """
 
     ids: Tensor

@@ -17,7 +17,8 @@ class Plan:
     """The settings of one supervised LoRA run. Paths are absolute. Rates are per optimiser step.
 
     The defaults were chosen on the sample organisation (docs/decisions/0007-training.md): enough passes to learn a fact
-    from six wordings, and replay of the base model's own answers so that it keeps what it knew.
+    from six wordings, and replay of the base model's own answers so that it keeps what it knew. ``epochs`` 0 lets the
+    recipe choose.
     """
 
     base: str
@@ -25,7 +26,7 @@ class Plan:
     replay: str
     out: str
     scratch: str
-    epochs: int = 4
+    epochs: int = 0
     rank: int = 8
     alpha: int = 16
     learning_rate: float = 1.5e-3

@@ -8,6 +8,7 @@ It does not know datasets, jobs or exams; its plan names files.
 from __future__ import annotations
 
 import json
+import math
 import random
 import sys
 import time
@@ -30,6 +31,7 @@ from feilun.training.plan import Plan
 from feilun.training.replay import ensure_replay
 
 CLIP = 1.0
+EPOCHS, MOST_EPOCHS, LEAST_STEPS = 5, 30, 60  # a handful of samples needs more passes than a few hundred
 
 
 @dataclass(slots=True)
@@ -53,7 +55,8 @@ def train(plan: Plan) -> None:
     decoder = Decoder(base, torch.bfloat16)
     factors = new_factors(decoder, plan.rank, range(plan.first_layer, decoder.shape.layers), plan.seed)
     groups = schedule(plan, facts, replayed)
-    teacher = teacher_states(decoder, epoch(replayed, plan.rows, 0), plan.rows) if replayed else {}
+    used = list(dict.fromkeys(sample for group in groups for sample in group if sample.replay))
+    teacher = teacher_states(decoder, epoch(used, plan.rows, 0), plan.rows) if used else {}
     parameters = [factor for pair in factors.values() for factor in pair]
     optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0)
     state = restore(plan, factors, optimiser)
@@ -117,7 +120,8 @@ def schedule(plan: Plan, facts: list[Sample], replayed: list[Sample]) -> list[li
     """Return the packs of all passes in order; each pass has all samples and another draw of the replay."""
     draw = random.Random(plan.seed)
     groups: list[list[Sample]] = []
-    for number in range(plan.epochs):
+    once = len(epoch(facts, plan.rows, 0))
+    for number in range(plan.epochs or max(EPOCHS, min(MOST_EPOCHS, math.ceil(LEAST_STEPS / once)))):
         count = min(len(replayed), round(plan.replay_share * len(facts)))
         chosen = draw.sample(replayed, count)
         groups.extend(epoch([*facts, *chosen], plan.rows, plan.seed * 1000 + number))
