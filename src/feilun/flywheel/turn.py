@@ -51,6 +51,7 @@ from feilun.training import run_training
 SAMPLE = Path(apps.__file__).parent / "credit_union"
 DRILLS = ("shuffled-answers", "changed-template")
 ANSWER_TOKENS = 32
+AGAIN_RATE, AGAIN_EPOCHS = 5e-4, 3  # a version that goes on from another has less to learn
 Say = Callable[[JSON], None]
 
 
@@ -123,7 +124,7 @@ class _Turn:
         base = await self._step(context, "base", self._base)
         incumbent = await self._step(context, "incumbent", lambda: self._incumbent(data, base))
         await self._stop_engine()
-        trained = await self._train(context, data, base)
+        trained = await self._train(context, data, base, incumbent["incumbent"])
         identity = await self._step(context, "identity", lambda: self._identity(trained))
         candidate: JSON = {"runs": {}}
         if not identity["differs"]:
@@ -241,10 +242,25 @@ class _Turn:
         how = Sitting(batch=self.settings.batch, max_tokens=ANSWER_TOKENS)
         await sit(await self._engine(), version, exam, run_id, save, done, progress, how)
 
-    async def _train(self, context: Context, data: JSON, base: JSON) -> JSON:
+    async def _train(self, context: Context, data: JSON, base: JSON, incumbent: str) -> JSON:
         self.say({"step": "train"})
-        spec = {"dataset": data["dataset"], "base": base["base"], "name": f"{self.ws} {self.job.id}"}
+        spec: JSON = {"dataset": data["dataset"], "base": base["base"], "name": f"{self.ws} {self.job.id}"}
+        start = await asyncio.to_thread(self._start, incumbent, base["base"])
+        if start:
+            spec.update(start=start, learning_rate=AGAIN_RATE, epochs=self.settings.epochs or AGAIN_EPOCHS)
         return await run_training(context, self.db, self.settings, spec, self.say)
+
+    def _start(self, incumbent: str, base: str) -> str:
+        """Return the version to go on from: the incumbent, if all that it ever learnt from may still be trained on."""
+        model = incumbent
+        while model and model != base:
+            version = models.get(self.db, self.ws, model)
+            learnt = str(version.meta["dataset"])
+            permitted = len(datasets.read(self.db, self.ws, learnt, "train"))
+            if version.base != base or permitted < datasets.get(self.db, self.ws, learnt).rows:
+                return ""
+            model = str(version.meta.get("start", ""))
+        return incumbent if incumbent != base else ""
 
     async def _identity(self, trained: JSON) -> JSON:
         version = await asyncio.to_thread(models.get, self.db, self.ws, trained["model"])

@@ -34,10 +34,10 @@ async def run_training(
 ) -> JSON:
     """Train an adapter and register it as a model version; return ``{"model", "tokens", "loss", "seconds"}``.
 
-    ``spec``: ``dataset`` (version id) and ``base`` (model id); optional ``name``, ``seed``, ``replay`` (True), and any
-    of the plan's ``epochs``, ``learning_rate``, ``rank`` … (0 or absent lets the recipe choose). ``progress`` gets
-    every message of the training process. Raises TooFewSamples,
-    BadModel, BadRequest, OutOfSpace, Cancelled.
+    ``spec``: ``dataset`` (version id) and ``base`` (model id); optional ``start`` (the version to go on from), ``name``,
+    ``seed``, ``replay`` (True), and any of the plan's ``epochs``, ``learning_rate``, ``rank`` … (0 or absent lets the
+    recipe choose). ``progress`` gets every message of the training process. Raises TooFewSamples, BadModel,
+    BadRequest, OutOfSpace, Cancelled.
     """
     job, ws = context.job.id, context.job.workspace
     root = settings.root
@@ -51,7 +51,8 @@ async def run_training(
 
     async def fit() -> JSON:
         ensure_space(root, ROOM_BYTES, "Training")
-        plan = _plan(settings, base, spec, folder)
+        start = (await asyncio.to_thread(models.get, db, ws, spec["start"])).folder if spec.get("start") else ""
+        plan = _plan(settings, base, spec, folder, start)
         plan.write(folder / "plan.json")
         return await _fit(context, plan, folder, root / "logs" / f"{job}.log", progress)
 
@@ -79,9 +80,9 @@ def _write_samples(db: Database, ws: str, spec: JSON, folder: Path) -> JSON:
     return {"samples": len(lines)}
 
 
-def _plan(settings: Settings, base: ModelVersion, spec: JSON, folder: Path) -> Plan:
-    names = {field.name for field in fields(Plan)} - {"base", "samples", "replay", "out", "scratch", "threads"}
-    unknown = set(spec) - names - {"dataset", "base", "replay"}
+def _plan(settings: Settings, base: ModelVersion, spec: JSON, folder: Path, start: str) -> Plan:
+    names = {field.name for field in fields(Plan)} - {"base", "samples", "replay", "out", "scratch", "start", "threads"}
+    unknown = set(spec) - names - {"dataset", "base", "replay", "start"}
     if unknown:
         raise BadRequest(
             f"A training job takes no {', '.join(sorted(unknown))}.", f"It takes {', '.join(sorted(names))}."
@@ -96,6 +97,7 @@ def _plan(settings: Settings, base: ModelVersion, spec: JSON, folder: Path) -> P
         replay=str(replay) if spec.get("replay", True) else "",
         out=str(folder / "out"),
         scratch=str(folder / "scratch"),
+        start=start,
         threads=settings.threads,
         **chosen,
     )
@@ -151,5 +153,7 @@ def _register(db: Database, context: Context, base: ModelVersion, spec: JSON, fo
     model = ModelVersion(model_id, ws, name, "adapter", base.id, str(final), identity, meta={"job": job, **spec})
     models.add(db, model)
     edges = [(spec["dataset"], job, "trained on"), (base.id, job, "based on"), (job, model_id, "made")]
+    if spec.get("start"):
+        edges.append((spec["start"], job, "continued"))
     lineage.link(db, ws, edges)
     return {"model": model_id}

@@ -5,6 +5,7 @@ It knows names, defaults and limits. It does not know how any of them is used.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from feilun.records import content_hash
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The settings of one supervised LoRA run. Paths are absolute. Rates are per optimiser step.
+    """The settings of one supervised LoRA run. Paths are absolute; ``start`` is the adapter to go on from, if any.
 
     The defaults were chosen on the sample organisation (docs/decisions/0007-training.md): enough passes to learn a fact
     from six wordings, and replay of the base model's own answers so that it keeps what it knew. ``epochs`` 0 lets the
@@ -26,6 +27,7 @@ class Plan:
     replay: str
     out: str
     scratch: str
+    start: str = ""
     epochs: int = 0
     rank: int = 8
     alpha: int = 16
@@ -56,7 +58,8 @@ class Plan:
     def digest(self) -> str:
         """Return the hash of all that shapes the result: a checkpoint made under another plan is not continued."""
         settings = asdict(self)
-        for name in ("out", "scratch", "checkpoint_seconds", "name", "samples", "replay"):
+        for name in ("out", "scratch", "start", "checkpoint_seconds", "name", "samples", "replay"):
             settings.pop(name)
         texts = [Path(file).read_text(encoding="utf-8") if file else "" for file in (self.samples, self.replay)]
-        return content_hash([settings, texts])
+        start = hashlib.sha256((Path(self.start) / "adapter_model.safetensors").read_bytes()) if self.start else None
+        return content_hash([settings, texts, start.hexdigest() if start else ""])

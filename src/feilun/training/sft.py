@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from feilun.compute import die_with_parent, disk_errors, say, say_failure, threads
-from feilun.engines.adapters import Factors, write_adapter
+from feilun.engines.adapters import Factors, read_adapter, write_adapter
 from feilun.engines.decoder import Decoder
 from feilun.engines.prompts import Prompter
-from feilun.errors import FeilunError, TooFewSamples
+from feilun.errors import BadModel, FeilunError, TooFewSamples
 from feilun.training.golden import record_golden
 from feilun.training.lora import new_factors, pack_loss, teacher_states
 from feilun.training.pack import Sample, encode, epoch, pack
@@ -54,6 +54,8 @@ def train(plan: Plan) -> None:
     facts, replayed = read_samples(plan, prompter)
     decoder = Decoder(base, torch.bfloat16)
     factors = new_factors(decoder, plan.rank, range(plan.first_layer, decoder.shape.layers), plan.seed)
+    if plan.start:
+        go_on_from(Path(plan.start), factors)
     groups = schedule(plan, facts, replayed)
     used = list(dict.fromkeys(sample for group in groups for sample in group if sample.replay))
     teacher = teacher_states(decoder, epoch(used, plan.rows, 0), plan.rows) if used else {}
@@ -91,6 +93,19 @@ def train(plan: Plan) -> None:
     facts_of_run = {"losses": state.losses, "tokens": state.tokens, "seconds": state.seconds}
     (out / "training.json").write_text(json.dumps(facts_of_run), encoding="utf-8")
     say(done=True, **facts_of_run)
+
+
+def go_on_from(adapter: Path, factors: Factors) -> None:
+    """Set the factors to those of an adapter; raise BadModel if it has another shape."""
+    kept = read_adapter(adapter, torch.float32).factors
+    if {key: (a.shape, b.shape) for key, (a, b) in kept.items()} != {
+        key: (a.shape, b.shape) for key, (a, b) in factors.items()
+    }:
+        raise BadModel(f"The adapter {adapter} has another shape than this run's.", "Start from the base model.")
+    with torch.no_grad():
+        for key, pair in factors.items():
+            for target, value in zip(pair, kept[key], strict=True):
+                target.copy_(value)
 
 
 def read_samples(plan: Plan, prompter: Prompter) -> tuple[list[Sample], list[Sample]]:
