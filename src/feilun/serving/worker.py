@@ -66,7 +66,8 @@ class Server:
         )
 
     def _check(self, request: HttpRequest) -> None:
-        if not hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {self.token}"):
+        given = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
             raise Unauthorized("This engine serves only the process that started it.")
 
     async def load(self, request: HttpRequest) -> Response:
