@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ import pytest
 import uvicorn
 
 from feilun.engines.fake import FakeEngine
+from feilun.engines.models import ensure_base
 from feilun.engines.seam import Engine
 from feilun.gateway import create_app
 from feilun.gateway.serve import bind
@@ -60,7 +63,7 @@ def bearer(secret: str) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
 
 
-def serve(settings: Settings, engine: FakeEngine) -> Iterator[Running]:
+def running(settings: Settings, engine: FakeEngine) -> Iterator[Running]:
     """Run a gateway until the iteration is left."""
 
     async def start(_settings: Settings, _root: Path) -> Engine:
@@ -73,11 +76,11 @@ def serve(settings: Settings, engine: FakeEngine) -> Iterator[Running]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="gateway")
     thread.start()
-    running = Running(settings, db, engine, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    found = Running(settings, db, engine, f"http://127.0.0.1:{listener.getsockname()[1]}")
     try:
-        yield running
+        yield found
     finally:
-        for client in running.clients:
+        for client in found.clients:
             client.close()
         server.should_exit = True
         thread.join(30)
@@ -94,7 +97,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def gateway(settings: Settings) -> Iterator[Running]:
     """Give a gateway over an empty home."""
-    yield from serve(settings, FakeEngine())
+    yield from running(settings, FakeEngine())
 
 
 @pytest.fixture
@@ -112,3 +115,35 @@ def wait() -> Callable[[Callable[[], object]], None]:
             threading.Event().wait(0.05)
 
     return until
+
+
+@pytest.fixture
+def serve() -> Callable[[Settings], Iterator[Running]]:
+    """Give a way to run a gateway over any home."""
+    return lambda settings: running(settings, FakeEngine())
+
+
+@pytest.fixture
+def tiny_folder() -> Callable[[Path], Path]:
+    """Give a way to make a tiny random Llama with a tokenizer and a chat template."""
+    place = Path(__file__).parents[1] / "models.py"
+    spec = importlib.util.spec_from_file_location("tiny_models", place)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.tiny_model
+
+
+@pytest.fixture
+def replay_of() -> Callable[[Settings], None]:
+    """Give a way to note what a base says to everyday questions, so that training does not ask it first."""
+
+    def note(settings: Settings) -> None:
+        base = ensure_base(settings.root, settings.model)
+        file = settings.root / "models" / "replay" / f"{base.id}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lines = [{"prompt": f"Say {i}.", "answer": f"{i}", "finish": "stop"} for i in range(8)]
+        file.write_text("\n".join(json.dumps(line) for line in lines) + "\n", encoding="utf-8")
+
+    return note

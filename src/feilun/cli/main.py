@@ -20,7 +20,7 @@ from feilun.errors import FeilunError
 from feilun.settings import Settings, load, table
 
 UNEXPECTED, INTERRUPTED, BROKEN_PIPE = 70, 130, 141
-_log = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 Command = Callable[[argparse.Namespace, Teller], int]
 
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return BROKEN_PIPE
     except Exception as error:
         log = _log_file(teller.settings.root / "logs")
-        _log.exception("feilun %s", " ".join(sys.argv[1:]))
+        _logger.exception("feilun %s", " ".join(sys.argv[1:]))
         line = teller.text("Something unexpected happened ({}). Details: {}", type(error).__name__, log or error)
         _complain(teller, line, "")
         return UNEXPECTED
@@ -53,22 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(teller: Teller, message: str, hint: str) -> None:
-    print(f"{teller.text('error')}: {message}", file=sys.stderr)
+    print(teller.text("error: {}", message), file=sys.stderr)
     if hint:
-        print(f"{teller.text('hint')}: {hint}", file=sys.stderr)
+        print(teller.text("hint: {}", hint), file=sys.stderr)
 
 
 def _log_file(folder: Path) -> Path | None:
     """Have the traceback written where somebody can look for it, and nowhere else; None if that cannot be."""
-    _log.propagate = False
+    _logger.propagate = False
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handler: logging.Handler = logging.FileHandler(folder / "cli.log", encoding="utf-8", errors="backslashreplace")
     except OSError:
-        _log.addHandler(logging.NullHandler())
+        _logger.addHandler(logging.NullHandler())
         return None
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    _log.addHandler(handler)
+    _logger.addHandler(handler)
     return folder / "cli.log"
 
 

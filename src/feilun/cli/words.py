@@ -16,15 +16,14 @@ from feilun.records import JSON
 from feilun.settings import Settings
 
 _CHINESE = {
-    "{} is not an id of this home.": "此目录中没有 {}。",
     "Kept {}. The next feilun turn learns from it.": "已保存 {}。下一次 feilun turn 会从中学习。",
     "Key {} (role {}, workspace {}), shown only now:": "密钥 {}（角色 {}，工作区 {}），仅此一次显示：",
     "Revoked {}.": "已吊销 {}。",
     "Ready: {}. Use it with: feilun up --model {}": "已就绪：{}。使用方法：feilun up --model {}",
     "Stopped.": "已停止。",
     "Something unexpected happened ({}). Details: {}": "发生意外错误（{}）。详情：{}",
-    "error": "错误",
-    "hint": "提示",
+    "error: {}": "错误：{}",
+    "hint: {}": "提示：{}",
     "workspace {}": "工作区 {}",
     "  serves {} as {} since {}": "  自 {2} 起以 {1} 提供 {0}",
     "  serves no model of its own yet": "  还没有自己的模型",

@@ -12,6 +12,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from feilun import __version__
 from feilun.compute import Context
@@ -31,25 +33,23 @@ from feilun.store import Database, Journal
 from feilun.training import run_training
 
 _GROUPS = (health, models, chat, files, fine_tuning, evals, eval_runs, wheel)
-_ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorBody, "description": text}
-    for status, text in {
-        400: "the request is wrong",
-        401: "no key, or one that is not known",
-        403: "the key's role or the data's permissions refuse it",
-        404: "there is no such thing in this workspace",
-        409: "it is already there, or already running",
-        413: "the body is too large",
-        500: "something unexpected",
-        502: "the engine answered wrongly",
-        503: "the engine is not ready",
-        507: "no room left on the disk",
-    }.items()
+_ERRORS = {
+    400: "the request is wrong",
+    401: "no key, or one that is not known",
+    403: "the key's role or the data's permissions refuse it",
+    404: "there is no such thing in this workspace",
+    409: "it is already there, or already running",
+    413: "the body is too large",
+    500: "something unexpected",
+    502: "the engine answered wrongly",
+    503: "the engine is not ready",
+    507: "no room left on the disk",
 }
+_REF = "#/components/schemas/{model}"
 
 
 class _App(FastAPI):
-    """A FastAPI whose document leaves out what never happens: 422, which we answer as 400."""
+    """A FastAPI whose document says which errors there are, and not 422, which we answer as 400."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
@@ -57,13 +57,24 @@ class _App(FastAPI):
             found = get_openapi(
                 title=self.title, version=self.version, description=self.description, routes=self.routes
             )
+            content = {"application/json": {"schema": {"$ref": _REF.format(model="ErrorBody")}}}
+            errors = {str(status): {"description": text, "content": content} for status, text in _ERRORS.items()}
             for path in found["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop("422", None)
+                    operation["responses"] |= errors
+            schemas = found["components"]["schemas"]
             for name in ("HTTPValidationError", "ValidationError"):
-                found["components"]["schemas"].pop(name, None)
+                schemas.pop(name, None)
+            whole = ErrorBody.model_json_schema(ref_template=_REF)
+            schemas |= {**whole.pop("$defs"), "ErrorBody": whole}
             self.openapi_schema = found
         return self.openapi_schema
+
+
+async def _document(request: Request) -> Response:
+    # Making it takes a moment, which other calls must not wait for.
+    return JSONResponse(await asyncio.to_thread(request.app.openapi))
 
 
 def create_app(settings: Settings, db: Database, start: Start = start_engine) -> FastAPI:
@@ -83,6 +94,7 @@ def create_app(settings: Settings, db: Database, start: Start = start_engine) ->
         title="Feilun",
         version=__version__,
         description="Your own data, your own model, proven better: the OpenAI API, and what it has no name for.",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         lifespan=_beside(gateway),
@@ -91,7 +103,8 @@ def create_app(settings: Settings, db: Database, start: Start = start_engine) ->
     app.add_middleware(Door, snapshot=snapshot)
     install(app)
     for group in _GROUPS:
-        app.include_router(group.router, responses=_ERRORS)
+        app.include_router(group.router)
+    app.add_route("/openapi.json", _document, include_in_schema=False)
     return app
 
 

@@ -224,7 +224,8 @@ async def retrieve_run(eval_id: str, run_id: str, request: Request, here: Here, 
     return await _shape(here, request, await _run(here, key.workspace, eval_id, run_id))
 
 
-@router.post("/{run_id}")
+@router.post("/{run_id}", include_in_schema=False)
+@router.post("/{run_id}/cancel")
 async def cancel_run(eval_id: str, run_id: str, request: Request, here: Here, key: Builder) -> RunObject:
     """Ask a run to stop; what was answered stays."""
     run = await _run(here, key.workspace, eval_id, run_id)
