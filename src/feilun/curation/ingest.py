@@ -71,8 +71,12 @@ def ingest(db: Database, ws: str, paths: Sequence[Path]) -> IngestReport:
 def _keep(
     db: Database, ws: str, file: Found, data: bytes, document: Document, known: Sequence[Source], report: IngestReport
 ) -> None:
-    """Add one file unless its newest known content is the same; give all its contents today's permissions."""
+    """Add one file unless its newest known content is the same; give all its contents today's permissions.
+
+    A rule of the folder can take permissions away, never give back what a person took away since: that is done by name.
+    """
     sha = hashlib.sha256(data).hexdigest()
+    allowed = sources.strictest([file.permissions, *(source.permissions for source in known)])
     if known and known[-1].sha256 == sha:
         source_id = known[-1].id
         report.unchanged.append(source_id)
@@ -86,7 +90,7 @@ def _keep(
             sha256=sha,
             size=len(data),
             media=file.path.suffix.lstrip(".").casefold(),
-            permissions=file.permissions,
+            permissions=allowed,
             meta={"path": str(file.path), "modified": file.modified},
         )
         source_id = sources.add(db, source, data).id
@@ -94,13 +98,11 @@ def _keep(
     # Also for known sources: a process killed between the two writes must not leave a source without digests.
     sources.note_digests(db, ws, source_id, digests(document))
     for source in known:
-        changed = sources.set_permissions(db, ws, source.id, file.permissions) if _differs(source, file) else source
-        if changed.permissions != source.permissions:
+        if source.permissions != allowed:
+            sources.set_permissions(db, ws, source.id, allowed)
             report.permissions_changed.append(source.id)
-
-
-def _differs(source: Source, file: Found) -> bool:
-    return source.permissions != file.permissions
+    if allowed != file.permissions:
+        report.notes.append(f"{file.name}: stricter than its folder's rules; change it with feilun permissions.")
 
 
 def digests(document: Document) -> set[str]:

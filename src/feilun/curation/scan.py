@@ -9,7 +9,7 @@ Permission rules: a mapping from patterns to permissions, relative to the folder
     "staff/":      {train: no}
 
 ``*`` and ``?`` stay within one folder, ``**`` crosses folders, a pattern without ``/`` fits names at any depth, and
-one that ends in ``/`` (or names a folder) fits everything below it. Each key is decided by the last rule that fits;
+one that ends in ``/`` (or names a folder) fits everything below it. The most specific rule that fits decides a key;
 a rule that names one file exactly goes before patterns, rules of an inner folder before those of an outer one.
 """
 

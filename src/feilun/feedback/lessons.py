@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from feilun.errors import NotFound
+from feilun.errors import Forbidden, NotFound
 from feilun.records import Feedback, Record, Source, Trace, derived_id, normalise_text
 from feilun.store import feedback as judgements
 from feilun.store import lineage, sources, traces
@@ -53,7 +53,7 @@ class Collected:
 def collect(db: Database, ws: str) -> Collected:
     """Return what the feedback of a workspace teaches; of several judgements on one question the latest counts.
 
-    Feedback on a trace that must not be trained on is left out. Running it again adds nothing twice.
+    Feedback that must not be trained on, by its trace's permissions or by its own, is left out. Running it again adds nothing twice.
     """
     found = Collected()
     latest: dict[str, tuple[Feedback, Trace]] = {}
@@ -68,7 +68,7 @@ def collect(db: Database, ws: str) -> Collected:
             continue
         asked = [str(m.get("content") or "") for m in trace.messages if m.get("role") == "user"]
         if len(asked) != 1:
-            found.left_out.append((given.id, "its question cannot be understood without the conversation before it"))
+            found.left_out.append((given.id, "it cannot be understood without the conversation before it"))
             continue
         latest[normalise_text(asked[0])] = (given, trace)
     for given, trace in latest.values():
@@ -100,5 +100,10 @@ def _learn(db: Database, ws: str, given: Feedback, trace: Trace, found: Collecte
         meta={"trace": trace.id, "feedback": given.id},
     )
     sources.add(db, source, body.encode())
-    lineage.link(db, ws, [(trace.id, given.id, "judged"), (given.id, source.id, "taught")])
+    try:
+        sources.content(db, ws, source.id, "train")
+    except Forbidden as error:  # revoked or expired since it was given, or a copy of what is forbidden
+        found.left_out.append((given.id, error.message))
+        return
+    lineage.link(db, ws, [(given.id, source.id, "taught")])
     found.lessons.append(Lesson(kind, question, answer, source.id, given.created))

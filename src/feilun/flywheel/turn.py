@@ -51,6 +51,7 @@ from feilun.training import run_training
 SAMPLE = Path(apps.__file__).parent / "credit_union"
 DRILLS = ("shuffled-answers", "changed-template")
 ANSWER_TOKENS = 32
+KEPT = ("model", "engine", "batch", "context", "minimum_samples", "general", "margin", "epochs", "tolerance")
 AGAIN_RATE, AGAIN_EPOCHS = 5e-4, 3  # a version that goes on from another has less to learn
 Say = Callable[[JSON], None]
 
@@ -73,7 +74,8 @@ async def turn(
     if drill and drill not in DRILLS:
         raise BadSetting(f"There is no drill named {drill}.", f"Choices: {', '.join(DRILLS)}.")
     root, journal = settings.root, Journal(db)
-    spec: JSON = {"paths": [str(path.absolute()) for path in paths], "drill": drill}
+    kept = {name: getattr(settings, name) for name in KEPT}
+    spec: JSON = {"paths": [str(path.absolute()) for path in paths], "drill": drill, "settings": kept}
     await asyncio.to_thread(workspaces.ensure, db, workspace)
     with lock(root / "locks" / f"turn-{workspace}.lock", f"a turn of the workspace {workspace}"):
         result: JSON | None = None
@@ -101,21 +103,21 @@ class _Turn:
     """The steps of one turn, each with the ids of what came before it."""
 
     def __init__(self, db: Database, settings: Settings, job: Job, say: Say) -> None:
-        self.db, self.settings, self.job, self.say = db, settings, job, say
+        # A turn that goes on keeps the settings that it began with: its earlier steps were made under them.
+        self.db, self.settings, self.job, self.say = db, replace(settings, **job.spec["settings"]), job, say
         self.ws, self.root, self.drill = job.workspace, settings.root, str(job.spec["drill"])
         self.folder = settings.root / "turns" / job.id
         self.engine: Engine | None = None
+        self.peak = PeakMemory()
 
     async def run(self, journal: Journal) -> JSON:
         """Run or resume the job; the engine never outlives it."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with PeakMemory() as peak:
+        with self.peak:
             try:
-                result = await run(journal, self.job.id, self.work, locks=self.root / "locks")
+                return await run(journal, self.job.id, self.work, locks=self.root / "locks")
             finally:
                 await self._stop_engine()
-        steps = journal.steps(self.job.id)
-        return await asyncio.to_thread(leave_result, self.db, self.settings, self.job, result, steps, peak.mib)
 
     async def work(self, context: Context) -> JSON:
         """Turn the wheel once."""
@@ -131,7 +133,7 @@ class _Turn:
             candidate = await self._step(context, "candidate", lambda: self._exams(data, trained["model"]))
         found = {**data, **incumbent, **trained, "identity": identity, "candidate": candidate["runs"]}
         verdict = await self._step(context, "verdict", lambda: self._verdict(found))
-        return {**found, **verdict}
+        return await self._step(context, "report", lambda: self._report({**found, **verdict}))
 
     async def _step(self, context: Context, name: str, work: Callable[[], Any]) -> JSON:
         self.say({"step": name})
@@ -298,6 +300,10 @@ class _Turn:
             key = derived_id("deployment", self.job.id)
             verdicts.promote(self.db, Deployment(key, self.ws, "own", found["model"], verdict.id))
         return {"verdict": verdict.id, "promoted": promoted, "reason": reason}
+
+    async def _report(self, found: JSON) -> JSON:
+        steps = await asyncio.to_thread(Journal(self.db).steps, self.job.id)
+        return await asyncio.to_thread(leave_result, self.db, self.settings, self.job, found, steps, self.peak.mib)
 
     def _compare(self, found: JSON, name: str) -> Any:
         exam = evals.get(self.db, self.ws, found[name])
