@@ -53,7 +53,8 @@ class Collected:
 def collect(db: Database, ws: str) -> Collected:
     """Return what the feedback of a workspace teaches; of several judgements on one question the latest counts.
 
-    Feedback that must not be trained on, by its trace's permissions or by its own, is left out. Running it again adds nothing twice.
+    Feedback that must not be trained on, by its trace's permissions or by its own, is left out. Running it again adds
+    nothing twice.
     """
     found = Collected()
     latest: dict[str, tuple[Feedback, Trace]] = {}
