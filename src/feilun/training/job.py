@@ -51,6 +51,7 @@ async def run_training(
 
     async def fit() -> JSON:
         ensure_space(root, ROOM_BYTES, "Training")
+        await prepare()  # again, for what was revoked since: a run that was killed goes on with what it may have now
         start = (await asyncio.to_thread(models.get, db, ws, spec["start"])).folder if spec.get("start") else ""
         plan = _plan(settings, base, spec, folder, start)
         plan.write(folder / "plan.json")
@@ -62,7 +63,8 @@ async def run_training(
     await context.step(f"{job}:samples", prepare)
     fitted = await context.step(f"{job}:fit", fit)
     registered = await context.step(f"{job}:register", register)
-    shutil.rmtree(folder / "scratch", ignore_errors=True)
+    for scratch in folder.glob("scratch*"):
+        shutil.rmtree(scratch, ignore_errors=True)
     return {**fitted, **registered}
 
 
@@ -146,7 +148,7 @@ def _register(db: Database, context: Context, base: ModelVersion, spec: JSON, fo
     (folder / "model.json").write_text(json.dumps({"id": model_id}), encoding="utf-8")
     if made.is_dir():
         if final.is_dir():
-            shutil.rmtree(made)
+            made.replace(made.with_name(f"scratch-{job}"))  # at once: a kill must not leave half of it under its name
         else:
             made.replace(final)
     name = str(spec.get("name") or model_id)

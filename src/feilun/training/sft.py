@@ -7,8 +7,11 @@ It does not know datasets, jobs or exams; its plan names files.
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
+import pickle
 import random
 import sys
 import time
@@ -23,12 +26,12 @@ from feilun.compute import die_with_parent, disk_errors, say, say_failure, threa
 from feilun.engines.adapters import Factors, read_adapter, write_adapter
 from feilun.engines.decoder import Decoder
 from feilun.engines.prompts import Prompter
-from feilun.errors import BadModel, FeilunError, TooFewSamples
+from feilun.errors import BadModel, BadRequest, FeilunError, TooFewSamples
 from feilun.training.golden import record_golden
 from feilun.training.lora import new_factors, pack_loss, teacher_states
 from feilun.training.pack import Sample, encode, epoch, pack
 from feilun.training.plan import Plan
-from feilun.training.replay import ensure_replay
+from feilun.training.replay import PROMPTS, ensure_replay
 
 CLIP = 1.0
 EPOCHS, MOST_EPOCHS, LEAST_STEPS = 5, 30, 60  # a handful of samples needs more passes than a few hundred
@@ -71,6 +74,8 @@ def train(plan: Plan) -> None:
         base_states = [teacher[sample] for sample in groups[step] if sample.replay]
         kept = torch.cat(base_states) if base_states else None
         loss = pack_loss(decoder, factors, plan.alpha / plan.rank, pack(groups[step], plan.rows), kept, plan.keep)
+        if not math.isfinite(float(loss)):
+            raise BadRequest(f"The training left all bounds at step {step + 1}.", "Use a smaller learning_rate.")
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimiser.step()
@@ -151,9 +156,10 @@ def rate(plan: Plan, step: int, steps: int) -> float:
 
 
 def questions(plan: Plan) -> list[str]:
-    """Return the prompts of the golden outputs: some questions of the samples, evenly spread."""
+    """Return the prompts of the golden outputs: some questions of the samples, evenly spread, then everyday ones."""
     found = [str(line["messages"][-2]["content"]) for line in _lines(plan.samples)]
-    return ["What is the capital of France?", "你好，请问你是谁？", *found[:: max(1, len(found) // 22)]]
+    everyday = [str(line["prompt"]) for line in _lines(str(PROMPTS))]
+    return ["What is the capital of France?", "你好，请问你是谁？", *found[:: max(1, len(found) // 22)], *everyday]
 
 
 def _checkpoint(plan: Plan) -> Path:
@@ -161,7 +167,7 @@ def _checkpoint(plan: Plan) -> Path:
 
 
 def save(plan: Plan, factors: Factors, optimiser: torch.optim.Optimizer, state: State) -> None:
-    """Write the checkpoint in one piece."""
+    """Write the checkpoint in one piece; raise OSError if there is no room for it."""
     file = _checkpoint(plan)
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_suffix(".part")
@@ -174,17 +180,27 @@ def save(plan: Plan, factors: Factors, optimiser: torch.optim.Optimizer, state: 
         "tokens": state.tokens,
         "seconds": state.seconds,
     }
-    torch.save(content, fresh)
+    packed = io.BytesIO()  # torch's own writer hides why a disk refuses
+    torch.save(content, packed)
+    with fresh.open("wb") as stream:
+        stream.write(packed.getbuffer())
+        stream.flush()
+        os.fsync(stream.fileno())
     fresh.replace(file)
 
 
 def restore(plan: Plan, factors: Factors, optimiser: torch.optim.Optimizer) -> State:
-    """Put the run back where its checkpoint left it; a checkpoint of another plan is left alone."""
+    """Put the run back where its checkpoint left it; one of another plan, or a damaged one, is left alone."""
     file = _checkpoint(plan)
     if not file.is_file():
         return State()
-    content = torch.load(file, weights_only=True)
-    if content["plan"] != plan.digest():
+    try:
+        content = torch.load(file, weights_only=True)
+        known = content["plan"] == plan.digest()
+    except (RuntimeError, EOFError, OSError, LookupError, TypeError, ValueError, pickle.UnpicklingError):
+        say(note="The checkpoint is damaged; the training begins again.")
+        return State()
+    if not known:
         return State()
     targets: list[Tensor] = [factor for pair in factors.values() for factor in pair]
     with torch.no_grad():
@@ -197,7 +213,8 @@ def restore(plan: Plan, factors: Factors, optimiser: torch.optim.Optimizer) -> S
 def _lines(file: str) -> list[dict[str, Any]]:
     if not file:
         return []
-    return [json.loads(line) for line in Path(file).read_text(encoding="utf-8").splitlines() if line]
+    # Not splitlines(): JSON texts may hold U+2028 unescaped.
+    return [json.loads(line) for line in Path(file).read_text(encoding="utf-8").split("\n") if line]
 
 
 def main() -> int:
