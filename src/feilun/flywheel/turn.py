@@ -22,7 +22,7 @@ from feilun.curation.documents import Skip
 from feilun.curation.exams import Keys
 from feilun.engines import Engine
 from feilun.engines.models import ensure_base
-from feilun.errors import BadSetting, Conflict, TooFewSamples
+from feilun.errors import BadSetting, Cancelled, Conflict, EngineDown, FeilunError, TooFewSamples
 from feilun.evaluation import Sitting, check_unseen, compare, decide, load_exam, sit
 from feilun.evaluation.golden import check_identity
 from feilun.feedback import Lesson, collect, exam_wordings, training_wordings
@@ -82,8 +82,14 @@ async def turn(
         for old in journal.unfinished("turn"):
             if old.workspace == workspace:
                 say({"note": f"Going on with {old.id}, which did not finish."})
-                done = await _Turn(db, settings, old, say).run(journal)
-                result = done if old.spec == spec else None
+                try:
+                    done = await _Turn(db, settings, old, say).run(journal)
+                except FeilunError as error:
+                    if old.spec == spec and not isinstance(error, Cancelled):
+                        raise
+                    say({"note": f"{old.id} has ended: {error.message}"})
+                else:
+                    result = done if old.spec == spec else None
         if result is None:
             job = journal.create(Job(new_id("turn"), workspace, "turn", spec))
             result = await _Turn(db, settings, job, say).run(journal)
@@ -154,14 +160,16 @@ class _Turn:
         corrected = {normalise_text(lesson.question) for lesson in lessons.lessons}
         own = [item for item in exam_items(self.db, self.ws) if normalise_text(item.question) not in corrected]
         lesson_items = [item for lesson in lessons.lessons for item in _lesson_items(lesson)]
+        lesson_items = [item for item in lesson_items if normalise_text(item.question) not in corrected]
         asked = [item.question for item in (*own, *lesson_items)]
         curated = curate(documents(self.db, self.ws, "train"), corrections, asked, skipped)
         chat = list(curated.chat)
         if not own:
             chat, own = holdout(chat)
-        taught = {normalise_text(str(r.messages[0]["content"])) for r in chat}
+        taken = {normalise_text(str(r.messages[0]["content"])) for r in chat}
+        taken |= {normalise_text(item.question) for item in (*own, *lesson_items)}
         extra = [x.record(w) for x in lessons.lessons for w in training_wordings(x.question)]
-        chat += [record for record in extra if normalise_text(str(record.messages[0]["content"])) not in taught]
+        chat += [record for record in extra if normalise_text(str(record.messages[0]["content"])) not in taken]
         if self.drill == "shuffled-answers":
             chat = _shuffled(chat)
         version, refused = datasets.write(self.db, self.ws, "chat", chat, "train", {"turn": self.job.id})
@@ -170,6 +178,8 @@ class _Turn:
                 f"The files hold {version.rows} question/answer pairs; {self.settings.minimum_samples} are needed.",
                 "Add a sheet with the columns question and answer, or transcripts.",
             )
+        barred = {source for record, _ in refused for source in record.sources}
+        lesson_items = [item for item in lesson_items if item.meta["sources"][0] not in barred]
         exams = [self._own_exam([*own, *lesson_items]), self._general_exam()]
         seen = check_unseen(exams[0].items, [str(r.messages[0]["content"]) for r in chat])
         if seen:
@@ -184,7 +194,7 @@ class _Turn:
             "passages": passages.id,
             "own": exams[0].id,
             "general": exams[1].id,
-            "lessons": len(lessons.lessons),
+            "lessons": len([lesson for lesson in lessons.lessons if lesson.source not in barred]),
         }
 
     def _keep_report(self, curated: Curated, refused: Sequence[tuple[Record, str]]) -> None:
@@ -268,7 +278,10 @@ class _Turn:
         version = await asyncio.to_thread(models.get, self.db, self.ws, trained["model"])
         if self.drill == "changed-template":
             version = _with_changed_template(version, self.folder / "drill")
-        found = await check_identity(await self._engine(), version, self.settings.tolerance)
+        try:
+            found = await check_identity(await self._engine(), version, self.settings.tolerance)
+        except EngineDown:  # its process is started again
+            found = await check_identity(await self._engine(), version, self.settings.tolerance)
         return {**asdict(found), "differs": list(found.differs)}
 
     async def _verdict(self, found: JSON) -> JSON:
