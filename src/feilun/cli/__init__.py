@@ -4,6 +4,6 @@ This room knows commands, their help, and how results and errors are said in Eng
 anything is done, and imports nothing heavy until a command needs it.
 """
 
-from feilun.cli.main import main
+from feilun.cli.arguments import main
 
 __all__ = ["main"]

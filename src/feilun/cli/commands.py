@@ -23,7 +23,7 @@ from feilun.registry import Registry
 from feilun.settings import Settings
 
 DEFAULT_WORKSPACE = "default"
-_PARTS = {
+PARTS = {
     "up": "feilun.gateway:up",
     "turn": "feilun.flywheel:turn",
     "sample": "feilun.flywheel.turn:sample_paths",
@@ -50,7 +50,7 @@ _PARTS = {
 def part(name: str) -> Any:
     """Import and return what a command needs; raise MissingDependency that says how to install it."""
     registry = Registry("command's part", "local")
-    for each, target in _PARTS.items():
+    for each, target in PARTS.items():
         registry.add(each, target)
     return registry.load(name)
 
