@@ -66,6 +66,7 @@ def register(root: Path, name: str, fetched: Path, say: Say = print) -> ModelVer
         return _from_gguf(root, name, fetched, name, say)
     base_identity(fetched)
     home = root / "models" / name
+    home.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(home, ignore_errors=True)
     fetched.replace(home)
     return _keep(root, name, home, name)
