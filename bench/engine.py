@@ -28,7 +28,7 @@ from feilun.errors import FeilunError
 from feilun.records import JSON
 
 OUT = Path(__file__).parent / "out" / "engine.json"
-TOKENS, CALLS, ADAPTERS, RANK = 48, 16, 4, 8
+CALLS, ADAPTERS, RANK = 16, 4, 8
 QUESTION = "Write a long story about a river, a mill and the people who live beside them."
 
 
@@ -50,7 +50,7 @@ def add_adapters(batcher: Batcher, base: Path, folder: Path) -> list[str]:
     return names
 
 
-def ours(batcher: Batcher, models: list[str]) -> float:
+def ours(batcher: Batcher, models: list[str], tokens: int) -> float:
     """Return tokens per second, prompts included, when one call to each of ``models`` comes at once."""
     over = threading.Semaphore(0)
     made: list[int] = []
@@ -62,23 +62,23 @@ def ours(batcher: Batcher, models: list[str]) -> float:
 
     began = time.perf_counter()
     for model in models:
-        batcher.submit(Request(model, ({"role": "user", "content": QUESTION},), TOKENS), hear)
+        batcher.submit(Request(model, ({"role": "user", "content": QUESTION},), tokens), hear)
     for _ in models:
         over.acquire()
     return sum(made) / (time.perf_counter() - began)
 
 
-def theirs(model: Any, prompt: list[int], calls: int) -> float:
+def theirs(model: Any, prompt: list[int], calls: int, tokens: int) -> float:
     """Return tokens per second of one ``generate`` over ``calls`` equal prompts."""
     ids = torch.tensor([prompt] * calls)
     began = time.perf_counter()
     found = model.generate(
-        ids, attention_mask=torch.ones_like(ids), max_new_tokens=TOKENS, min_new_tokens=TOKENS, do_sample=False
+        ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False
     )
     return int(found[:, len(prompt) :].numel()) / (time.perf_counter() - began)
 
 
-def measure(base: Path, folder: Path, rounds: int) -> dict[str, float]:
+def measure(base: Path, folder: Path, rounds: int, tokens: int) -> dict[str, float]:
     """Return the best tokens per second of every way to answer."""
     batcher = Batcher(base, CALLS, 512)
     batcher.load("base", base, None)
@@ -87,11 +87,11 @@ def measure(base: Path, folder: Path, rounds: int) -> dict[str, float]:
     prompt = prompter.encode(prompter.render([{"role": "user", "content": QUESTION}]))
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     ways = {
-        "ours 1": partial(ours, batcher, ["base"]),
-        "theirs 1": partial(theirs, model, prompt, 1),
-        "ours 16": partial(ours, batcher, ["base"] * CALLS),
-        "theirs 16": partial(theirs, model, prompt, CALLS),
-        "ours 16 with 4 adapters": partial(ours, batcher, names * (CALLS // ADAPTERS)),
+        "ours 1": partial(ours, batcher, ["base"], tokens),
+        "theirs 1": partial(theirs, model, prompt, 1, tokens),
+        "ours 16": partial(ours, batcher, ["base"] * CALLS, tokens),
+        "theirs 16": partial(theirs, model, prompt, CALLS, tokens),
+        "ours 16 with 4 adapters": partial(ours, batcher, names * (CALLS // ADAPTERS), tokens),
     }
     best = dict.fromkeys(ways, 0.0)
     for _ in range(rounds):
@@ -113,11 +113,13 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT, help="base model: a name, a Hugging Face folder or a GGUF file")
     parser.add_argument("--home", type=Path, default=Path("feilun-data"), help="where prepared models are kept")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=48, help="length of every answer")
+    parser.add_argument("--threads", type=int, default=0, help="0 is all cores; 1 where others use the machine too")
     given = parser.parse_args()
-    torch.set_num_threads(threads(0))
+    torch.set_num_threads(threads(given.threads))
     base = Path(ensure_base(given.home.absolute(), given.model).folder)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        best = measure(base, Path(folder), given.rounds)
+        best = measure(base, Path(folder), given.rounds, given.tokens)
     rows = [
         row("1 call: our tokens/s over transformers'", best["ours 1"] / best["theirs 1"], 1.0, 1.5),
         row("16 calls: our tokens/s over transformers'", best["ours 16"] / best["theirs 16"], 1.0, 1.5),

@@ -22,7 +22,7 @@ from feilun.records import JSON, Feedback, Permissions, new_id
 from feilun.registry import Registry
 from feilun.settings import Settings
 
-DEFAULT_WORKSPACE = "default"
+DEFAULT_WORKSPACE, SAMPLE_WORKSPACE = "default", "sample"
 PARTS = {
     "up": "feilun.gateway:up",
     "turn": "feilun.flywheel:turn",
@@ -73,7 +73,8 @@ def up(given: argparse.Namespace, teller: Teller) -> int:
 def turn(given: argparse.Namespace, teller: Teller) -> int:
     """Turn the wheel once."""
     paths = [Path(path) for path in given.paths] or part("sample")()
-    ws = given.workspace or DEFAULT_WORKSPACE
+    # The sample has a workspace of its own, so that it never mixes with anybody's files.
+    ws = given.workspace or (DEFAULT_WORKSPACE if given.paths else SAMPLE_WORKSPACE)
     result: JSON = _with_store(
         teller.settings,
         lambda db: _await(part("turn")(db, teller.settings, ws, paths, given.drill, teller.progress)),

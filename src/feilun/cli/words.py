@@ -30,7 +30,7 @@ _CHINESE = {
     "Nothing here yet: feilun turn begins.": "这里还没有数据：请先运行 feilun turn。",
     "The own model is promoted.": "自有模型已上线。",
     "The incumbent keeps serving.": "继续使用原有模型。",
-    "own exam": "专业考试",
+    "own exam": "专属考试",
     "general exam": "通用考试",
     "{}: {:.0%} -> {:.0%} (difference {:+.0%} to {:+.0%}, {} questions)": (
         "{}：{:.0%} → {:.0%}（差异区间 {:+.0%} 至 {:+.0%}，共 {} 题）"

@@ -24,6 +24,13 @@ from feilun.store.database import Database
 from feilun.training.plan import Plan
 
 MINIMUM = 10
+# Large products are made and dropped at every step: memory that is given back each time must be cleared each time.
+ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 32),
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 Progress = Callable[[JSON], None]
 ROOM_BYTES = 300 << 20
 EVENT_EVERY = 5
@@ -126,7 +133,7 @@ async def _fit(context: Context, plan: Plan, folder: Path, log: Path, progress: 
         "the training process",
         (sys.executable, "-m", "feilun.training.sft", str(folder / "plan.json")),
         log,
-        env={"OMP_NUM_THREADS": str(count), "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"},
+        env={"OMP_NUM_THREADS": str(count), "HF_HUB_OFFLINE": "1", **ENVIRONMENT},
         ready_seconds=0,
     )
     async with Process(command, on_message=listen) as process:
