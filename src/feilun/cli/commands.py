@@ -102,21 +102,21 @@ def pull(given: argparse.Namespace, teller: Teller) -> int:
 
 def key(given: argparse.Namespace, teller: Teller) -> int:
     """Make, list or revoke API keys."""
-    ws = given.workspace or DEFAULT_WORKSPACE
 
     def create(db: Any) -> None:
+        ws = _named(db, given)
         part("ensure workspace")(db, ws)
         key, secret = part("create key")(db, ws, given.name, given.role)
         teller.say("Key {} (role {}, workspace {}), shown only now:", key.id, key.role, ws)
         print(secret)
 
     def show(db: Any) -> None:
-        for key in part("find keys")(db, ws):
+        for key in part("find keys")(db, _named(db, given)):
             state = "revoked" if key.revoked else "active"
             print(f"{key.id}  {key.hint}  {key.role:<9}  {state:<7}  {_when(key.created)}  {key.name}")
 
     def revoke(db: Any) -> None:
-        part("revoke key")(db, ws, given.id)
+        part("revoke key")(db, _named(db, given), given.id)
         teller.say("Revoked {}.", given.id)
 
     _with_store(teller.settings, {"create": create, "list": show, "revoke": revoke}[given.action])
@@ -165,7 +165,7 @@ def records(given: argparse.Namespace, teller: Teller) -> int:
     wanted = given.find.casefold()
 
     def show(db: Any) -> None:
-        newest = {version.name: version for version in part("datasets")(db, given.workspace or DEFAULT_WORKSPACE)}
+        newest = {version.name: version for version in part("datasets")(db, _named(db, given))}
         count = 0
         for version in newest.values():
             for record in part("records")(db, version.workspace, version.id, given.purpose):
@@ -259,6 +259,12 @@ def _in_workspaces(given: argparse.Namespace, teller: Teller, work: Callable[[An
         raise missing
 
     return _with_store(teller.settings, search)
+
+
+def _named(db: Any, given: argparse.Namespace) -> str:
+    """Return the workspace that was named, else the only one there is, else the default."""
+    names: list[str] = part("workspaces")(db)
+    return str(given.workspace or (names[0] if len(names) == 1 else DEFAULT_WORKSPACE))
 
 
 def _when(stamp: float) -> str:

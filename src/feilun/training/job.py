@@ -41,7 +41,7 @@ async def run_training(
 ) -> JSON:
     """Train an adapter and register it as a model version; return ``{"model", "tokens", "loss", "seconds"}``.
 
-    ``spec``: ``dataset`` (version id) and ``base`` (model id); optional ``start`` (the version to go on from), ``name``,
+    ``spec``: ``dataset`` (version id), ``base`` (model id); optional ``start`` (the version to go on from), ``name``,
     ``seed``, ``replay`` (True), and any of the plan's ``epochs``, ``learning_rate``, ``rank`` … (0 or absent lets the
     recipe choose). ``progress`` gets every message of the training process. Raises TooFewSamples, BadModel,
     BadRequest, OutOfSpace, Cancelled.
