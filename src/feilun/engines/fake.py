@@ -47,7 +47,7 @@ class FakeEngine:
         prompt_tokens = len(prompt.split())
         if prompt_tokens >= self.context:
             raise ContextTooLong(f"The messages are {prompt_tokens} tokens long; this model takes {self.context}.")
-        yield Delta(prompt=prompt)
+        yield Delta(prompt=prompt, usage=Usage(prompt_tokens, 0))
         answer = self.answers.get(request.model, {}).get(normalise_text(question), f"You said: {question}")
         made, said, finish = 0, "", "stop"
         for word in answer.split():

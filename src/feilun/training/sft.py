@@ -74,14 +74,14 @@ def train(plan: Plan) -> None:
         base_states = [teacher[sample] for sample in groups[step] if sample.replay]
         kept = torch.cat(base_states) if base_states else None
         loss = pack_loss(decoder, factors, plan.alpha / plan.rank, pack(groups[step], plan.rows), kept, plan.keep)
-        if not math.isfinite(float(loss)):
+        if not math.isfinite(loss.item()):
             raise BadRequest(f"The training left all bounds at step {step + 1}.", "Use a smaller learning_rate.")
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(parameters, CLIP)
         optimiser.step()
         optimiser.zero_grad()
         state.step, state.seconds = step + 1, time.monotonic() - began
-        state.losses.append(round(float(loss), 5))
+        state.losses.append(round(loss.item(), 5))
         state.tokens += sum(len(sample.ids) for sample in groups[step])
         left = state.seconds / state.step * (len(groups) - state.step)
         speed = state.tokens / state.seconds
