@@ -95,7 +95,7 @@ class Batcher:
             if request.group:
                 self.waiting.put(request)
             raise
-        send(Delta(prompt=text, usage=Usage(len(prompt), 0)))
+        send(Delta(prompt=text, usage=Usage(len(call.prompt), 0)))
         self.waiting.put(call)
         return call
 
