@@ -1,0 +1,38 @@
+"""The public face of every room: what may be imported from its door, and nothing besides."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+FACES = {
+    "feilun.cli": "main",
+    "feilun.compute": (
+        "Command Context Journal PeakMemory Process Restart describe die_with_parent disk_errors ensure_space has_amx "
+        "has_bf16 holder lock machine revive rss run say say_failure say_ready threads"
+    ),
+    "feilun.curation": (
+        "Block Correction Curated Document IngestReport Report Skip Unreadable curate documents exam_items holdout "
+        "ingest is_exam parse parse_exam scan"
+    ),
+    "feilun.engines": "Delta Engine Request",
+    "feilun.evaluation": (
+        "Sitting check_unseen compare contains decide flips load_exam mcnemar paired_interval parse_exam "
+        "render_template sit string_check"
+    ),
+    "feilun.feedback": "Collected Lesson collect exam_wordings training_wordings",
+    "feilun.flywheel": "DRILLS sample_paths turn",
+    "feilun.gateway": "create_app up",
+    "feilun.serving": "start_engine",
+    "feilun.store": "Database Edge Journal open_database record_digests",
+    "feilun.training": "run_training",
+}
+
+
+@pytest.mark.parametrize("room", FACES)
+def test_a_door_exports_what_is_agreed(room: str) -> None:
+    """A name that comes or goes is a decision: change it here too."""
+    door = importlib.import_module(room)
+    assert sorted(door.__all__) == sorted(FACES[room].split())
+    assert all(getattr(door, name) is not None for name in door.__all__)
