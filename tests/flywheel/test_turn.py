@@ -188,7 +188,7 @@ def test_what_was_revoked_between_two_turns_is_gone(
 
 
 def test_a_correction_is_trained_and_asked(world: World, first: dict[str, Any], second: dict[str, Any]) -> None:
-    """In wordings of its own each; none is in both; two lessons whose wordings meet do not stand in each other's way."""
+    """In wordings of its own each; none is in both; lessons whose wordings meet do not clash."""
     trained = {
         normalise_text(str(record.messages[0]["content"])): str(record.messages[1]["content"])
         for record in datasets.read(world.db, WORKSPACE, second["dataset"], "train")
@@ -204,9 +204,7 @@ def test_a_correction_is_trained_and_asked(world: World, first: dict[str, Any], 
     assert second["own_exam"]["questions"] > first["own_exam"]["questions"]
 
 
-def test_answers_that_are_there_are_not_asked_again(
-    world: World, first: dict[str, Any], second: dict[str, Any]
-) -> None:
+def test_answers_that_are_there_are_not_asked_again(first: dict[str, Any], second: dict[str, Any]) -> None:
     """The incumbent of the second turn sat the general exam in the first: it sits only the new own exam."""
     before_training = []
     for message in second["said"]:
@@ -231,6 +229,7 @@ def test_a_deployment_leads_back_to_the_sources(world: World, first: dict[str, A
 
 def test_a_changed_template_is_refused(world: World, second: dict[str, Any]) -> None:
     """One character between trainer and engine: no promotion, the character is named, what serves stays."""
+    assert not second["drill"]
     found = world.turn("changed-template")
     world.shut()
     assert not found["promoted"]
