@@ -11,6 +11,7 @@ from tests.serving.conftest import House
 
 from feilun.engines import Delta, Engine, Request
 from feilun.errors import BadRequest, ContextTooLong, NotFound
+from feilun.records import Usage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -41,14 +42,15 @@ async def test_loading_again_changes_nothing(engine: Engine, house: House) -> No
 
 
 async def test_an_answer_begins_with_the_prompt_and_ends_with_usage(engine: Engine, house: House) -> None:
-    """The first delta holds the prompt, exactly the last one the finish and the usage."""
+    """The first delta holds the prompt and its tokens, exactly the last one the finish and the whole usage."""
     deltas = await answer(engine, ask(house, "What is the rate, 利率 🙂?"))
     assert "What is the rate, 利率 🙂?" in (deltas[0].prompt or "")
     assert [delta.finish for delta in deltas[:-1]] == [None] * (len(deltas) - 1)
-    assert [delta.usage for delta in deltas[:-1]] == [None] * (len(deltas) - 1)
+    assert [delta.usage for delta in deltas[1:-1]] == [None] * (len(deltas) - 2)
     assert deltas[-1].finish in {"stop", "length"}
     assert deltas[-1].usage is not None
     assert deltas[-1].usage.prompt_tokens > 5
+    assert deltas[0].usage == Usage(deltas[-1].usage.prompt_tokens, 0)
     assert 1 <= deltas[-1].usage.completion_tokens <= 6
     assert text(deltas)
 

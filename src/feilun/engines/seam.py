@@ -37,7 +37,8 @@ class Request:
 class Delta:
     """A piece of an answer.
 
-    The first may carry the ``prompt`` as the model saw it; the last: ``finish`` (``stop`` or ``length``) and ``usage``.
+    The first may carry the ``prompt`` as the model saw it, and its tokens as ``usage``; the last carries ``finish``
+    (``stop`` or ``length``) and the whole ``usage``.
     """
 
     text: str = ""
