@@ -306,8 +306,8 @@ def main() -> None:
     """Run every check and print the counts."""
     expected = json.loads((TARGET / "expected.json").read_text(encoding="utf-8"))
     exam = jsonl(TARGET / "exams" / "exam_own.jsonl")
-    for name in ("own", "general", "forbidden"):
-        load_exam(TARGET / "exams" / f"{name}.jsonl", "sample", name)
+    for file in (TARGET / "exams" / "exam_own.jsonl", GENERAL, TARGET / "exams" / "forbidden.jsonl"):
+        load_exam(file, "sample", file.stem)
     found = check_files(expected)
     check_dirt()
     train, left = split(expected, found)

@@ -33,7 +33,7 @@ class Settings:
     threads: int = _setting(0, "processor threads for training and serving; 0 is all cores")
     batch: int = _setting(32, "calls that the engine answers together")
     context: int = _setting(2048, "longest prompt plus answer, in tokens")
-    general: int = _setting(160, "everyday questions in the general exam")
+    general: int = _setting(240, "everyday questions in the general exam")
     minimum_samples: int = _setting(20, "question/answer pairs that a turn needs at least")
     margin: float = _setting(0.10, "how much worse the general exam may be (share, 0-1)")
     epochs: int = _setting(0, "training passes over the samples; 0 lets the recipe choose")
