@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import tempfile
-import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -52,20 +52,24 @@ def add_adapters(batcher: Batcher, base: Path, folder: Path) -> list[str]:
 
 def ours(batcher: Batcher, models: list[str], tokens: int) -> float:
     """Return tokens per second, prompts included, when one call to each of ``models`` comes at once."""
-    over = threading.Semaphore(0)
-    made: list[int] = []
+    over: queue.SimpleQueue[int | FeilunError] = queue.SimpleQueue()
 
     def hear(delta: Delta | FeilunError) -> None:
-        if isinstance(delta, FeilunError) or delta.usage:
-            made.append(0 if isinstance(delta, FeilunError) or not delta.usage else delta.usage.completion_tokens)
-            over.release()
+        if isinstance(delta, FeilunError):
+            over.put(delta)
+        elif delta.finish and delta.usage:
+            over.put(delta.usage.completion_tokens)
 
     began = time.perf_counter()
     for model in models:
         batcher.submit(Request(model, ({"role": "user", "content": QUESTION},), tokens), hear)
+    made = 0
     for _ in models:
-        over.acquire()
-    return sum(made) / (time.perf_counter() - began)
+        answer = over.get()
+        if isinstance(answer, FeilunError):
+            raise answer
+        made += answer
+    return made / (time.perf_counter() - began)
 
 
 def theirs(model: Any, prompt: list[int], calls: int, tokens: int) -> float:
