@@ -173,7 +173,8 @@ def test_what_must_not_be_trained_on_is_not(world: World, first: dict[str, Any],
 def verdict_exam(world: World, result: dict[str, Any]) -> str:
     """Return the id of the own exam that a turn's candidate sat."""
     edges = lineage.ancestors(world.db, WORKSPACE, result["verdict"])
-    asked = {edge.parent for edge in edges if edge.relation == "asked"}
+    runs = {edge.parent for edge in edges if edge.child == result["verdict"] and edge.relation == "compared in"}
+    asked = {edge.parent for edge in edges if edge.child in runs and edge.relation == "asked"}
     (own,) = [exam.id for exam in evals.find(world.db, WORKSPACE) if exam.id in asked and exam.name == "own exam"]
     return own
 
@@ -250,8 +251,9 @@ def test_shuffled_answers_are_refused(world: World, second: dict[str, Any]) -> N
     world.shut()
     learnt = datasets.read(world.db, WORKSPACE, found["dataset"], "train")
     before = {r.id: r.messages for r in datasets.read(world.db, WORKSPACE, second["dataset"], "train")}
-    changed = [record for record in learnt if before[record.id][1] != record.messages[1]]
+    changed = [record for record in learnt if record.id in before and before[record.id][1] != record.messages[1]]
     assert len(changed) > len(learnt) * 0.7
+    assert SECRET not in samples(world.settings, found["turn"])
     assert not found["promoted"]
     assert found["reason"].startswith("The current model stays.")
     serving = verdicts.current(world.db, WORKSPACE)
