@@ -90,7 +90,8 @@ def test_an_old_turn_that_fails_does_not_stop_a_new_one(db: Database, made: Sett
     (old,) = journal.find(WORKSPACE, "turn")
     journal.start(old.id)
     assert [job.id for job in journal.unfinished("turn")] == [old.id]
-    with pytest.raises(TooFewSamples):
+    with pytest.raises(BadModel):
         run_turn(db, made, folder, say=said.append)
+    assert {"step": "ingest"} in said
     assert [job.status for job in journal.find(WORKSPACE, "turn")] == ["failed", "failed"]
     assert any(old.id in message.get("note", "") and "no model" in message["note"] for message in said)
