@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from feilun.engines.decoder import Attend, Shape
+
+FIRST_ROOM = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +27,28 @@ class Span:
 
 
 class Cache:
-    """Float32 keys and values [slots, Hkv, context, D] of every layer; pages are taken only when first written."""
+    """Float32 keys and values [slots, Hkv, room, D] of every layer; ``room`` grows with the longest sequence so far."""
 
     def __init__(self, shape: Shape, slots: int, context: int) -> None:
-        """Reserve room for ``slots`` sequences of ``context`` tokens."""
-        size = (slots, shape.kv_heads, context, shape.head_dim)
-        self.keys = [torch.from_numpy(np.zeros(size, dtype=np.float32)) for _ in range(shape.layers)]
-        self.values = [torch.from_numpy(np.zeros(size, dtype=np.float32)) for _ in range(shape.layers)]
+        """Hold ``slots`` sequences of at most ``context`` tokens."""
+        self.context, self.room = context, min(context, FIRST_ROOM)
+        size = (slots, shape.kv_heads, self.room, shape.head_dim)
+        self.keys = [torch.zeros(size) for _ in range(shape.layers)]
+        self.values = [torch.zeros(size) for _ in range(shape.layers)]
         self.groups = shape.heads // shape.kv_heads
+
+    def _fit(self, tokens: int) -> None:
+        """Make room for a sequence of ``tokens`` tokens, doubling."""
+        while self.room < tokens:
+            room = min(self.context, self.room * 2)
+            for kept in (self.keys, self.values):
+                for layer, old in enumerate(kept):
+                    kept[layer] = functional.pad(old, (0, 0, 0, room - self.room))
+            self.room = room
 
     def prefill(self, spans: Sequence[Span]) -> Attend:
         """Return the attention for new sequences: causal, each among its own tokens; keys and values are kept."""
+        self._fit(max(span.count for span in spans))
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             parts = []
@@ -56,6 +68,7 @@ class Cache:
     def decode(self, slots: Tensor, positions: Tensor) -> Attend:
         """Return the attention for one new token in each of ``slots`` [R] at ``positions`` [R]."""
         high, longest = int(slots.max()) + 1, int(positions.max()) + 1
+        self._fit(longest)
         last = torch.zeros(high, dtype=torch.long)
         last[slots] = positions
         hidden = torch.arange(longest)[None, :] > last[:, None]  # [high, longest]; a free slot sees its first key
