@@ -212,7 +212,7 @@ def test_a_run_goes_on_from_an_adapter(make_plan: MakePlan) -> None:
 def test_a_rate_beyond_all_bounds_is_refused(make_plan: MakePlan) -> None:
     """A run whose loss is no number any more says so, and writes no adapter."""
     plan = make_plan(learning_rate=1e30)
-    with pytest.raises(BadRequest, match="smaller learning_rate"):
+    with pytest.raises(BadRequest, match="left all bounds"):
         trained(plan)
     assert not Path(plan.out).exists()
 
