@@ -319,7 +319,7 @@ def test_sample_organisation_gives_what_it_should(sample: list[Document]) -> Non
 
 def test_sample_exam_is_in_no_record(sample: list[Document]) -> None:
     """No question of the sample's own exam is in the training records, not even nearly."""
-    lines = (SAMPLE / "exams" / "own.jsonl").read_text(encoding="utf-8").splitlines()
+    lines = (SAMPLE / "exams" / "exam_own.jsonl").read_text(encoding="utf-8").splitlines()
     questions = [json.loads(line)["question"] for line in lines]
     result = curate(sample, exam_questions=questions)
     trained = {normalise_text(record.messages[0]["content"]) for record in result.chat}
