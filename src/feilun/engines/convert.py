@@ -9,8 +9,11 @@ Weights are kept in bfloat16: the files hold at most 8 bits a weight, so nothing
 from __future__ import annotations
 
 import json
+import os
+import stat
 import struct
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +57,15 @@ def convert(file: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 def main() -> int:
-    """Run one conversion and say on stdout how it ended."""
+    """Run one conversion and say on stdout how it ended; end when a pipe on standard input closes."""
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         convert(Path(sys.argv[1]), Path(sys.argv[2]))
     except FeilunError as error:

@@ -21,6 +21,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 from feilun.engines.identity import base_identity
 from feilun.errors import BadModel, MissingDependency, NotFound
 from feilun.records import ModelVersion, content_hash
@@ -113,17 +115,19 @@ def _from_gguf(root: Path, name: str, file: Path, given: str, say: Say) -> Model
     say(f"Preparing {name} (once, about a minute) …")
     home = root / "models" / name
     home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".convert-") as scratch:
-        fresh = Path(scratch) / name
-        done = subprocess.run(
-            [sys.executable, "-m", "feilun.engines.convert", str(file), str(fresh)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        lines = done.stdout.strip().splitlines()
-        answer = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {"error": done.stderr.strip()[-400:]}
-        if "ModuleNotFoundError" in done.stderr:
+    _sweep(home.parent)
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".convert-{os.getpid()}-") as scratch:
+        fresh, log = Path(scratch) / name, Path(scratch) / "log"
+        command = [sys.executable, "-m", "feilun.engines.convert", str(file), str(fresh)]
+        pipe = subprocess.PIPE
+        # Its standard input stays open while we live: a conversion ends with whoever asked for it.
+        with log.open("w") as stderr, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=stderr) as child:
+            said = child.stdout.read().decode() if child.stdout else ""
+            child.wait()
+        complaint = log.read_text(encoding="utf-8", errors="replace")
+        lines = said.strip().splitlines()
+        answer = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {"error": complaint.strip()[-400:]}
+        if "ModuleNotFoundError" in complaint:
             raise MissingDependency(
                 "Converting a GGUF file needs torch and transformers.", "pip install 'feilun[local]'"
             )
@@ -132,6 +136,14 @@ def _from_gguf(root: Path, name: str, file: Path, given: str, say: Say) -> Model
         shutil.rmtree(home, ignore_errors=True)
         fresh.replace(home)
     return _keep(root, name, home, given)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed conversion left behind."""
+    for left in folder.glob(".convert-*"):
+        pid = left.name.split("-")[1]
+        if not (pid.isdigit() and psutil.pid_exists(int(pid))):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _packaged(root: Path, name: str, say: Say) -> Path:

@@ -31,11 +31,11 @@ class Plan:
     epochs: int = 0
     rank: int = 8
     alpha: int = 16
-    learning_rate: float = 1.2e-3
+    learning_rate: float = 1.5e-3
     warmup: float = 0.05
     rows: int = 768
     longest: int = 512
-    replay_share: float = 0.6
+    replay_share: float = 0.5
     keep: float = 2.0
     first_layer: int = 0
     seed: int = 0

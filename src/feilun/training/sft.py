@@ -34,7 +34,7 @@ from feilun.training.plan import Plan
 from feilun.training.replay import PROMPTS, ensure_replay
 
 CLIP = 1.0
-EPOCHS, MOST_EPOCHS, LEAST_STEPS = 5, 30, 60  # a handful of samples needs more passes than a few hundred
+EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 30, 60  # a handful of samples needs more passes than a few hundred
 
 
 @dataclass(slots=True)
