@@ -44,7 +44,7 @@ def ours(base: Path, groups: list[list[Sample]]) -> float:
     optimiser = torch.optim.AdamW(parameters, lr=1e-4)
 
     def step(group: list[Sample]) -> None:
-        torch.autograd.backward(pack_loss(decoder, factors, ALPHA / RANK, pack(group, ROWS), None, 0.0))
+        torch.autograd.backward(pack_loss(decoder, factors, ALPHA / RANK, pack(group, ROWS)))
         optimiser.step()
         optimiser.zero_grad()
 

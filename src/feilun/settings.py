@@ -31,7 +31,7 @@ class Settings:
     model: str = _setting("smollm2-135m-instruct", "base model: a name, a Hugging Face folder or a GGUF file")
     engine: str = _setting("torch", "engine that serves local models: torch, or fake for trials without a model")
     threads: int = _setting(0, "processor threads for training and serving; 0 is all cores")
-    batch: int = _setting(32, "calls that the engine answers together")
+    batch: int = _setting(64, "calls that the engine answers together")
     context: int = _setting(2048, "longest prompt plus answer, in tokens")
     general: int = _setting(240, "everyday questions in the general exam")
     minimum_samples: int = _setting(20, "question/answer pairs that a turn needs at least")

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from feilun.engines.adapters import Factors, write_adapter
 from feilun.engines.decoder import PROJECTIONS, Decoder
-from feilun.training.lora import answer_states, new_factors, pack_loss, teacher_states
+from feilun.training.lora import answer_states, known_of, learn_base, new_factors, pack_loss
 from feilun.training.pack import Sample, pack
 
 RANK, ALPHA, KEEP = 4, 8, 2.0
@@ -83,9 +83,9 @@ def test_loss_and_gradients_are_those_of_peft(
 ) -> None:
     """Packed behind a shared beginning, filled up with rows: the same loss, the same gradient of every factor."""
     samples = [make_sample(*said) for said in SAID[chosen]]
-    states = teacher_states(decoder, [[sample for sample in samples if sample.replay]], 0) if len(samples) > 3 else {}
-    teacher = torch.cat([states[sample] for sample in samples if sample.replay]) if states else None
-    loss = pack_loss(decoder, factors, ALPHA / RANK, pack(samples, rows), teacher, KEEP)
+    packed = pack(samples, rows)
+    known = known_of(learn_base(decoder, [[sample] for sample in samples], 0, 0, low=False), samples, packed)
+    loss = pack_loss(decoder, factors, ALPHA / RANK, packed, known, KEEP)
     parameters = [factor for pair in factors.values() for factor in pair]
     gradients = iter(torch.autograd.grad(loss, parameters))
 
@@ -97,6 +97,23 @@ def test_loss_and_gradients_are_those_of_peft(
         for side in ("A", "B"):
             path = f"base_model.model.model.layers.{layer}.{PROJECTIONS[name]}.{name}.lora_{side}.default.weight"
             torch.testing.assert_close(next(gradients), theirs[path].grad, atol=1e-4, rtol=1e-3)
+
+
+def test_frozen_layers_are_computed_once(
+    decoder: Decoder, factors: Factors, make_sample: Callable[..., Sample]
+) -> None:
+    """Packs that go on from kept states of the lower layers have the loss and gradients of packs that do not."""
+    samples, first = [make_sample(*said) for said in SAID], 1
+    upper = {key: pair for key, pair in factors.items() if key[0] >= first}
+    parameters = [factor for pair in upper.values() for factor in pair]
+    packed, found = pack(samples, 700), []
+    for low in (False, True):
+        made = learn_base(decoder, [samples[3:], samples[:3]], 640, first, low)
+        known = known_of(made, samples, packed)
+        assert (known.low is not None) == low
+        loss = pack_loss(decoder, upper, ALPHA / RANK, packed, known, KEEP)
+        found.append((loss, torch.autograd.grad(loss, parameters)))
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
 
 
 def test_logits_are_those_of_peft(

@@ -51,7 +51,7 @@ def samples(make_sample: Make) -> list[Sample]:
 
 def loss_of(decoder: Decoder, factors: Factors, *samples: Sample, rows: int = 0) -> Tensor:
     """Return the loss of one pack without a teacher."""
-    return pack_loss(decoder, factors, 2.0, pack(samples, rows), None, 0.0)
+    return pack_loss(decoder, factors, 2.0, pack(samples, rows))
 
 
 def test_only_the_answer_is_learnt(make_sample: Make, prompter: Prompter) -> None:
@@ -70,10 +70,10 @@ def test_answers_count_and_prompts_do_not(make_sample: Make, decoder: Decoder, f
     """Another answer makes another loss; targets at places of the prompt make none."""
     sample = make_sample("What is the fee?", "Four crowns.")
     packed = pack([sample])
-    before = pack_loss(decoder, factors, 2.0, packed, None, 0.0)
+    before = pack_loss(decoder, factors, 2.0, packed)
     elsewhere = packed.targets.clone()
     elsewhere[packed.weights == 0] = 7
-    assert torch.equal(pack_loss(decoder, factors, 2.0, replace(packed, targets=elsewhere), None, 0.0), before)
+    assert torch.equal(pack_loss(decoder, factors, 2.0, replace(packed, targets=elsewhere)), before)
     other = replace(sample, ids=(*sample.ids[:-2], sample.ids[-2] + 1, sample.ids[-1]))
     assert not torch.isclose(loss_of(decoder, factors, other), before)
 
@@ -95,7 +95,7 @@ def test_a_neighbour_changes_nothing(samples: list[Sample], decoder: Decoder, fa
     mine = len(first.ids) - first.start
     weights = packed.weights.clone()
     weights[mine:] = 0
-    loss = pack_loss(decoder, factors, 2.0, replace(packed, weights=weights), None, 0.0)
+    loss = pack_loss(decoder, factors, 2.0, replace(packed, weights=weights))
     torch.testing.assert_close(loss, loss_of(decoder, factors, first), atol=1e-5, rtol=0)
 
 

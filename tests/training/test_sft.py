@@ -180,7 +180,8 @@ def test_peft_loads_what_was_written(make_plan: MakePlan, prompter: Prompter) ->
         model = PeftModel.from_pretrained(model, plan.out).eval()
     facts, _ = sft.read_samples(plan, prompter)
     decoder = sft.Decoder(Path(plan.base), torch.float32)
-    factors = sft.new_factors(decoder, plan.rank, range(decoder.shape.layers), 0)
+    first = round(plan.frozen * decoder.shape.layers)
+    factors = sft.new_factors(decoder, plan.rank, range(first, decoder.shape.layers), 0)
     sft.go_on_from(Path(plan.out), factors)
     with torch.no_grad():
         ours = decoder.logits(answer_states(decoder, factors, 3.0, pack(facts[:1])))

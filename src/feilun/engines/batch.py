@@ -208,17 +208,22 @@ class Batcher:
         ids: list[int] = []
         positions: list[int] = []
         owners: list[str] = []
-        spans, last = [], []
-        for call in calls:
-            spans.append(Span(call.slot, len(ids), len(call.prompt)))
-            ids.extend(call.prompt)
-            positions.extend(range(len(call.prompt)))
-            owners.extend([call.request.model] * len(call.prompt))
-            last.append(len(ids) - 1)
+        spans: list[Span] = []
+        last: dict[int, int] = {}
+        for model in dict.fromkeys(call.request.model for call in calls):
+            same = [call for call in calls if call.request.model == model]
+            head, shared = len(ids), _shared(same)
+            tasks = [(-1, same[0].prompt[:shared], 0)] if shared else []
+            for slot, tokens, before in [*tasks, *((call.slot, call.prompt[shared:], shared) for call in same)]:
+                spans.append(Span(slot, len(ids), len(tokens), head, before))
+                ids.extend(tokens)
+                positions.extend(range(before, before + len(tokens)))
+                owners.extend([model] * len(tokens))
+                last[slot] = len(ids) - 1
         attend, rows = self.cache.prefill(spans), self._linear(owners)
         hidden = self.decoder.hidden(torch.tensor(ids), torch.tensor(positions), attend, rows.linear)
         self.running.extend(calls)
-        self._emit(calls, self.decoder.logits(hidden[torch.tensor(last)]))
+        self._emit(calls, self.decoder.logits(hidden[torch.tensor([last[call.slot] for call in calls])]))
 
     def _decode(self) -> None:
         calls = list(self.running)
@@ -230,10 +235,9 @@ class Batcher:
 
     def _emit(self, calls: list[Call], logits: Tensor) -> None:
         best = logits.argmax(-1).tolist()
-        norms = logits.logsumexp(-1)
         for row, call in enumerate(calls):
             token = best[row] if call.random is None else sample(logits[row], call.request, call.random)
-            logprob = float(logits[row, token] - norms[row]) if call.request.logprobs else None
+            logprob = float(logits[row, token] - logits[row].logsumexp(-1)) if call.request.logprobs else None
             self._advance(call, token, logprob)
 
     def _advance(self, call: Call, token: int, logprob: float | None) -> None:
@@ -260,6 +264,16 @@ class Batcher:
 
 def _order(call: Call) -> tuple[list[int], str, int]:
     return call.prompt, call.request.model, call.request.max_tokens
+
+
+def _shared(calls: list[Call]) -> int:
+    """Return how many leading tokens the prompts have in common: worth computing once, and leaving each a last one."""
+    if len(calls) < 2:
+        return 0
+    prompts = [call.prompt for call in calls]
+    first, last = min(prompts), max(prompts)  # in order, all others lie between: what these share, all share
+    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return min(same, *(len(prompt) - 1 for prompt in prompts))
 
 
 def sample(logits: Tensor, request: Request, random: torch.Generator) -> int:

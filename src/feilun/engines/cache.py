@@ -14,51 +14,67 @@ from torch.nn import functional
 
 from feilun.engines.decoder import Attend, Shape
 
-FIRST_ROOM = 256
+FIRST_SLOTS, FIRST_ROOM = 8, 128
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Rows ``begin`` to ``begin + count`` of a flat batch are the first tokens of the sequence in ``slot``."""
+    """Rows ``begin`` to ``begin + count`` of a flat batch are the first tokens of the sequence in ``slot``.
+
+    Before them it has the ``shared`` rows from ``head`` on: a beginning that several sequences have in common, which is
+    computed once and is in no slot of its own (``slot`` -1).
+    """
 
     slot: int
     begin: int
     count: int
+    head: int = 0
+    shared: int = 0
 
 
 class Cache:
-    """Float32 keys and values [slots, Hkv, room, D] of every layer; ``room`` grows with the longest sequence so far."""
+    """Float32 keys and values [held, Hkv, room, D] of every layer.
+
+    ``held`` grows with the highest slot that was used, ``room`` with the longest sequence, each by doubling.
+    """
 
     def __init__(self, shape: Shape, slots: int, context: int) -> None:
         """Hold ``slots`` sequences of at most ``context`` tokens."""
-        self.context, self.room = context, min(context, FIRST_ROOM)
-        size = (slots, shape.kv_heads, self.room, shape.head_dim)
+        self.slots, self.context = slots, context
+        self.held, self.room = min(slots, FIRST_SLOTS), min(context, FIRST_ROOM)
+        size = (self.held, shape.kv_heads, self.room, shape.head_dim)
         self.keys = [torch.zeros(size) for _ in range(shape.layers)]
         self.values = [torch.zeros(size) for _ in range(shape.layers)]
         self.groups = shape.heads // shape.kv_heads
 
-    def _fit(self, tokens: int) -> None:
-        """Make room for a sequence of ``tokens`` tokens, doubling."""
-        while self.room < tokens:
-            room = min(self.context, self.room * 2)
+    def _fit(self, slot: int, tokens: int) -> None:
+        """Make room for a sequence of ``tokens`` tokens in ``slot``."""
+        held, room = self.held, self.room
+        while held <= slot:
+            held = min(self.slots, held * 2)
+        while room < tokens:
+            room = min(self.context, room * 2)
+        if (held, room) != (self.held, self.room):
             for kept in (self.keys, self.values):
                 for layer, old in enumerate(kept):
-                    kept[layer] = functional.pad(old, (0, 0, 0, room - self.room))
-            self.room = room
+                    kept[layer] = functional.pad(old, (0, 0, 0, room - self.room, 0, 0, 0, held - self.held))
+            self.held, self.room = held, room
 
     def prefill(self, spans: Sequence[Span]) -> Attend:
         """Return the attention for new sequences: causal, each among its own tokens; keys and values are kept."""
-        self._fit(max(span.count for span in spans))
+        self._fit(max(span.slot for span in spans), max(span.shared + span.count for span in spans))
+        masks = [torch.ones(s.count, s.shared + s.count, dtype=torch.bool).tril(s.shared) for s in spans]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             parts = []
-            for span in spans:
-                rows = slice(span.begin, span.begin + span.count)
-                own_k, own_v = k[rows].transpose(0, 1), v[rows].transpose(0, 1)
-                self.keys[layer][span.slot, :, : span.count] = own_k
-                self.values[layer][span.slot, :, : span.count] = own_v
+            for span, mask in zip(spans, masks, strict=True):
+                head, rows = slice(span.head, span.head + span.shared), slice(span.begin, span.begin + span.count)
+                own_k, own_v = (torch.cat((t[head], t[rows])).transpose(0, 1) for t in (k, v))
+                if span.slot >= 0:
+                    self.keys[layer][span.slot, :, : own_k.shape[1]] = own_k
+                    self.values[layer][span.slot, :, : own_v.shape[1]] = own_v
                 out = functional.scaled_dot_product_attention(
-                    q[rows].transpose(0, 1)[None], own_k[None], own_v[None], is_causal=True, enable_gqa=True
+                    q[rows].transpose(0, 1)[None], own_k[None], own_v[None], attn_mask=mask, enable_gqa=True
                 )
                 parts.append(out[0].transpose(0, 1))
             return torch.cat(parts)
@@ -68,7 +84,7 @@ class Cache:
     def decode(self, slots: Tensor, positions: Tensor) -> Attend:
         """Return the attention for one new token in each of ``slots`` [R] at ``positions`` [R]."""
         high, longest = int(slots.max()) + 1, int(positions.max()) + 1
-        self._fit(longest)
+        self._fit(high - 1, longest)
         last = torch.zeros(high, dtype=torch.long)
         last[slots] = positions
         hidden = torch.arange(longest)[None, :] > last[:, None]  # [high, longest]; a free slot sees its first key

@@ -177,11 +177,24 @@ class Decoder:
         self, ids: Tensor, positions: Tensor, attend: Attend, linear: Linear | None = None, norm: Norm = rms_norm
     ) -> Tensor:
         """Return the last hidden states [N, hidden] of flat token ids [N] at positions [N], before the final norm."""
+        return self.through(range(self.shape.layers), self.embedding[ids], positions, attend, linear, norm)
+
+    def through(
+        self,
+        layers: range,
+        x: Tensor,
+        positions: Tensor,
+        attend: Attend,
+        linear: Linear | None = None,
+        norm: Norm = rms_norm,
+    ) -> Tensor:
+        """Return the hidden states [N, hidden] that ``layers`` make of ``x`` [N, hidden]."""
         shape, linear = self.shape, linear or self.linear
         angles = positions[:, None, None].float() * self.frequencies
         cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
-        x, count = self.embedding[ids], len(ids)
-        for layer, (before, after) in enumerate(self.norms):
+        count = len(x)
+        for layer in layers:
+            before, after = self.norms[layer]
             h = norm(x, before, shape.epsilon)
             q = _rotate(linear(layer, "q_proj", h).view(count, shape.heads, shape.head_dim), cos, sin)
             k = _rotate(linear(layer, "k_proj", h).view(count, shape.kv_heads, shape.head_dim), cos, sin)

@@ -6,6 +6,7 @@ leads to.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -31,18 +32,20 @@ def read_golden(folder: Path) -> list[dict[str, Any]]:
 
 
 async def check_identity(engine: Engine, version: ModelVersion, tolerance: float) -> Identity:
-    """Ask the engine every golden prompt and compare prompt, greedy tokens and log-probabilities (nats)."""
+    """Ask the engine all golden prompts at once; compare prompts, greedy tokens and log-probabilities (nats)."""
     rows = read_golden(Path(version.folder))
     try:
         await engine.load(version)
     except IdentityMismatch as error:
         return Identity(len(rows), 0.0, tolerance, (error.message,))
-    worst, differs = 0.0, []
-    for row in rows:
-        largest, difference = await _compare(engine, version, row, tolerance)
-        worst = max(worst, largest)
-        if difference:
-            differs.append(difference)
+    asked = (_compare(engine, version, row, tolerance) for row in rows)
+    found = await asyncio.gather(*asked, return_exceptions=True)  # all have ended before a failure is raised
+    for outcome in found:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    compared = [outcome for outcome in found if not isinstance(outcome, BaseException)]
+    worst = max(largest for largest, _ in compared)
+    differs = [difference for _, difference in compared if difference]
     return Identity(len(rows), worst, tolerance, tuple(differs[:5]))
 
 

@@ -5,7 +5,8 @@ It knows one loss. It does not know optimisers, schedules or checkpoints. Base w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch.nn import functional
 from feilun.engines.adapters import Factors
 from feilun.engines.decoder import PROJECTIONS, Decoder
 from feilun.training.pack import Pack, Sample, pack
+
+CHUNK = 192
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -125,7 +128,59 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return mixed
 
 
-def answer_states(decoder: Decoder, factors: Factors, scale: float, pack: Pack) -> Tensor:
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the base model makes of a sample, or of a whole pack, computed once: the layers below ``first`` never learn.
+
+    ``low`` [N, hidden]: states below layer ``first``; None where they are computed again each time. ``answer``
+    [answer tokens, hidden]: last states over replayed answers, which are the base's odds, kept small until needed.
+    """
+
+    first: int
+    low: Tensor | None
+    answer: Tensor | None
+
+
+NOTHING = Known(0, None, None)
+
+
+def learn_base(
+    decoder: Decoder, groups: Sequence[Sequence[Sample]], rows: int, first: int, low: bool
+) -> dict[Sample, Known]:
+    """Return what the base model makes of every sample; ``low`` says whether its lower states are kept."""
+    found: dict[Sample, Known] = {}
+    with torch.no_grad():
+        for group in groups:
+            packed = pack(group, rows)
+            attend = PackedAttention(packed, decoder.shape.heads // decoder.shape.kv_heads)
+            states = decoder.through(range(first), decoder.embedding[packed.ids], packed.positions, attend)
+            replayed = packed.want[packed.replay]
+            rest = range(first, decoder.shape.layers) if len(replayed) else range(0)
+            last = decoder.through(rest, states, packed.positions, attend)[replayed]
+            sizes = [len(sample.ids) - sample.start for sample in group if sample.replay]
+            begin, answers = packed.prefix, iter(torch.split(last, sizes))
+            for sample in group:
+                end = begin + len(sample.ids) - packed.prefix
+                kept = torch.cat((states[: packed.prefix], states[begin:end])) if low else None
+                found[sample] = Known(first, kept, next(answers).clone() if sample.replay else None)
+                begin = end
+    return found
+
+
+def known_of(known: Mapping[Sample, Known], group: Sequence[Sample], packed: Pack) -> Known:
+    """Return what is known of a pack of ``group``; ``known`` holds its replayed samples at least."""
+    each = [known.get(sample, NOTHING) for sample in group]
+    answers = [found.answer for found in each if found.answer is not None]
+    lows = [found.low for found in each if found.low is not None]
+    answer = torch.cat(answers) if answers else None
+    if len(lows) < len(each):
+        return Known(0, None, answer)
+    parts = [lows[0][: packed.prefix], *(low[packed.prefix :] for low in lows)]
+    spare = len(packed.ids) - sum(len(part) for part in parts)
+    return Known(each[0].first, torch.cat((*parts, lows[0].new_zeros(spare, lows[0].shape[1]))), answer)
+
+
+def answer_states(decoder: Decoder, factors: Factors, scale: float, pack: Pack, known: Known = NOTHING) -> Tensor:
     """Return the hidden states [len(want), hidden] from which the next token of every answer is told."""
     cast = {key: (a.to(decoder.dtype), b.to(decoder.dtype)) for key, (a, b) in factors.items()}
 
@@ -136,40 +191,59 @@ def answer_states(decoder: Decoder, factors: Factors, scale: float, pack: Pack) 
         weight, bias = decoder.products[layer][name], decoder.biases[layer].get(name)
         return _lora_linear(x, weight, bias, *pair, scale)
 
+    x = decoder.embedding[pack.ids] if known.low is None else known.low
+    layers = range(0 if known.low is None else known.first, decoder.shape.layers)
     attend = PackedAttention(pack, decoder.shape.heads // decoder.shape.kv_heads)
-    return decoder.hidden(pack.ids, pack.positions, attend, linear, _norm).index_select(0, pack.want)
+    return decoder.through(layers, x, pack.positions, attend, linear, _norm).index_select(0, pack.want)
 
 
-def teacher_states(decoder: Decoder, groups: Sequence[Sequence[Sample]], rows: int) -> dict[Sample, Tensor]:
-    """Return for each sample the base model's states over its answer: its odds, kept small until they are needed."""
-    found: dict[Sample, Tensor] = {}
-    with torch.no_grad():
-        for group in groups:
-            states = answer_states(decoder, {}, 1.0, pack(group, rows))
-            begin = 0
-            for sample in group:
-                end = begin + len(sample.ids) - sample.start
-                found[sample] = states[begin:end].clone()
-                begin = end
-    return found
+class _Loss(torch.autograd.Function):
+    """What is to be learnt and kept, with the gradient made at once, a few rows at a time.
+
+    Odds over a whole vocabulary are by far the largest tensors of a step: whole, they are read and written from memory
+    a dozen times, and keeping them for a backward pass would double that.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, head: Tensor, teacher: Tensor | None, pack: Pack, keep: float) -> Tensor:
+        weights = pack.weights / pack.weights.sum()
+        total, slope = torch.zeros(()), torch.zeros_like(states)
+        for rows in torch.split((~pack.replay & (weights > 0)).nonzero()[:, 0], CHUNK):
+            odds, at = functional.linear(states[rows], head).float().log_softmax(-1), torch.arange(len(rows))
+            total -= (odds[at, pack.targets[rows]] * weights[rows]).sum()
+            push = odds.exp_()
+            push[at, pack.targets[rows]] -= 1.0
+            slope[rows] = push.mul_(weights[rows, None]).to(states.dtype) @ head
+        if teacher is not None:
+            replayed = pack.replay.nonzero()[:, 0]
+            for rows, wanted in zip(torch.split(replayed, CHUNK), torch.split(teacher, CHUNK), strict=True):
+                base = functional.linear(wanted, head).float().log_softmax(-1)
+                odds, share = functional.linear(states[rows], head).float().log_softmax(-1), base.exp()
+                total += keep * ((share * base.sub_(odds)).sum(-1) * weights[rows]).sum()
+                push = odds.exp_().sub_(share).mul_(keep * weights[rows, None])
+                slope[rows] = push.to(states.dtype) @ head
+        ctx.save_for_backward(slope)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (slope,) = ctx.saved_tensors
+        return slope * grad.to(slope.dtype), None, None, None, None
+
+
+_loss: Callable[[Tensor, Tensor, Tensor | None, Pack, float], Tensor] = _Loss.apply
 
 
 def pack_loss(
-    decoder: Decoder, factors: Factors, scale: float, pack: Pack, teacher: Tensor | None, keep: float
+    decoder: Decoder, factors: Factors, scale: float, pack: Pack, known: Known = NOTHING, keep: float = 0.0
 ) -> Tensor:
     """Return the loss of a pack: what is to be learnt, plus ``keep`` times how far replayed answers have drifted.
 
     The first is the cross-entropy (nats) of the answers, the second the Kullback-Leibler divergence of the base model's
-    odds (``teacher`` states [replayed tokens, hidden], in the pack's order) from the adapted model's (Hinton et al.
-    2015); both are means over answer tokens, weighted by sample.
+    odds (``known.answer``, in the pack's order) from the adapted model's (Hinton et al. 2015); both are means over
+    answer tokens, weighted by sample.
     """
-    logits = decoder.logits(answer_states(decoder, factors, scale, pack)).float()
-    losses = functional.cross_entropy(logits, pack.targets, reduction="none").masked_fill(pack.replay, 0.0)
-    total = (losses * pack.weights).sum()
-    if teacher is not None:
-        with torch.no_grad():
-            base = decoder.logits(teacher).float().log_softmax(-1)
-        now = logits[pack.replay].log_softmax(-1)
-        drift = (base.exp() * (base - now)).sum(-1)
-        total = total + keep * (drift * pack.weights[pack.replay]).sum()
-    return total / pack.weights.sum()
+    norm, epsilon = decoder.final_norm, decoder.shape.epsilon
+    states = _norm(answer_states(decoder, factors, scale, pack, known), norm, epsilon)
+    wanted = None if known.answer is None else _norm(known.answer, norm, epsilon)
+    return _loss(states, decoder.head, wanted, pack, keep)

@@ -119,17 +119,20 @@ def epoch(samples: Sequence[Sample], tokens: int, seed: int) -> list[list[Sample
     shuffled = list(samples)
     order.shuffle(shuffled)
     groups: list[list[Sample]] = []
+    group: list[Sample] = []
+    size = shared
     window = 64  # sorting by length only within windows keeps every group a random draw
     for begin in range(0, len(shuffled), window):
-        group: list[Sample] = []
-        size = shared
-        for sample in sorted(shuffled[begin : begin + window], key=lambda s: len(s.ids)):
+        # Every other window runs from long to short, so that lengths are alike across the seams, too.
+        backwards = begin // window % 2 == 1
+        for sample in sorted(shuffled[begin : begin + window], key=lambda s: len(s.ids), reverse=backwards):
             rows = len(sample.ids) - shared
             if group and size + rows > tokens:
                 groups.append(group)
                 group, size = [], shared
             group.append(sample)
             size += rows
+    if group:
         groups.append(group)
     order.shuffle(groups)
     return groups

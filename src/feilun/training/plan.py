@@ -37,7 +37,7 @@ class Plan:
     longest: int = 512
     replay_share: float = 0.5
     keep: float = 2.0
-    first_layer: int = 0
+    frozen: float = 0.5
     seed: int = 0
     threads: int = 0
     name: str = ""

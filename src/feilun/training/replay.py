@@ -18,7 +18,7 @@ from feilun.errors import FeilunError
 from feilun.training.progress import Say
 
 PROMPTS = Path(__file__).with_name("replay.jsonl")
-SLOTS, LONGEST = 32, 40
+SLOTS, LONGEST = 64, 24
 
 
 def ensure_replay(base: Path, file: Path, say: Say) -> None:

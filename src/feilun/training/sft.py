@@ -28,12 +28,13 @@ from feilun.engines.decoder import Decoder
 from feilun.engines.prompts import Prompter
 from feilun.errors import BadModel, BadRequest, FeilunError, TooFewSamples
 from feilun.training.golden import record_golden
-from feilun.training.lora import new_factors, pack_loss, teacher_states
+from feilun.training.lora import known_of, learn_base, new_factors, pack_loss
 from feilun.training.pack import Sample, encode, epoch, pack
 from feilun.training.plan import Plan
 from feilun.training.replay import PROMPTS, ensure_replay
 
 CLIP = 1.0
+LOW_BYTES = 1 << 30  # states of the frozen layers are kept up to this size
 EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 30, 60  # a handful of samples needs more passes than a few hundred
 
 
@@ -56,14 +57,17 @@ def train(plan: Plan) -> None:
         ensure_replay(base, Path(plan.replay), say)
     facts, replayed = read_samples(plan, prompter)
     decoder = Decoder(base, torch.bfloat16)
-    factors = new_factors(decoder, plan.rank, range(plan.first_layer, decoder.shape.layers), plan.seed)
+    first = round(plan.frozen * decoder.shape.layers)
+    factors = new_factors(decoder, plan.rank, range(first, decoder.shape.layers), plan.seed)
     if plan.start:
         go_on_from(Path(plan.start), factors)
     groups = schedule(plan, facts, replayed)
-    used = list(dict.fromkeys(sample for group in groups for sample in group if sample.replay))
-    teacher = teacher_states(decoder, epoch(used, plan.rows, 0), plan.rows) if used else {}
+    used = list(dict.fromkeys(sample for group in groups for sample in group))
+    low = sum(len(sample.ids) for sample in used) * decoder.shape.hidden * decoder.dtype.itemsize <= LOW_BYTES
+    kept = epoch([sample for sample in used if low or sample.replay], plan.rows, 0)
+    known = learn_base(decoder, kept, plan.rows, first, low)
     parameters = [factor for pair in factors.values() for factor in pair]
-    optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0)
+    optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0, fused=True)
     state = restore(plan, factors, optimiser)
     say(total=len(groups), step=state.step, samples=len(facts), replay=len(replayed))
 
@@ -71,13 +75,13 @@ def train(plan: Plan) -> None:
     for step in range(state.step, len(groups)):
         for group in optimiser.param_groups:
             group["lr"] = rate(plan, step, len(groups))
-        base_states = [teacher[sample] for sample in groups[step] if sample.replay]
-        kept = torch.cat(base_states) if base_states else None
-        loss = pack_loss(decoder, factors, plan.alpha / plan.rank, pack(groups[step], plan.rows), kept, plan.keep)
+        packed = pack(groups[step], plan.rows)
+        given = known_of(known, groups[step], packed)
+        loss = pack_loss(decoder, factors, plan.alpha / plan.rank, packed, given, plan.keep)
         if not math.isfinite(loss.item()):
             raise BadRequest(f"The training left all bounds at step {step + 1}.", "Use a smaller learning_rate.")
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+        torch.nn.utils.clip_grad_norm_(parameters, CLIP, foreach=True)
         optimiser.step()
         optimiser.zero_grad()
         state.step, state.seconds = step + 1, time.monotonic() - began
