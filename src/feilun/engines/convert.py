@@ -50,7 +50,7 @@ def convert(file: Path, folder: Path) -> None:
         choices = ", ".join(sorted(ARCHITECTURES))
         raise BadModel(f"{file} holds a model of type {kind!r}, which is not supported.", f"Supported: {choices}.")
     # transformers would read the file anew for configuration, tokenizer and weights, and map names anew for every
-    # module of the model: three quarters of the time went there.
+    # module of the model: most of the time went there.
     vars(gguf).update(GGUFReader=_reader, get_tensor_name_map=cache(gguf.get_tensor_name_map))
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     if not tokenizer.chat_template:
