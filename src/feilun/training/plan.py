@@ -36,7 +36,7 @@ class Plan:
     rows: int = 768
     longest: int = 512
     replay_share: float = 0.5
-    keep: float = 2.0
+    keep: float = 4.0
     frozen: float = 0.5
     seed: int = 0
     threads: int = 0
