@@ -3,6 +3,7 @@
 Prints a table and writes ``bench/out/engine.json``. Both run in this process, on the same threads, in float32, greedily
 and for the same number of tokens, and take turns, so what else the machine does hits both alike; a figure is the ratio
 of the best rounds. transformers gets its best case: all prompts are of one length (no padding) and arrive together.
+Every call asks something of its own: the prompts share the system prompt and no more.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from feilun.records import JSON
 
 OUT = Path(__file__).parent / "out" / "engine.json"
 CALLS, ADAPTERS, RANK = 16, 4, 8
-QUESTION = "Write a long story about a river, a mill and the people who live beside them."
+QUESTIONS = [f"{10 + call} miles of river, a mill, and people beside it: write a long story." for call in range(CALLS)]
 
 
 def add_adapters(batcher: Batcher, base: Path, folder: Path) -> list[str]:
@@ -61,8 +62,8 @@ def ours(batcher: Batcher, models: list[str], tokens: int) -> float:
             over.put(delta.usage.completion_tokens)
 
     began = time.perf_counter()
-    for model in models:
-        batcher.submit(Request(model, ({"role": "user", "content": QUESTION},), tokens), hear)
+    for model, question in zip(models, QUESTIONS, strict=False):
+        batcher.submit(Request(model, ({"role": "user", "content": question},), tokens), hear)
     made = 0
     for _ in models:
         answer = over.get()
@@ -72,14 +73,14 @@ def ours(batcher: Batcher, models: list[str], tokens: int) -> float:
     return made / (time.perf_counter() - began)
 
 
-def theirs(model: Any, prompt: list[int], calls: int, tokens: int) -> float:
-    """Return tokens per second of one ``generate`` over ``calls`` equal prompts."""
-    ids = torch.tensor([prompt] * calls)
+def theirs(model: Any, prompts: list[list[int]], tokens: int) -> float:
+    """Return tokens per second of one ``generate`` over prompts of one length."""
+    ids = torch.tensor(prompts)
     began = time.perf_counter()
     found = model.generate(
         ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False
     )
-    return int(found[:, len(prompt) :].numel()) / (time.perf_counter() - began)
+    return int(found[:, ids.shape[1] :].numel()) / (time.perf_counter() - began)
 
 
 def measure(base: Path, folder: Path, rounds: int, tokens: int) -> dict[str, float]:
@@ -88,13 +89,13 @@ def measure(base: Path, folder: Path, rounds: int, tokens: int) -> dict[str, flo
     batcher.load("base", base, None)
     names = add_adapters(batcher, base, folder)
     prompter = batcher.versions["base"][0]
-    prompt = prompter.encode(prompter.render([{"role": "user", "content": QUESTION}]))
+    prompts = [prompter.encode(prompter.render([{"role": "user", "content": question}])) for question in QUESTIONS]
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     ways = {
         "ours 1": partial(ours, batcher, ["base"], tokens),
-        "theirs 1": partial(theirs, model, prompt, 1, tokens),
+        "theirs 1": partial(theirs, model, prompts[:1], tokens),
         "ours 16": partial(ours, batcher, ["base"] * CALLS, tokens),
-        "theirs 16": partial(theirs, model, prompt, CALLS, tokens),
+        "theirs 16": partial(theirs, model, prompts, tokens),
         "ours 16 with 4 adapters": partial(ours, batcher, names * (CALLS // ADAPTERS), tokens),
     }
     best = dict.fromkeys(ways, 0.0)

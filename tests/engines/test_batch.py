@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -97,6 +98,31 @@ def test_a_group_gives_the_same_bits(batcher: Batcher) -> None:
     assert [len(tokens) for tokens, _ in first] == [8, 9, 10, 11]
     for number, order in enumerate(([3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1])):
         assert grouped(batcher, f"again-{number}", order) == first
+
+
+def test_a_common_beginning_is_computed_once(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More calls than the cache's first slots, longer than its first room, much in common: as if alone."""
+    batcher = Batcher(llama, 20, 512)
+    batcher.load("base", llama, None)
+    questions = [QUESTIONS[3], *(f"{QUESTIONS[3]} {number} {'rate ' * number}" for number in range(19))]
+    alone = [Heard(batcher, ask(question)).wait() for question in questions]
+    real, rows = batcher.decoder.hidden, list[int]()
+
+    def counted(ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+        rows.append(len(ids))
+        return real(ids, *rest)
+
+    monkeypatch.setattr(batcher.decoder, "hidden", counted)
+    together = [Heard(batcher, ask(question, group="g", group_size=20)) for question in questions]
+    for one, among in zip(alone, together, strict=True):
+        assert among.wait().tokens == one.tokens
+        assert among.logprobs == pytest.approx(one.logprobs, abs=1e-4)
+    batcher.stop()
+    prompts = [heard.call.prompt for heard in alone]
+    common = next(at for at, tokens in enumerate(zip(*prompts, strict=False)) if len(set(tokens)) > 1)
+    assert max(map(len, prompts)) > 128
+    assert common > 100
+    assert rows[0] == sum(map(len, prompts)) - 19 * common
 
 
 def test_a_group_is_answered_alone(batcher: Batcher) -> None:
