@@ -84,7 +84,8 @@ def test_loss_and_gradients_are_those_of_peft(
     """Packed behind a shared beginning, filled up with rows: the same loss, the same gradient of every factor."""
     samples = [make_sample(*said) for said in SAID[chosen]]
     packed = pack(samples, rows)
-    known = known_of(learn_base(decoder, [[sample] for sample in samples], 0, 0, low=False), samples, packed)
+    made = {key: found for one in samples for key, found in learn_base(decoder, [one], 0, 0, low=False).items()}
+    known = known_of(made, samples, packed)
     loss = pack_loss(decoder, factors, ALPHA / RANK, packed, known, KEEP)
     parameters = [factor for pair in factors.values() for factor in pair]
     gradients = iter(torch.autograd.grad(loss, parameters))
@@ -108,7 +109,10 @@ def test_frozen_layers_are_computed_once(
     parameters = [factor for pair in upper.values() for factor in pair]
     packed, found = pack(samples, 700), []
     for low in (False, True):
-        made = learn_base(decoder, [samples[3:], samples[:3]], 640, first, low)
+        made = {
+            **learn_base(decoder, samples[3:], 640, first, low),
+            **learn_base(decoder, samples[:3], 640, first, low),
+        }
         known = known_of(made, samples, packed)
         assert (known.low is not None) == low
         loss = pack_loss(decoder, upper, ALPHA / RANK, packed, known, KEEP)

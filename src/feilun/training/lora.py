@@ -144,26 +144,23 @@ class Known:
 NOTHING = Known(0, None, None)
 
 
-def learn_base(
-    decoder: Decoder, groups: Sequence[Sequence[Sample]], rows: int, first: int, low: bool
-) -> dict[Sample, Known]:
-    """Return what the base model makes of every sample; ``low`` says whether its lower states are kept."""
+def learn_base(decoder: Decoder, group: Sequence[Sample], rows: int, first: int, low: bool) -> dict[Sample, Known]:
+    """Return what the base model makes of every sample of a group; ``low`` says whether lower states are kept."""
     found: dict[Sample, Known] = {}
+    packed = pack(group, rows)
+    attend = PackedAttention(packed, decoder.shape.heads // decoder.shape.kv_heads)
+    replayed = packed.want[packed.replay]
+    rest = range(first, decoder.shape.layers) if len(replayed) else range(0)
     with torch.no_grad():
-        for group in groups:
-            packed = pack(group, rows)
-            attend = PackedAttention(packed, decoder.shape.heads // decoder.shape.kv_heads)
-            states = decoder.through(range(first), decoder.embedding[packed.ids], packed.positions, attend)
-            replayed = packed.want[packed.replay]
-            rest = range(first, decoder.shape.layers) if len(replayed) else range(0)
-            last = decoder.through(rest, states, packed.positions, attend)[replayed]
-            sizes = [len(sample.ids) - sample.start for sample in group if sample.replay]
-            begin, answers = packed.prefix, iter(torch.split(last, sizes))
-            for sample in group:
-                end = begin + len(sample.ids) - packed.prefix
-                kept = torch.cat((states[: packed.prefix], states[begin:end])) if low else None
-                found[sample] = Known(first, kept, next(answers).clone() if sample.replay else None)
-                begin = end
+        states = decoder.through(range(first), decoder.embedding[packed.ids], packed.positions, attend)
+        last = decoder.through(rest, states, packed.positions, attend)[replayed]
+    sizes = [len(sample.ids) - sample.start for sample in group if sample.replay]
+    begin, answers = packed.prefix, iter(torch.split(last, sizes))
+    for sample in group:
+        end = begin + len(sample.ids) - packed.prefix
+        kept = torch.cat((states[: packed.prefix], states[begin:end])) if low else None
+        found[sample] = Known(first, kept, next(answers).clone() if sample.replay else None)
+        begin = end
     return found
 
 

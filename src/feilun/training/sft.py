@@ -28,7 +28,7 @@ from feilun.engines.decoder import Decoder
 from feilun.engines.prompts import Prompter
 from feilun.errors import BadModel, BadRequest, FeilunError, TooFewSamples
 from feilun.training.golden import record_golden
-from feilun.training.lora import known_of, learn_base, new_factors, pack_loss
+from feilun.training.lora import Known, known_of, learn_base, new_factors, pack_loss
 from feilun.training.pack import Sample, encode, epoch, pack
 from feilun.training.plan import Plan
 from feilun.training.replay import PROMPTS, ensure_replay
@@ -65,7 +65,11 @@ def train(plan: Plan) -> None:
     used = list(dict.fromkeys(sample for group in groups for sample in group))
     low = sum(len(sample.ids) for sample in used) * decoder.shape.hidden * decoder.dtype.itemsize <= LOW_BYTES
     kept = epoch([sample for sample in used if low or sample.replay], plan.rows, 0)
-    known = learn_base(decoder, kept, plan.rows, first, low)
+    known: dict[Sample, Known] = {}
+    for number, group in enumerate(kept):
+        if number % 50 == 0:
+            say(note=f"The base model reads all samples once: {number} of {len(kept)} packs.")
+        known.update(learn_base(decoder, group, plan.rows, first, low))
     parameters = [factor for pair in factors.values() for factor in pair]
     optimiser = torch.optim.AdamW(parameters, lr=plan.learning_rate, weight_decay=0.0, fused=True)
     state = restore(plan, factors, optimiser)
@@ -73,8 +77,8 @@ def train(plan: Plan) -> None:
 
     began = saved = time.monotonic() - state.seconds
     for step in range(state.step, len(groups)):
-        for group in optimiser.param_groups:
-            group["lr"] = rate(plan, step, len(groups))
+        for settings in optimiser.param_groups:
+            settings["lr"] = rate(plan, step, len(groups))
         packed = pack(groups[step], plan.rows)
         given = known_of(known, groups[step], packed)
         loss = pack_loss(decoder, factors, plan.alpha / plan.rank, packed, given, plan.keep)
