@@ -35,6 +35,7 @@ class Settings:
     context: int = _setting(2048, "longest prompt plus answer, in tokens")
     general: int = _setting(240, "everyday questions in the general exam")
     minimum_samples: int = _setting(20, "question/answer pairs that a turn needs at least")
+    pass_mark: float = _setting(0.3, "what a new model must answer right of its own exam to be used (share, 0-1)")
     margin: float = _setting(0.10, "how much worse the general exam may be (share, 0-1)")
     epochs: int = _setting(0, "training passes over the samples; 0 lets the recipe choose")
     tolerance: float = _setting(0.05, "largest difference in log-probability between trainer and engine (nats)")

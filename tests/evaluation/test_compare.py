@@ -238,6 +238,8 @@ FINE = comparison(100, 73, 4, 5)
     ("own", "general", "promoted", "said", "told"),
     [
         (comparison(120, 3, 100, 1), FINE, True, "102 of 120", "答对 102 题"),
+        (comparison(120, 0, 36, 0), FINE, True, "36 of 120", "答对 36 题"),
+        (comparison(120, 0, 35, 0), FINE, False, "below the pass mark of 30%", "未达到 30% 的及格线"),
         (comparison(120, 3, 0, 0), FINE, False, "no question changed", "没有一道题"),
         (comparison(120, 120, 0, 0), FINE, False, "no question changed", "没有一道题"),
         (comparison(120, 0, 120, 0), FINE, True, "p < 0.001", "p < 0.001"),
@@ -253,7 +255,7 @@ FINE = comparison(100, 73, 4, 5)
 )
 def test_decide(own, general, promoted, said, told):
     """Better on its own exam and not worse in general, or the incumbent stays with the reason."""
-    decided, reason = decide(own, general, 0.10)
+    decided, reason = decide(own, general, 0.10, 0.3)
     assert decided is promoted
     assert set(reason) == {"en", "zh"}
     assert said in reason["en"]
@@ -261,22 +263,25 @@ def test_decide(own, general, promoted, said, told):
     assert ("promoted" in reason["en"]) is promoted
 
 
-@given(counts(), counts(), st.floats(0.01, 0.99))
+@given(counts(), counts(), st.floats(0.01, 0.99), st.floats(0, 1))
 @settings(max_examples=200)
-def test_decide_follows_the_rule(own, general, margin):
+def test_decide_follows_the_rule(own, general, margin, mark):
     """Promotion is exactly the stated rule, and the reason is told in both languages for every outcome."""
     mine, other = comparison(own[0], own[2], own[1], own[2]), comparison(general[0], general[2], *general[1:])
-    promoted, reason = decide(mine, other, margin)
-    assert promoted == (mine.interval[0] > 0 and mine.p_value < 0.05 and other.interval[0] > -margin)
+    promoted, reason = decide(mine, other, margin, mark)
+    better = mine.interval[0] > 0 and mine.p_value < 0.05
+    assert promoted == (better and mine.candidate >= mark and other.interval[0] > -margin)
     assert len(reason["en"]) > 100
     assert len(reason["zh"]) > 50
 
 
-@pytest.mark.parametrize("margin", [0, 1, -0.1, math.nan])
-def test_decide_refuses_margins(margin):
-    """A margin outside 0 to 1 is refused."""
+@pytest.mark.parametrize(
+    ("margin", "mark"), [(0, 0.3), (1, 0.3), (-0.1, 0.3), (math.nan, 0.3), (0.1, -0.1), (0.1, 1.1), (0.1, math.nan)]
+)
+def test_decide_refuses_other_shares(margin, mark):
+    """A margin or a pass mark outside its bounds is refused."""
     with pytest.raises(BadRequest):
-        decide(FINE, FINE, margin)
+        decide(FINE, FINE, margin, mark)
 
 
 def test_questions_to_prove_has_the_power():

@@ -45,12 +45,13 @@ def comparison(questions, right, gained, lost):
 def report(**changes):
     """Return a report's data with everything in it."""
     own, general = comparison(120, 3, 97, 1), comparison(110, 79, 5, 7)
-    promoted, reason = decide(own, general, 0.10)
+    promoted, reason = decide(own, general, 0.10, 0.3)
     verdict = Verdict("verdict-1", "demo", "model-2", "model-1", promoted, reason, own, general, created=0.0)
     data = ReportData(
         workspace="Harbour Lane",
         verdict=verdict,
         margin=0.10,
+        pass_mark=0.3,
         data=DataHealth(
             files=31,
             found=412,
@@ -227,7 +228,7 @@ def test_render_asks_nothing_of_the_network():
 def test_render_a_refusal():
     """A refusal says that the current model stays, shows what differs, and what to do."""
     own, general = comparison(120, 3, 4, 2), comparison(40, 29, 1, 6)
-    promoted, reason = decide(own, general, 0.10)
+    promoted, reason = decide(own, general, 0.10, 0.3)
     verdict = Verdict("verdict-1", "demo", "model-2", "model-1", promoted, reason, own, general)
     page = Page(render(report(verdict=verdict, identity=Identity(24, 1.91, 0.05, ("template",)))))
     english = page.text("en")
@@ -243,7 +244,7 @@ def test_render_a_refusal():
 def test_render_with_almost_nothing():
     """A turn that ended early still gives a page."""
     verdict = Verdict("verdict-1", "demo", "model-2", "model-1", False, {"en": "Refused.", "zh": "拒绝。"})
-    english = Page(render(ReportData("demo", verdict, 0.1, DataHealth(1, 0, 0)))).text("en")
+    english = Page(render(ReportData("demo", verdict, 0.1, 0.3, DataHealth(1, 0, 0)))).text("en")
     for key in ("not_sat", "no_loss", "none_gained", "none_lost", "nothing_skipped", "identity_none"):
         assert WORDS["en"][key] in english, key
 

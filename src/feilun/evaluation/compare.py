@@ -154,19 +154,21 @@ def questions_to_clear(comparison: Comparison, margin: float) -> int | None:
     return max(math.ceil((Z95 + _Z80) ** 2 * max(0.0, moved - gap * gap) / room**2), fewest)
 
 
-def decide(own: Comparison, general: Comparison, margin: float) -> tuple[bool, JSON]:
+def decide(own: Comparison, general: Comparison, margin: float, pass_mark: float) -> tuple[bool, JSON]:
     """Return whether the candidate is promoted, and why in plain words (``en`` and ``zh``).
 
     It is promoted if it is better on its own exam (95 % interval of the difference above zero and McNemar's p below
-    0.05) and not worse in general (lower bound above ``-margin``, a share between 0 and 1). Raises BadRequest for
-    another margin.
+    0.05), answers at least the share ``pass_mark`` of it right, and is not worse in general (lower bound above
+    ``-margin``, a share between 0 and 1). Raises BadRequest for another margin or pass mark.
     """
     if not 0 < margin < 1:
         raise BadRequest(f"The margin {margin} is not between 0 and 1.", "For example 0.10 for ten points.", "margin")
+    if not 0 <= pass_mark <= 1:
+        raise BadRequest(f"The pass mark {pass_mark} is not between 0 and 1.", "For example 0.3.", "pass_mark")
     better = own.interval[0] > 0 and own.p_value < _ALPHA
     kept = general.interval[0] > -margin
-    promoted = better and kept
-    own_en, own_zh = _own_reason(own, better)
+    promoted = better and own.candidate >= pass_mark and kept
+    own_en, own_zh = _own_reason(own, better, pass_mark)
     general_en, general_zh = _general_reason(general, margin, kept)
     head_en = "The new model is promoted." if promoted else "The current model stays."
     head_zh = "采用新模型。" if promoted else "继续使用当前模型。"
@@ -193,9 +195,15 @@ def _figures(c: Comparison) -> tuple[str, str]:
     return en, zh
 
 
-def _own_reason(own: Comparison, better: bool) -> tuple[str, str]:
+def _own_reason(own: Comparison, better: bool, pass_mark: float) -> tuple[str, str]:
     en, zh = _figures(own)
     en, zh = f"On the organisation's own exam {en}", f"专属考试{zh}"
+    if better and own.candidate < pass_mark:
+        en = f"{en}: better, beyond chance, but below the pass mark of {pass_mark:.0%}."
+        return (
+            f"{en} A model that is wrong this often does not answer in your name.",
+            f"{zh}：确有进步，但未达到 {pass_mark:.0%} 的及格线。错得这么多的模型不能代表贵机构回答。",
+        )
     if better:
         return f"{en}: better, beyond chance.", f"{zh}：确有进步，并非偶然。"
     if own.interval[1] < 0 and own.p_value < _ALPHA:

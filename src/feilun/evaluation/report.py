@@ -91,15 +91,16 @@ class Identity:
 class ReportData:
     """Everything that the report shows.
 
-    ``verdict`` brings the decision, both comparisons and the model ids; ``margin`` is a share; ``loss`` is (step,
-    loss); ``steps`` is (name, seconds), known names are translated; ``hashes`` maps parts of the model version to
-    SHA-256 sums; ``base`` names the model that the version builds on; ``dataset`` is its dataset version's id;
-    ``peak_mib`` is the most memory in use.
+    ``verdict`` brings the decision, both comparisons and the model ids; ``margin`` and ``pass_mark`` are shares;
+    ``loss`` is (step, loss); ``steps`` is (name, seconds), known names are translated; ``hashes`` maps parts of the
+    model version to SHA-256 sums; ``base`` names the model that the version builds on; ``dataset`` is its dataset
+    version's id; ``peak_mib`` is the most memory in use.
     """
 
     workspace: str
     verdict: Verdict
     margin: float
+    pass_mark: float
     data: DataHealth
     topics: tuple[Topic, ...] = ()
     gained: tuple[Example, ...] = ()
@@ -244,7 +245,7 @@ def _next(data: ReportData, words: Mapping[str, str]) -> list[str]:
     if not verdict.promoted:
         if data.identity and not data.identity.same:
             keys.append("next_identity")
-        if verdict.own and _own_caption(verdict.own) != "own_better":
+        if verdict.own and (_own_caption(verdict.own) != "own_better" or verdict.own.candidate < data.pass_mark):
             keys.append("next_more")
         if verdict.general and _general_caption(verdict.general, data.margin) == "general_broken":
             keys.append("next_gentler")

@@ -117,6 +117,7 @@ def _report_data(
         workspace=ws,
         verdict=verdict,
         margin=settings.margin,
+        pass_mark=settings.pass_mark,
         data=_health(settings.root / "turns" / job.id / "curation.json"),
         loss=tuple((step + 1, loss) for step, loss in enumerate(losses)),
         tokens_per_second=result["tokens"] / max(result["seconds"], 1e-9),

@@ -51,7 +51,8 @@ from feilun.training import run_training
 SAMPLE = Path(apps.__file__).parent / "credit_union"
 DRILLS = ("shuffled-answers", "changed-template")
 ANSWER_TOKENS = 32
-KEPT = ("model", "engine", "batch", "context", "minimum_samples", "general", "margin", "epochs", "tolerance")
+PROOF = ("general", "tolerance", "margin", "pass_mark")
+KEPT = ("model", "engine", "batch", "context", "minimum_samples", "epochs", *PROOF)
 AGAIN_RATE, AGAIN_EPOCHS = 5e-4, 3  # a version that goes on from another has less to learn
 Say = Callable[[JSON], None]
 
@@ -294,7 +295,7 @@ class _Turn:
             promoted, reason = False, _identity_reason(found["identity"]["differs"][0])
         else:
             own, general = (self._compare(found, name) for name in ("own", "general"))
-            promoted, reason = decide(own, general, self.settings.margin)
+            promoted, reason = decide(own, general, self.settings.margin, self.settings.pass_mark)
         verdict = Verdict(
             id=derived_id("verdict", self.job.id),
             workspace=self.ws,
