@@ -65,7 +65,7 @@ def test_killed_at_random_points(tmp_path: Path) -> None:
     draw = random.Random(11)
     home, result, kills = tmp_path / "killed", None, 0
     while result is None and kills < POINTS:
-        result = until(home, base, folder, draw.randint(1, 4 + 2 * kills), draw.random())  # later and later
+        result = until(home, base, folder, draw.randint(1, 4 + kills), draw.random())  # never after its end
         kills += result is None
     if result is None:
         result = until(home, base, folder, 0, 0)
