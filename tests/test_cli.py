@@ -171,6 +171,22 @@ def test_errors_are_a_message_a_hint_and_a_code(
         assert capsys.readouterr().err.startswith("错误：")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("margin", "10"), ("margin", "0"), ("pass_mark", "30"), ("pass_mark", "nan")]
+)
+def test_shares_out_of_bounds_are_refused_before_a_turn(
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: str,
+) -> None:
+    """Points or percent where a share is meant: told at once, not after minutes of training."""
+    monkeypatch.setenv(f"FEILUN_{name.upper()}", value)
+    assert run("turn", home=home) == 2
+    assert f"{name}: " in capsys.readouterr().err
+
+
 def test_the_unexpected_is_one_line_and_a_log(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

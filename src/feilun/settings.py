@@ -82,6 +82,10 @@ def load(
         mistakes.append(f"language: {checked['language']!r} is neither en nor zh")
     if not 0 <= checked.get("port", 1) <= 65535:
         mistakes.append(f"port: {checked['port']} is not between 0 and 65535")
+    if not 0 < checked.get("margin", 0.1) < 1:
+        mistakes.append(f"margin: {checked['margin']} is not a share between 0 and 1 (0.1 is ten points)")
+    if not 0 <= checked.get("pass_mark", 0.3) <= 1:
+        mistakes.append(f"pass_mark: {checked['pass_mark']} is not a share from 0 to 1 (0.3 is 30 %)")
     if mistakes:
         raise BadSetting("Settings that cannot be used: " + "; ".join(mistakes), "See feilun settings.")
     return Settings(**checked)

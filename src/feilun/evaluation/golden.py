@@ -40,12 +40,13 @@ async def check_identity(engine: Engine, version: ModelVersion, tolerance: float
         return Identity(len(rows), 0.0, tolerance, (error.message,))
     asked = (_compare(engine, version, row, tolerance) for row in rows)
     found = await asyncio.gather(*asked, return_exceptions=True)  # all have ended before a failure is raised
+    worst, differs = 0.0, []
     for outcome in found:
         if isinstance(outcome, BaseException):
             raise outcome
-    compared = [outcome for outcome in found if not isinstance(outcome, BaseException)]
-    worst = max(largest for largest, _ in compared)
-    differs = [difference for _, difference in compared if difference]
+        worst = max(worst, outcome[0])
+        if outcome[1]:
+            differs.append(outcome[1])
     return Identity(len(rows), worst, tolerance, tuple(differs[:5]))
 
 
