@@ -39,11 +39,12 @@ setup-dev: .venv/dev
 	touch $@
 
 .venv/dev: .venv/run
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[local,postgres,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[local,postgres,telemetry,dev]'
 	touch $@
 
+# A bench is a file, or a folder with a __main__.py.
 bench-%: setup-dev
-	$(BIN)/python bench/$*.py
+	$(BIN)/python $(if $(wildcard bench/$*/__main__.py),bench/$*,bench/$*.py)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -17,6 +17,10 @@ prints ``error.message`` and ``error.hint`` and leaves with ``exit_code``; the g
     │   └── BadSetting            unknown or wrong settings
     ├── Unauthorized (401)
     ├── Forbidden (403)           the data's permissions or the key's role refuse it
+    │   └── MustNotLeave          data that may not be sent outside, and nothing inside can answer
+    ├── TimedOut (408)            the client sent its request too slowly
+    ├── RateLimited (429)         too many requests, tokens or calls at once; try again after a while
+    │   └── BudgetExhausted       the budget of a workspace, member, key or endpoint is spent
     ├── NotFound (404)
     │   └── ModelNotFound         no such model, or not for this workspace
     ├── Conflict (409)            already running, already there
@@ -24,6 +28,8 @@ prints ``error.message`` and ``error.hint`` and leaves with ``exit_code``; the g
     ├── Cancelled (409)           the job was cancelled by somebody
     ├── EngineError (502)
     │   ├── EngineDown (503)      crashed or not ready; try again
+    │   ├── UpstreamError         a provider or engine broke off, or answered what is no answer
+    │   ├── UpstreamTimeout (504) it did not connect, begin or go on in time
     │   └── IdentityMismatch      the engine does not reproduce the trainer's golden outputs
     ├── OutOfSpace (507)          no room left on the disk
     ├── PortTaken (500)
@@ -120,6 +126,31 @@ class Forbidden(FeilunError):
     code, status, kind, exit_code = "forbidden", 403, "permission_error", 3
 
 
+class MustNotLeave(Forbidden):
+    """The call carries data that may not be sent outside, and no deployment inside can answer it."""
+
+    code = "data_must_not_leave"
+
+
+class TimedOut(FeilunError):
+    """The client took too long to send its request."""
+
+    code, status, kind, exit_code = "request_timeout", 408, "invalid_request_error", 2
+
+
+class RateLimited(FeilunError):
+    """Too many requests, tokens or calls at once; ``retry_after`` says in how many seconds it may be otherwise."""
+
+    code, status, kind, exit_code = "rate_limit_exceeded", 429, "rate_limit_error", 3
+    retry_after: float = 1.0
+
+
+class BudgetExhausted(RateLimited):
+    """A budget of tokens or money is spent."""
+
+    code, kind = "insufficient_quota", "insufficient_quota"
+
+
 class NotFound(FeilunError):
     """No such thing in this workspace."""
 
@@ -160,6 +191,18 @@ class EngineDown(EngineError):
     """The engine crashed or is not ready."""
 
     code, status = "engine_down", 503
+
+
+class UpstreamError(EngineError):
+    """A provider or engine broke off in the middle, or answered what is no answer."""
+
+    code = "upstream_error"
+
+
+class UpstreamTimeout(EngineError):
+    """A provider or engine did not connect, begin to answer, or go on in time."""
+
+    code, status = "upstream_timeout", 504
 
 
 class IdentityMismatch(EngineError):

@@ -253,19 +253,119 @@ class Key:
     hint: str
     created: float = field(default_factory=time.time)
     revoked: bool = False
+    member: str = ""
+    expires: float | None = None
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person of a workspace. A removed member's keys are of no use any more."""
+
+    id: str
+    workspace: str
+    name: str
+    role: Role
+    created: float = field(default_factory=time.time)
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A remote model provider that speaks one of two APIs. ``sealed`` is its key, encrypted; ``hint`` shows which."""
+
+    id: str
+    workspace: str
+    name: str
+    api: Literal["openai", "anthropic"]
+    url: str
+    sealed: str = ""
+    hint: str = ""
+    created: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One deployment that an endpoint may use: ``model`` on ``provider`` (empty: a model that is served here).
+
+    ``weight`` is its share among the targets (0: only when others fail). Prices are in nano-units of money a token
+    (2.50 a million tokens is 2500). ``context`` is its window in tokens, 0 if not known.
+    """
+
+    model: str
+    provider: str = ""
+    weight: float = 1.0
+    price_in: int = 0
+    price_out: int = 0
+    context: int = 0
+    images: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A stable task name, and the deployments behind it.
+
+    ``fallback`` names endpoints that are tried when no target here answers. ``sticky`` keeps a ``conversation`` or a
+    ``prefix`` on one target. ``policy`` ``cheapest`` takes the cheapest target whose recorded score on the exam
+    ``exam`` reaches ``bar`` (0–1). ``timeouts`` are seconds: ``connect``, ``first``, ``between``, ``total``.
+    """
+
+    id: str
+    workspace: str
+    name: str
+    targets: tuple[Target, ...]
+    fallback: tuple[str, ...] = ()
+    sticky: Literal["", "conversation", "prefix"] = ""
+    policy: Literal["weighted", "cheapest"] = "weighted"
+    exam: str = ""
+    bar: float = 0.0
+    timeouts: JSON = field(default_factory=dict)
+    retries: int = 2
+    created: float = field(default_factory=time.time)
+
+
+LimitScope = Literal["workspace", "member", "key", "endpoint"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a workspace, member, key or endpoint (``scope``, ``target``: its id or name) may use; None is no limit.
+
+    Money is in nano-units. ``soft`` is the share of a budget at which an alert is given; the whole is a hard stop.
+    Days and months are those of UTC.
+    """
+
+    id: str
+    workspace: str
+    scope: LimitScope
+    target: str
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent: int | None = None
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
+    money_per_day: int | None = None
+    money_per_month: int | None = None
+    soft: float = 0.8
+    created: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call cost, in tokens counted by the engine."""
+    """What a call cost, in tokens counted by the engine; ``cached_tokens`` of the prompt were known already."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One call: who asked what, which model version answered what, and how it ended."""
+    """One call: who asked what, which model version or remote model answered what, how it ended, and its cost.
+
+    ``kind`` is what was called (``chat``, ``completion``, ``embedding``, …); ``cost`` is in nano-units of money;
+    ``first`` is the time to the first token (s). ``meta`` holds what else is known, such as ``attempts``.
+    """
 
     id: str
     workspace: str
@@ -280,6 +380,11 @@ class Trace:
     permissions: Permissions = field(default_factory=Permissions)
     created: float = field(default_factory=time.time)
     seconds: float = 0.0
+    member: str = ""
+    kind: str = "chat"
+    cost: int = 0
+    first: float = 0.0
+    meta: JSON = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

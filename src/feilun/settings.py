@@ -32,6 +32,12 @@ class Settings:
     engine: str = _setting("torch", "engine that serves local models: torch, or fake for trials without a model")
     threads: int = _setting(0, "processor threads for training and serving; 0 is all cores")
     batch: int = _setting(64, "calls that the engine answers together")
+    memory: float = _setting(0.0, "memory for local models together, in GiB; 0 is half of the machine's")
+    embedding: str = _setting("multilingual-e5-small", "model behind /v1/embeddings; empty is none")
+    currency: str = _setting("CNY", "what prices and budgets are counted in")
+    private_hosts: str = _setting("", "hosts of private networks that providers may be at, separated by commas")
+    telemetry: str = _setting("", "OpenTelemetry (OTLP/HTTP) address that traces are sent to; empty is off")
+    log_prompts: bool = _setting(False, "write prompts and answers into the log")
     context: int = _setting(2048, "longest prompt plus answer, in tokens")
     general: int = _setting(240, "everyday questions in the general exam")
     minimum_samples: int = _setting(20, "question/answer pairs that a turn needs at least")
@@ -75,7 +81,7 @@ def load(
             mistakes.append(f"{name}: no such setting (choices: {', '.join(sorted(defaults))})")
             continue
         try:
-            checked[name] = type(defaults[name])(value)
+            checked[name] = _as(type(defaults[name]), value)
         except (TypeError, ValueError):
             mistakes.append(f"{name}: {value!r} is not a {type(defaults[name]).__name__}")
     if checked.get("language", "") not in {"", "en", "zh"}:
@@ -84,8 +90,19 @@ def load(
         mistakes.append(f"port: {checked['port']} is not between 0 and 65535")
     if not 0 < checked.get("margin", 0.1) < 1:
         mistakes.append(f"margin: {checked['margin']} is not a share between 0 and 1 (0.1 is ten points)")
+    if not 0 <= checked.get("memory", 0.0) < 1e6:
+        mistakes.append(f"memory: {checked['memory']} is no number of GiB")
     if not 0 <= checked.get("pass_mark", 0.3) <= 1:
         mistakes.append(f"pass_mark: {checked['pass_mark']} is not a share from 0 to 1 (0.3 is 30 %)")
     if mistakes:
         raise BadSetting("Settings that cannot be used: " + "; ".join(mistakes), "See feilun settings.")
     return Settings(**checked)
+
+
+def _as(kind: type, value: Any) -> Any:
+    if kind is bool and isinstance(value, str):
+        word = value.strip().lower()
+        if word not in {"true", "1", "yes", "on", "false", "0", "no", "off"}:
+            raise ValueError(value)
+        return word in {"true", "1", "yes", "on"}
+    return kind(value)

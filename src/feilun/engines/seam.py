@@ -14,7 +14,10 @@ from feilun.records import ModelVersion, Usage
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call. ``model`` is a version id that was loaded before.
+    """One call. ``model`` is a version id that was loaded before. A ``prompt`` is taken as it is, without a template.
+
+    ``tools`` go to chat templates that take them. ``grammar`` (JSON of llguidance) is what the answer must conform to.
+    ``top_logprobs`` asks for that many likely alternatives of every token. ``logit_bias`` is (token id, addend).
 
     ``temperature`` 0 is greedy. ``logprobs`` asks for the log-probability (nats) of every chosen token. Calls of one
     ``group`` (``group_size`` of them) are answered together and with nobody else, so that float rounding, which depends
@@ -31,14 +34,22 @@ class Request:
     logprobs: bool = False
     group: str = ""
     group_size: int = 1
+    prompt: str = ""
+    tools: tuple[dict[str, Any], ...] = ()
+    grammar: str = ""
+    top_logprobs: int = 0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A piece of an answer.
 
-    The first may carry the ``prompt`` as the model saw it, and its tokens as ``usage``; the last carries ``finish``
-    (``stop`` or ``length``) and the whole ``usage``.
+    The first may carry the ``prompt`` as the model saw it. Every one carries the ``usage`` up to it; the last carries
+    ``finish`` (``stop``, ``length``, or ``cancelled`` for a call that was given up) and the whole ``usage``. ``piece``
+    is the text of ``token`` alone, ``top`` its likely alternatives with their log-probabilities (nats), best first.
     """
 
     text: str = ""
@@ -47,6 +58,8 @@ class Delta:
     finish: str | None = None
     usage: Usage | None = None
     prompt: str | None = None
+    piece: str = ""
+    top: tuple[tuple[str, float], ...] = ()
 
 
 class Engine(Protocol):
@@ -58,6 +71,32 @@ class Engine(Protocol):
 
     def generate(self, request: Request) -> AsyncIterator[Delta]:
         """Answer one call piece by piece; leaving the iteration tells the engine to stop."""
+        ...
+
+    async def unload(self, model: str) -> None:
+        """Forget a version; calls to it that run go on to their end. An unknown one is no error."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors (unit length) of texts, in order, and how many tokens the texts were."""
+
+    vectors: list[list[float]]
+    tokens: int
+
+
+class Embedder(Protocol):
+    """Who turns texts into vectors. Errors: BadRequest, EngineDown."""
+
+    dimensions: int
+
+    async def embed(self, texts: tuple[str, ...], *, query: bool = False) -> Embedded:
+        """Return a vector for each text; ``query`` says that the texts are questions rather than passages."""
         ...
 
     async def close(self) -> None:
