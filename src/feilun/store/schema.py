@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from feilun.records import Comparison, EvalItem, Permissions
+from feilun.records import Comparison, EvalItem, Permissions, Target
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -91,12 +91,20 @@ def _words(name: str) -> sa.Column[str]:
     return sa.Column(name, Words, nullable=False)
 
 
+def _part(name: str) -> sa.Column[str]:
+    return sa.Column(name, Words, primary_key=True)
+
+
 def _number(name: str) -> sa.Column[int]:
     return sa.Column(name, sa.BigInteger, nullable=False)
 
 
 def _time(name: str, *, nullable: bool = False) -> sa.Column[float]:
     return sa.Column(name, sa.Double, nullable=nullable)
+
+
+def _flag(name: str) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean, nullable=False)
 
 
 def _json(name: str) -> sa.Column[Any]:
@@ -181,9 +189,21 @@ TRACES = sa.Table(
     _id(),
     *(_words("key"), _words("endpoint"), _words("model"), _json("messages"), _words("answer"), _words("finish")),
     *(_number("prompt_tokens"), _number("completion_tokens"), _words("deployment"), _json("permissions")),
-    *(_time("created"), _words("day"), _time("seconds")),
+    *(_time("created"), _words("day"), _time("seconds"), _words("member"), _words("kind"), _number("cost")),
+    *(_time("first"), _number("cached_tokens"), _json("meta")),
     sa.Index("traces_by_time", "workspace", "created", "id"),
-    sa.Index("traces_by_use", "workspace", "model", "day"),
+)
+USAGE = sa.Table(
+    "usage",
+    METADATA,
+    _workspace(),
+    *(_part(name) for name in ("member", "key", "endpoint", "model", "kind", "day")),
+    *(_number("calls"), _number("prompt_tokens"), _number("completion_tokens"), _number("cached_tokens")),
+    *(_number("cost"), _time("seconds")),
+    sa.Index("usage_by_day", "day"),
+)
+RESPONSES = sa.Table(
+    "responses", METADATA, _workspace(), _id(), _words("previous"), _json("body"), _json("messages"), _time("created")
 )
 FEEDBACK = sa.Table(
     "feedback",
@@ -201,7 +221,39 @@ KEYS = sa.Table(
     _workspace(),
     _id(),
     *(_words("name"), _words("role"), sa.Column("sha256", Words, nullable=False, unique=True), _words("hint")),
-    *(_time("created"), sa.Column("revoked", sa.Boolean, nullable=False)),
+    *(_time("created"), _flag("revoked"), _words("member"), _time("expires", nullable=True), _json("scopes")),
+)
+MEMBERS = sa.Table(
+    "members", METADATA, _workspace(), _id(), _words("name"), _words("role"), _time("created"), _flag("removed")
+)
+PROVIDERS = sa.Table(
+    "providers",
+    METADATA,
+    _workspace(),
+    _id(),
+    *(_words("name"), _words("api"), _words("url"), _words("sealed"), _words("hint"), _time("created")),
+    sa.UniqueConstraint("workspace", "name", name="providers_name"),
+)
+ENDPOINTS = sa.Table(
+    "endpoints",
+    METADATA,
+    _workspace(),
+    _id(),
+    *(_words("name"), _json("targets"), _json("fallback"), _words("sticky"), _words("policy"), _words("exam")),
+    *(_time("bar"), _json("timeouts"), _number("retries"), _time("created")),
+    sa.UniqueConstraint("workspace", "name", name="endpoints_name"),
+)
+LIMITS = sa.Table(
+    "limits",
+    METADATA,
+    _workspace(),
+    _id(),
+    *(_words("scope"), _words("target")),
+    *(sa.Column(name, sa.BigInteger) for name in ("requests_per_minute", "tokens_per_minute", "concurrent")),
+    *(sa.Column(name, sa.BigInteger) for name in ("tokens_per_day", "tokens_per_month")),
+    *(sa.Column(name, sa.BigInteger) for name in ("money_per_day", "money_per_month")),
+    *(_time("soft"), _time("created")),
+    sa.UniqueConstraint("workspace", "scope", "target", name="limits_target"),
 )
 JOBS = sa.Table(
     "jobs",
@@ -248,6 +300,9 @@ _REBUILD: dict[str, Callable[[Any], Any]] = {
     "items": lambda value: tuple(
         EvalItem(**{**item, "accept": tuple(item["accept"]), "reject": tuple(item["reject"])}) for item in value
     ),
+    "scopes": tuple,
+    "targets": lambda value: tuple(Target(**target) for target in value),
+    "fallback": tuple,
     "own": _comparison,
     "general": _comparison,
 }

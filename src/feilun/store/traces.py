@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from feilun.records import JSON, Trace, Usage
 from feilun.store import lineage
 from feilun.store.database import Database, insert, one, rows
-from feilun.store.schema import TRACES, from_row
+from feilun.store.schema import TRACES, from_row, to_row
 
 
 def add(db: Database, traces: Sequence[Trace]) -> None:
@@ -61,13 +61,16 @@ def usage(db: Database, ws: str) -> list[JSON]:
 
 
 def _to_row(trace: Trace) -> dict[str, Any]:
-    fields = ("id", "workspace", "key", "endpoint", "model", "messages", "answer", "finish", "deployment")
-    return {name: getattr(trace, name) for name in (*fields, "permissions", "created", "seconds")} | {
-        "prompt_tokens": trace.usage.prompt_tokens,
-        "completion_tokens": trace.usage.completion_tokens,
+    row = to_row(trace)
+    usage: Usage = row.pop("usage")
+    return row | {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "cached_tokens": usage.cached_tokens,
         "day": datetime.fromtimestamp(trace.created, UTC).date().isoformat(),
     }
 
 
 def _from_row(row: dict[str, Any]) -> Trace:
-    return from_row(Trace, {**row, "usage": Usage(row["prompt_tokens"], row["completion_tokens"])})
+    tokens = (row["prompt_tokens"], row["completion_tokens"], row["cached_tokens"])
+    return from_row(Trace, {**row, "usage": Usage(*tokens)})

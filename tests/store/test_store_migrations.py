@@ -1,0 +1,52 @@
+"""Databases of earlier versions are brought up to date, with what they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+from feilun.records import Usage
+from feilun.store import database, keys, open_database, traces
+from feilun.store.schema import METADATA
+
+_KEY = "INSERT INTO keys VALUES ('bank', 'key-1', 'web', 'viewer', 'ab', 'fl-…', 1.0, false)"
+_TRACE = """INSERT INTO traces (workspace, id, "key", endpoint, model, messages, answer, finish, prompt_tokens,
+completion_tokens, deployment, permissions, created, "day", seconds) VALUES ('bank', 'trace-{0}', 'key-1', 'own', 'm',
+'[]', 'a', 'stop', {0}, 5, '', '{{}}', {0}.0, '1970-01-01', 0.5)"""
+
+
+def test_the_tables_are_those_of_the_schema(tmp_path: Path, empty_url: str) -> None:
+    """What the steps make is what the nouns are written into: tables, columns, indexes."""
+    db = open_database(tmp_path, empty_url)
+    with db.reading() as conn:
+        found = compare_metadata(MigrationContext.configure(conn, opts={"compare_type": False}), METADATA)
+    db.close()
+    assert found == []
+
+
+def test_a_first_database_is_brought_up_to_date(tmp_path: Path, empty_url: str) -> None:
+    """Its keys and traces are still there, and its usage is counted."""
+    root = tmp_path / "home"
+    root.mkdir()
+    engine = sa.create_engine(empty_url or f"sqlite:///{root / 'feilun.db'}")
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.begin() as conn:
+        config.attributes["connection"] = conn
+        command.upgrade(config, "0001")
+        for text in ("INSERT INTO workspaces VALUES ('bank', 1.0)", _KEY, _TRACE.format(1), _TRACE.format(2)):
+            conn.exec_driver_sql(text)
+    engine.dispose()
+    db = open_database(root, empty_url)
+    (key,) = keys.find(db, "bank")
+    assert (key.member, key.expires, key.scopes) == ("", None, ())
+    trace = traces.get(db, "bank", "trace-2")
+    assert (trace.kind, trace.cost, trace.meta, trace.usage) == ("chat", 0, {}, Usage(2, 5, 0))
+    (row,) = traces.usage(db, "bank")
+    assert row == {"model": "m", "day": "1970-01-01", "calls": 2, "prompt_tokens": 3, "completion_tokens": 10}
+    db.close()
