@@ -11,6 +11,7 @@ from feilun.compute.jobs import Context, Journal, run
 from feilun.compute.locks import holder, lock
 from feilun.compute.memory import PeakMemory, rss
 from feilun.compute.processes import Command, Process, Restart
+from feilun.compute.spares import Spare
 
 __all__ = [
     "Command",
@@ -19,6 +20,7 @@ __all__ = [
     "PeakMemory",
     "Process",
     "Restart",
+    "Spare",
     "describe",
     "die_with_parent",
     "disk_errors",

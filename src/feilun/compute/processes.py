@@ -7,7 +7,6 @@ This module knows when a child starts and starts again. It does not know what a 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import signal
 import time
@@ -19,8 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from feilun.compute.child import SUPERVISED
 from feilun.compute.logs import LogFile
+from feilun.compute.spares import Spare
 from feilun.compute.spawned import Child
 from feilun.errors import Conflict, EngineDown, FeilunError
 from feilun.records import JSON
@@ -33,7 +32,8 @@ class Restart:
     """When to start a crashed child again: after ``first`` seconds, doubling up to ``longest``, each ± ``jitter``.
 
     More than ``tries`` crashes within ``window`` seconds, and the supervisor gives up. Jitter keeps children that
-    fell together from rising together.
+    fell together from rising together. ``at_once`` is for a child that people wait for: after the only crash of a
+    window it starts without a pause.
     """
 
     tries: int = 5
@@ -41,9 +41,12 @@ class Restart:
     first: float = 0.2
     longest: float = 10.0
     jitter: float = 0.5
+    at_once: bool = False
 
     def delay(self, crashes: int) -> float:
         """Return the seconds to wait after that many recent crashes (1 or more)."""
+        if self.at_once and crashes == 1:
+            return 0.0
         return min(self.longest, self.first * 2.0 ** (crashes - 1)) * random.uniform(1 - self.jitter, 1 + self.jitter)
 
 
@@ -68,13 +71,22 @@ class Process:
     """A supervised child. Use it once: ``async with Process(command) as child:``, or ``start`` and ``stop``."""
 
     def __init__(
-        self, command: Command, *, on_message: Callable[[JSON], None] | None = None, restart: Restart | None = None
+        self,
+        command: Command,
+        *,
+        on_message: Callable[[JSON], None] | None = None,
+        restart: Restart | None = None,
+        spare: Spare | None = None,
     ) -> None:
-        """Prepare ``command``; ``on_message`` gets its JSON lines, in order; without ``restart`` it runs once."""
+        """Prepare ``command``; ``on_message`` gets its JSON lines, in order; without ``restart`` it runs once.
+
+        A ``spare`` that fits takes the place of a new child at every start.
+        """
         self.command = command
         self.starts = 0
         self._on_message = on_message
         self._restart = restart
+        self._spare = spare
         self._log: LogFile | None = None
         self._child: Child | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -122,6 +134,16 @@ class Process:
                 wait.cancel()
         return self.info
 
+    async def gone(self) -> None:
+        """Wait until the present child has ended, whether or not another follows."""
+        if self._child is not None:
+            await asyncio.wait({self._child.exited})
+
+    def kill(self) -> None:
+        """Kill the present child, as a crash would: the supervisor does what it does after one."""
+        if self._child is not None:
+            self._child.kill()
+
     async def wait(self) -> int:
         """Wait until the child has ended for good; return its exit code (negative: the signal that ended it).
 
@@ -157,24 +179,14 @@ class Process:
         command = self.command
         log.rotate()
         log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} start {self.starts + 1} of {command.name}\n".encode())
-        child = Child(log, self._on_message)
-        try:
-            await asyncio.get_running_loop().subprocess_exec(
-                lambda: child,
-                *command.argv,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log.descriptor,
-                env={**os.environ, **command.env, SUPERVISED: "1", "PYTHONUNBUFFERED": "1"},
-                cwd=command.cwd,
-                start_new_session=True,
-            )
-        except OSError as error:
-            reason = f"{command.name} cannot be started: {command.argv[0]}: {error.strerror}."
-            raise EngineDown(reason, "Check that it is installed.") from error
-        finally:
-            if not child.pid:
-                child.close()
+        child = await self._spare.take(command.argv, command.env, log, self._on_message) if self._spare else None
+        if child is None:
+            child = Child(log, self._on_message)
+            try:
+                await child.launch(command.argv, command.env, command.cwd)
+            except OSError as error:
+                reason = f"{command.name} cannot be started: {command.argv[0]}: {error.strerror}."
+                raise EngineDown(reason, "Check that it is installed.") from error
         self._child = child
         self.starts += 1
         if command.ready_seconds:
@@ -183,6 +195,8 @@ class Process:
             if not child.announced.done():
                 await self._refuse(child)
         self._up.set()
+        if self._spare:
+            self._spare.refill()
         return child
 
     async def _refuse(self, child: Child) -> None:

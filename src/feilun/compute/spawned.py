@@ -9,10 +9,12 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
+from feilun.compute.child import SUPERVISED
 from feilun.compute.failures import revive
 from feilun.compute.logs import LogFile
 from feilun.errors import FeilunError, OutOfSpace
@@ -40,6 +42,30 @@ class Child(asyncio.SubprocessProtocol):
         self._pump = loop.create_task(self._deliver())
         self._pump.add_done_callback(self._delivered)
         self._transport: asyncio.SubprocessTransport | None = None
+
+    async def launch(self, argv: tuple[str, ...], env: Mapping[str, str], cwd: Path | None = None) -> None:
+        """Start the process; raise OSError if that cannot be."""
+        try:
+            await asyncio.get_running_loop().subprocess_exec(
+                lambda: self,
+                *argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=self._log.descriptor,
+                env={**os.environ, **env, SUPERVISED: "1", "PYTHONUNBUFFERED": "1"},
+                cwd=cwd,
+                start_new_session=True,
+            )
+        finally:
+            if not self.pid:
+                self.close()
+
+    def enlist(self, order: JSON, log: LogFile, on_message: Callable[[JSON], None] | None) -> None:
+        """Send ``order`` as a line to standard input; from now on the child belongs to this log and this listener."""
+        self._log, self._on_message = log, on_message
+        pipe = self._transport.get_pipe_transport(0) if self._transport is not None else None
+        if isinstance(pipe, asyncio.WriteTransport):
+            pipe.write(json.dumps(order).encode() + b"\n")
 
     async def outcome(self) -> tuple[int, BaseException | None]:
         """Wait for the end and for the last message; return the exit code and the error that explains it, if any."""
