@@ -116,6 +116,14 @@ def note_digests(db: Database, ws: str, source_id: str, digests: Iterable[str]) 
         insert(conn, DIGESTS, [{"workspace": ws, "source": source_id, "digest": digest} for digest in unique])
 
 
+def refusals(db: Database, ws: str, purpose: Purpose) -> tuple[dict[str, str], dict[str, str]]:
+    """Return why sources (by id) and texts (by digest) of a workspace must not be used for a purpose."""
+    with db.reading() as conn:
+        rights = Rights(conn, ws)
+        reasons = {source.id: rights.refusal(source.id, purpose) for source in rights.sources()}
+        return {source: reason for source, reason in reasons.items() if reason}, rights.refused_texts(purpose)
+
+
 def delete(db: Database, ws: str, source_id: str) -> None:
     """Delete a source and, unless another source has the same, its bytes; what it forbade stays forbidden."""
     with db.writing() as conn:
@@ -139,7 +147,7 @@ def record_digests(record: Record) -> frozenset[str]:
     """
     said = [str(m.get("content") or "") for m in record.messages if m.get("role") != "system"]
     texts = {record.text, *said, " ".join(said)}
-    return frozenset(text_digest(text) for text in texts if _telling(text))
+    return frozenset(text_digest(text) for text in texts if telling(text))
 
 
 def strictest(permissions: Sequence[Permissions]) -> Permissions:
@@ -189,7 +197,7 @@ class Rights:
         """Return the records that may be used for a purpose, and the others, each with the reason."""
         _known(purpose)
         reasons = {source: self.refusal(source, purpose) for record in records for source in record.sources}
-        owners = self._refused_texts(purpose)
+        owners = self.refused_texts(purpose)
         kept: list[Record] = []
         left_out: list[tuple[Record, str]] = []
         for record in records:
@@ -205,7 +213,8 @@ class Rights:
                 kept.append(record)
         return kept, left_out
 
-    def _refused_texts(self, purpose: Purpose) -> dict[str, str]:
+    def refused_texts(self, purpose: Purpose) -> dict[str, str]:
+        """Return, by digest, why texts of sources must not be used for a purpose."""
         refusing = []
         for source_id, source in self._all.items():
             if source_id in self._live:
@@ -303,7 +312,8 @@ def _known(purpose: Purpose) -> None:
         raise BadRequest(f"{purpose!r} is no purpose.", f"Choices: {', '.join(PURPOSES)}.", "purpose")
 
 
-def _telling(text: str) -> bool:
+def telling(text: str) -> bool:
+    """Say whether a text is long enough to be known again by its digest."""
     plain = normalise_text(text)
     if len(plain) >= SHORTEST_TEXT:
         return True
