@@ -15,7 +15,8 @@ from tests.models import tiny_adapter, tiny_model
 from transformers import AutoModelForCausalLM
 
 from feilun.engines import batch
-from feilun.engines.batch import Batcher, sample
+from feilun.engines.batch import Batcher
+from feilun.engines.sampling import draw
 from feilun.errors import BadModel, BadRequest, ContextTooLong, EngineDown, EngineError, NotFound
 
 QUESTIONS = [
@@ -173,7 +174,7 @@ def test_a_member_that_left_blocks_nobody(batcher: Batcher) -> None:
     with pytest.raises(ContextTooLong):
         Heard(batcher, ask("long " * 500, group="g", group_size=3))
     assert stayer.wait().last.finish
-    assert not leaver.over.is_set()
+    assert leaver.wait().last.finish == "cancelled"
     assert batcher.groups == {}
 
 
@@ -203,7 +204,7 @@ def test_a_call_that_leaves_frees_its_slot(batcher: Batcher) -> None:
     for each in long[1:]:
         each.call.gone.set()
     until(lambda: batcher.free == [0, 1, 2, 3])
-    assert not long[0].over.is_set()
+    assert {each.wait().last.finish for each in long} == {"cancelled"}
 
 
 def test_max_tokens_and_usage(batcher: Batcher) -> None:
@@ -296,7 +297,7 @@ def test_top_p_keeps_the_nucleus() -> None:
     """Tokens beyond the smallest set that holds ``top_p`` are never drawn; those inside follow their chances."""
     logits = torch.tensor([0.5, 0.3, 0.15, 0.05]).log()
     random = torch.Generator().manual_seed(0)
-    drawn = [sample(logits, ask("x", temperature=1.0, top_p=0.75), random) for _ in range(2000)]
+    drawn = [draw(logits, ask("x", temperature=1.0, top_p=0.75), random) for _ in range(2000)]
     assert set(drawn) == {0, 1}
     assert drawn.count(0) / 2000 == pytest.approx(0.5 / 0.8, abs=0.05)
 

@@ -66,6 +66,7 @@ class Prompter:
         except TemplateError as error:
             raise BadModel(f"The chat template of {folder} is damaged: {error}") from error
         self._special = _special_tokens(folder)
+        self._pieces: dict[int, str] = {}
         self.end_ids = self._end_ids(folder)
 
     def _end_ids(self, folder: Path) -> frozenset[int]:
@@ -79,11 +80,17 @@ class Prompter:
         found = self.tokenizer.token_to_id(eos) if eos else None
         return frozenset(ends | ({found} if found is not None else set()))
 
-    def render(self, messages: Sequence[dict[str, Any]], *, answer: bool = True) -> str:
-        """Return the prompt text; with ``answer`` it ends where the assistant's answer begins."""
+    def render(
+        self, messages: Sequence[dict[str, Any]], *, tools: Sequence[dict[str, Any]] = (), answer: bool = True
+    ) -> str:
+        """Return the prompt text; with ``answer`` it ends where the assistant's answer begins.
+
+        ``tools`` are shown by templates that know how.
+        """
+        given = list(tools) or None
         try:
             return self._compiled.render(
-                messages=list(messages), add_generation_prompt=answer, tools=None, documents=None, **self._special
+                messages=list(messages), add_generation_prompt=answer, tools=given, documents=None, **self._special
             )
         except (TemplateError, TypeError, KeyError, AttributeError) as error:
             raise BadRequest(
@@ -100,6 +107,14 @@ class Prompter:
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def piece(self, token: int) -> str:
+        """Return the text of one token alone, special ones included; half a character shows as U+FFFD."""
+        found = self._pieces.get(token)
+        if found is None:  # some decoders drop the space before a text's first token, hence the second of two
+            once, twice = (self.tokenizer.decode([token] * times, skip_special_tokens=False) for times in (1, 2))
+            found = self._pieces[token] = str(twice[len(once) :])
+        return found
 
 
 def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
