@@ -11,7 +11,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from feilun.records import Usage
-from feilun.store import database, keys, open_database, traces
+from feilun.store import Edge, database, keys, lineage, open_database, traces
+from feilun.store.calls import usage
 from feilun.store.schema import METADATA
 
 _KEY = "INSERT INTO keys VALUES ('bank', 'key-1', 'web', 'viewer', 'ab', 'fl-…', 1.0, false)"
@@ -47,6 +48,8 @@ def test_a_first_database_is_brought_up_to_date(tmp_path: Path, empty_url: str) 
     assert (key.member, key.expires, key.scopes) == ("", None, ())
     trace = traces.get(db, "bank", "trace-2")
     assert (trace.kind, trace.cost, trace.meta, trace.usage) == ("chat", 0, {}, Usage(2, 5, 0))
-    (row,) = traces.usage(db, "bank")
-    assert row == {"model": "m", "day": "1970-01-01", "calls": 2, "prompt_tokens": 3, "completion_tokens": 10}
+    (row,) = usage.report(db, "bank", ("key", "model", "day"))
+    assert (row["key"], row["model"], row["day"]) == ("key-1", "m", "1970-01-01")
+    assert (row["calls"], row["prompt_tokens"], row["completion_tokens"], row["seconds"]) == (2, 3, 10, 1.0)
+    assert lineage.ancestors(db, "bank", "trace-1") == [Edge("m", "trace-1", "answered")]
     db.close()

@@ -13,8 +13,6 @@ from feilun.records import Feedback, Permissions, Trace, Usage
 from feilun.store import Database, changes, feedback, keys, traces
 from feilun.store.schema import METADATA
 
-DAY = 86400.0
-
 
 def _trace(number: int, ws: str = "bank", model: str = "model-1", created: float = 0.0) -> Trace:
     said = ({"role": "user", "content": f"第{number}个问题"},)
@@ -49,22 +47,6 @@ def test_a_batch_of_traces_is_kept_whole_or_not_at_all(db: Database) -> None:
     with pytest.raises(NotFound):
         traces.add(db, [_trace(1), _trace(2, ws="nowhere")])
     assert traces.find(db, "bank") == []
-
-
-def test_usage_is_added_up(db: Database) -> None:
-    """Calls and tokens per model and UTC day of one workspace, exactly."""
-    made = [_trace(n, model=f"model-{n % 2}", created=20_000 * DAY + n * DAY / 4) for n in range(1, 9)]
-    traces.add(db, [*made, _trace(99, ws="other")])
-    assert traces.usage(db, "bank") == [
-        {"model": "model-0", "day": "2024-10-04", "calls": 1, "prompt_tokens": 2, "completion_tokens": 20},
-        {"model": "model-1", "day": "2024-10-04", "calls": 2, "prompt_tokens": 4, "completion_tokens": 40},
-        {"model": "model-0", "day": "2024-10-05", "calls": 2, "prompt_tokens": 10, "completion_tokens": 100},
-        {"model": "model-1", "day": "2024-10-05", "calls": 2, "prompt_tokens": 12, "completion_tokens": 120},
-        {"model": "model-0", "day": "2024-10-06", "calls": 1, "prompt_tokens": 8, "completion_tokens": 80},
-    ]
-    assert all(type(row["calls"]) is int for row in traces.usage(db, "bank"))
-    traces.add(db, [_trace(100 + n, model="big", created=0.0) for n in range(3)])
-    assert traces.usage(db, "bank")[0]["day"] == "1970-01-01"
 
 
 def test_feedback_is_about_a_trace_of_the_same_workspace(db: Database) -> None:

@@ -7,14 +7,16 @@ version) → trace (``answered``), trace → feedback (``rated``). Rooms add the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from feilun.store.database import Database, insert
-from feilun.store.schema import LINEAGE
+from feilun.store.schema import LINEAGE, TRACES
+
+_FEW = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,30 @@ def record(conn: Connection, ws: str, edges: Iterable[tuple[str, str, str]]) -> 
 
 def ancestors(db: Database, ws: str, node: str) -> list[Edge]:
     """Return every edge above ``node``: what made it, what made that, and so on."""
-    return _walk(db, ws, node, LINEAGE.c.child, LINEAGE.c.parent)
+    return _walk(db, ws, node, "child", "parent")
 
 
 def descendants(db: Database, ws: str, node: str) -> list[Edge]:
     """Return every edge below ``node``: what it touched, what that touched, and so on."""
-    return _walk(db, ws, node, LINEAGE.c.parent, LINEAGE.c.child)
+    return _walk(db, ws, node, "parent", "child")
 
 
-def _walk(db: Database, ws: str, start: str, near: sa.Column[str], far: sa.Column[str]) -> list[Edge]:
-    # UNION, not UNION ALL: a node that was reached before is not walked again, so a cycle ends.
-    reached = sa.select(sa.literal(start, LINEAGE.c.parent.type).label("id")).cte("reached", recursive=True)
-    reached = reached.union(sa.select(far).where(LINEAGE.c.workspace == ws, near == reached.c.id))
-    query = (
-        sa.select(LINEAGE.c.parent, LINEAGE.c.child, LINEAGE.c.relation)
-        .where(LINEAGE.c.workspace == ws, near.in_(sa.select(reached.c.id)))
-        .order_by(LINEAGE.c.parent, LINEAGE.c.child, LINEAGE.c.relation)
-    )
+def _walk(db: Database, ws: str, start: str, near: str, far: str) -> list[Edge]:
+    found: set[Edge] = set()
+    reached, waiting = {start}, [start]
     with db.reading() as conn:
-        return [Edge(*row) for row in conn.execute(query)]
+        while waiting:
+            step = [edge for at in range(0, len(waiting), _FEW) for edge in _edges(conn, ws, near, waiting[at:][:_FEW])]
+            found.update(step)
+            waiting = sorted({str(getattr(edge, far)) for edge in step} - reached)
+            reached.update(waiting)
+    return sorted(found, key=lambda edge: (edge.parent, edge.child, edge.relation))
+
+
+def _edges(conn: Connection, ws: str, near: str, nodes: list[str]) -> Iterator[Edge]:
+    """Give the edges at ``nodes``; those of traces stand in the traces, which are too many to be written twice."""
+    kept = sa.select(LINEAGE.c.parent, LINEAGE.c.child, LINEAGE.c.relation)
+    answered = sa.select(TRACES.c.origin, TRACES.c.id, sa.literal_column("'answered'")).where(TRACES.c.origin != "")
+    end = {"parent": TRACES.c.origin, "child": TRACES.c.id}[near]
+    yield from (Edge(*row) for row in conn.execute(kept.where(LINEAGE.c.workspace == ws, LINEAGE.c[near].in_(nodes))))
+    yield from (Edge(*row) for row in conn.execute(answered.where(TRACES.c.workspace == ws, end.in_(nodes))))

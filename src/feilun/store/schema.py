@@ -190,8 +190,9 @@ TRACES = sa.Table(
     *(_words("key"), _words("endpoint"), _words("model"), _json("messages"), _words("answer"), _words("finish")),
     *(_number("prompt_tokens"), _number("completion_tokens"), _words("deployment"), _json("permissions")),
     *(_time("created"), _words("day"), _time("seconds"), _words("member"), _words("kind"), _number("cost")),
-    *(_time("first"), _number("cached_tokens"), _json("meta")),
+    *(_time("first"), _number("cached_tokens"), _json("meta"), _words("origin")),
     sa.Index("traces_by_time", "workspace", "created", "id"),
+    sa.Index("traces_by_origin", "workspace", "origin"),
 )
 USAGE = sa.Table(
     "usage",

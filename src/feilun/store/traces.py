@@ -3,27 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Connection
 
-from feilun.records import JSON, Trace, Usage
-from feilun.store import lineage
-from feilun.store.database import Database, insert, one, rows
-from feilun.store.schema import TRACES, from_row, to_row
+from feilun.records import Trace, Usage
+from feilun.store.calls import usage as sums
+from feilun.store.database import Database, one, rows
+from feilun.store.schema import TRACES, clean, from_row
+
+_COLUMNS = tuple(column.name for column in TRACES.columns)
+_FEW = 500
+_Place = tuple[str, str]
+_Row = tuple[Any, ...]
+_NUL = b"\\u0000"  # as JSON has it
+_INSERT = str(sa.insert(TRACES).compile(dialect=sqlite.dialect(paramstyle="qmark")))
+_POPULATE = sa.text(
+    "INSERT INTO traces SELECT * FROM json_populate_recordset(NULL::traces, CAST(:rows AS json)) "
+    "ON CONFLICT DO NOTHING RETURNING workspace, id"
+)
 
 
-def add(db: Database, traces: Sequence[Trace]) -> None:
-    """Keep traces, each with an edge from the deployment (else the model version) that answered, in one transaction.
+def add(db: Database, traces: Sequence[Trace]) -> int:
+    """Keep traces, each with what answered it (the deployment, else the model version), and count their use.
 
-    Traces whose ids are known already are left alone.
+    One transaction. Traces whose ids are known already are left alone and not counted again. Returns how many were new.
     """
+    found: dict[_Place, tuple[_Row, Trace]] = {}
+    for trace in traces:
+        row = _to_row(trace)
+        found.setdefault(row[:2], (row, trace))
+    if not found:
+        return 0
     with db.writing() as conn:
-        insert(conn, TRACES, [_to_row(trace) for trace in traces])
-        for ws in sorted({trace.workspace for trace in traces}):
-            mine = [trace for trace in traces if trace.workspace == ws]
-            lineage.record(conn, ws, [(trace.deployment or trace.model, trace.id, "answered") for trace in mine])
+        insert = _insert_postgresql if conn.dialect.name == "postgresql" else _insert_sqlite
+        new = insert(conn, {place: row for place, (row, _) in found.items()})
+        sums.count(conn, [found[place][1] for place in new])
+    return len(new)
+
+
+def _insert_sqlite(conn: Connection, found: dict[_Place, _Row]) -> list[_Place]:
+    known: set[_Place] = set()
+    for ws in {ws for ws, _ in found}:
+        ids = [trace_id for workspace, trace_id in found if workspace == ws]
+        for at in range(0, len(ids), _FEW):
+            query = sa.select(TRACES.c.id).where(TRACES.c.workspace == ws, TRACES.c.id.in_(ids[at : at + _FEW]))
+            known.update((ws, trace_id) for trace_id in conn.scalars(query))
+    new = [place for place in found if place not in known]
+    if new:
+        # Rows as SQLite takes them: SQLAlchemy's own way through its types takes as long as the insert itself.
+        conn.exec_driver_sql(_INSERT, [found[place] for place in new])
+    return new
+
+
+def _insert_postgresql(conn: Connection, found: dict[_Place, _Row]) -> list[_Place]:
+    # One statement with one parameter, and in one order, so that two who insert the same never lock each other out.
+    named = [dict(zip(_COLUMNS, found[place], strict=True)) for place in sorted(found)]
+    done = conn.execute(_POPULATE, {"rows": msgspec.json.encode(named).decode()})
+    return [(row.workspace, row.id) for row in done]
 
 
 def get(db: Database, ws: str, trace_id: str) -> Trace:
@@ -40,35 +80,23 @@ def find(db: Database, ws: str, after: float = 0, limit: int = 100) -> list[Trac
         return [_from_row(row) for row in rows(conn, query.order_by(TRACES.c.created, TRACES.c.id).limit(limit))]
 
 
-def usage(db: Database, ws: str) -> list[JSON]:
-    """Return ``{model, day, calls, prompt_tokens, completion_tokens}`` per model and UTC day (ISO), by day."""
-    query = (
-        sa.select(
-            TRACES.c.model,
-            TRACES.c.day,
-            sa.func.count().label("calls"),
-            sa.func.sum(TRACES.c.prompt_tokens).label("prompt_tokens"),
-            sa.func.sum(TRACES.c.completion_tokens).label("completion_tokens"),
-        )
-        .where(TRACES.c.workspace == ws)
-        .group_by(TRACES.c.model, TRACES.c.day)
-        .order_by(TRACES.c.day, TRACES.c.model)
+def _to_row(trace: Trace) -> _Row:
+    model, deployment, tokens = clean(trace.model), clean(trace.deployment), trace.usage
+    return (
+        *(clean(trace.workspace), clean(trace.id), clean(trace.key), clean(trace.endpoint), model),
+        *(_json(trace.messages), clean(trace.answer), clean(trace.finish)),
+        *(tokens.prompt_tokens, tokens.completion_tokens, deployment, _json(trace.permissions)),
+        *(trace.created, sums.day(trace.created), trace.seconds, clean(trace.member), clean(trace.kind)),
+        *(trace.cost, trace.first, tokens.cached_tokens, _json(trace.meta), deployment or model),
     )
-    counts = ("calls", "prompt_tokens", "completion_tokens")
-    with db.reading() as conn:
-        # PostgreSQL adds up big integers as Decimal.
-        return [{**row, **{name: int(row[name]) for name in counts}} for row in rows(conn, query)]
 
 
-def _to_row(trace: Trace) -> dict[str, Any]:
-    row = to_row(trace)
-    usage: Usage = row.pop("usage")
-    return row | {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "day": datetime.fromtimestamp(trace.created, UTC).date().isoformat(),
-    }
+def _json(value: Any) -> str:
+    try:
+        text = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        text = msgspec.json.encode(clean(value))
+    return (msgspec.json.encode(clean(msgspec.json.decode(text))) if _NUL in text else text).decode()
 
 
 def _from_row(row: dict[str, Any]) -> Trace:

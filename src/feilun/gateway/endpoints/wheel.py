@@ -20,6 +20,7 @@ from feilun.gateway.shapes import Page, Strict, cut, page
 from feilun.gateway.state import Here
 from feilun.records import Deployment, Feedback, Permissions, Source, Trace, new_id
 from feilun.store import feedback, sources, traces, verdicts
+from feilun.store.calls import usage
 
 router = APIRouter(prefix="/api", tags=["wheel"])
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -187,7 +188,7 @@ async def retrieve_trace(trace_id: str, here: Here, key: Builder) -> TraceObject
 @router.get("/usage")
 async def retrieve_usage(here: Here, key: Builder) -> UsageList:
     """Return what each model was used on each day."""
-    found = await asyncio.to_thread(traces.usage, here.db, key.workspace)
+    found = await asyncio.to_thread(usage.report, here.db, key.workspace, ("day", "model"))
     return UsageList(data=[UsageRow(**row) for row in found])
 
 

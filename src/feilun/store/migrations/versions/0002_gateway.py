@@ -1,4 +1,7 @@
-"""Members, providers, endpoints, limits, usage and stored responses; what keys and traces know besides."""
+"""Members, providers, endpoints, limits, usage and stored responses; what keys and traces know besides.
+
+The edges of traces were written twice; they stand in the traces now.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,17 @@ FROM traces GROUP BY workspace, member, "key", endpoint, model, kind, "day"
 
 def upgrade() -> None:
     """Widen keys and traces, create the new tables, and count the usage of the traces that are there."""
-    for table, column in (
-        *(("keys", _text("member", "")), ("keys", sa.Column("expires", sa.Double)), ("keys", _text("scopes", "[]"))),
-        *(("traces", _text("member", "")), ("traces", _text("kind", "chat")), ("traces", _bigint("cost", "0"))),
-        *(
-            ("traces", _double("first", "0")),
-            ("traces", _bigint("cached_tokens", "0")),
-            ("traces", _text("meta", "{}")),
-        ),
+    for column in (_text("member", ""), sa.Column("expires", sa.Double), _text("scopes", "[]")):
+        op.add_column("keys", column)
+    for column in (
+        *(_text("member", ""), _text("kind", "chat"), _bigint("cost", "0"), _double("first", "0")),
+        *(_bigint("cached_tokens", "0"), _text("meta", "{}"), _text("origin", "")),
     ):
-        op.add_column(table, column)
+        op.add_column("traces", column)
     op.drop_index("traces_by_use", "traces")
+    op.execute("UPDATE traces SET origin = CASE WHEN deployment = '' THEN model ELSE deployment END")
+    op.create_index("traces_by_origin", "traces", ["workspace", "origin"])
+    op.execute("DELETE FROM lineage WHERE relation = 'answered' AND child IN (SELECT id FROM traces)")
     _access()
     _create("responses", _id(), *_texts("previous", "body", "messages"), _double("created"))
     _create(
