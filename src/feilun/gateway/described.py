@@ -1,0 +1,89 @@
+"""Endpoints that are answered without a web framework: their bodies checked, and described in the OpenAPI document.
+
+This module knows msgspec's types and the OpenAPI format. It does not know any endpoint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from feilun.errors import BadRequest
+from feilun.records import JSON
+
+Shape = TypeVar("Shape")
+REF = "#/components/schemas/{name}"
+_PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One operation: what it takes and gives. ``streams`` says that it may answer with server-sent events."""
+
+    method: str
+    path: str
+    summary: str
+    request: Any
+    response: Any
+    streams: bool = False
+    tag: str = "models"
+
+
+@cache
+def _decoder(shape: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(shape)
+
+
+def decode(body: bytes, shape: type[Shape]) -> Shape:
+    """Return a body as ``shape``; raise BadRequest, whose ``param`` names the field that is wrong."""
+    try:
+        found: Shape = _decoder(shape).decode(body)
+    except msgspec.ValidationError as error:
+        raise wrong(error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"The body is not valid JSON: {error}.", "Send a JSON object in UTF-8.") from error
+    return found
+
+
+def parse(body: bytes) -> JSON:
+    """Return a body as a JSON object; raise BadRequest."""
+    return decode(body, dict[str, Any])
+
+
+def wrong(error: msgspec.ValidationError) -> BadRequest:
+    """Return what says which field is wrong."""
+    text = str(error)
+    found = _PLACE.search(text)
+    place = re.sub(r"\[(\d*)\]|\[\.\.\.\]", lambda each: f".{each[1] or '*'}", found[1]).strip(".") if found else ""
+    said = text[: found.start()] if found else text
+    return BadRequest(f"{place or 'The body'}: {said}.", param=place or None)
+
+
+def document(found: JSON, operations: Sequence[Described], errors: JSON) -> None:
+    """Add operations, and the schemas that they use, to an OpenAPI document."""
+    shapes = [shape for each in operations for shape in (each.request, each.response) if shape is not None]
+    schemas, components = msgspec.json.schema_components(shapes, ref_template=REF)
+    by_shape = dict(zip(map(id, shapes), schemas, strict=True))
+    found["components"]["schemas"] |= components
+    for each in operations:
+        answer: JSON = {"application/json": {"schema": by_shape.get(id(each.response), {"type": "object"})}}
+        if each.streams:
+            answer["text/event-stream"] = {"schema": {"type": "string", "description": "server-sent events"}}
+        operation: JSON = {
+            "tags": [each.tag],
+            "summary": each.summary,
+            "operationId": re.sub(r"\W+", "_", f"{each.method}_{each.path}").strip("_").lower(),
+            "responses": {"200": {"description": "the answer", "content": answer}, **errors},
+            "security": [{"HTTPBearer": []}],
+        }
+        if each.request is not None:
+            operation["requestBody"] = {
+                "required": True,
+                "content": {"application/json": {"schema": by_shape[id(each.request)]}},
+            }
+        found["paths"].setdefault(each.path, {})[each.method.lower()] = operation
