@@ -1,0 +1,401 @@
+"""The Anthropic messages API as chat and back, both ways round, against the official client's own types."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from anthropic.types import Message, RawMessageStreamEvent
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import TypeAdapter
+
+from feilun.errors import (
+    BadRequest,
+    BudgetExhausted,
+    EngineDown,
+    FeilunError,
+    Forbidden,
+    ModelNotFound,
+    RateLimited,
+    Unauthorized,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from feilun.gateway.surface.anthropic_out import FromAnthropicStream, from_anthropic, to_anthropic
+from feilun.gateway.surface.messages import MessageStream, error_body, error_status, from_chat, to_chat
+from feilun.gateway.surface.requests import MessagesRequest
+
+EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
+ASK = [{"role": "user", "content": "hello"}]
+TOOL = {"name": "weather", "description": "d", "input_schema": {"type": "object"}}
+USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 4}}
+
+
+def request(**fields: Any) -> MessagesRequest:
+    """Return a request as it is parsed."""
+    return msgspec.convert({"model": "m", "max_tokens": 9, "messages": ASK, **fields}, MessagesRequest)
+
+
+def answer(message: dict, finish: str = "stop", **more: Any) -> dict:
+    """Return a whole completion of chat."""
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish, **more}
+    return {"id": "trace-01abc", "created": 5, "model": "m", "choices": [choice], "usage": USAGE}
+
+
+def chunk(delta: dict, finish: str | None = None) -> dict:
+    """Return a chunk of a completion of chat."""
+    choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
+    return {"id": "trace-01abc", "created": 5, "model": "m", "choices": choices}
+
+
+def use(identifier: str, name: str, arguments: str) -> dict:
+    """Return a call of a tool as chat has it."""
+    return {"id": identifier, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def test_options_become_those_of_chat() -> None:
+    """Every option that chat has another name for arrives under that name."""
+    body = to_chat(
+        request(
+            system=[{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}],
+            stop_sequences=["END"],
+            temperature=0.5,
+            top_p=0.9,
+            top_k=5,
+            metadata={"user_id": "u"},
+            tools=[TOOL],
+            tool_choice={"type": "tool", "name": "weather", "disable_parallel_tool_use": True},
+            output_config={"format": {"type": "json_schema", "schema": {"type": "object"}}},
+            thinking={"type": "disabled"},
+        )
+    )
+    assert body == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "Be\nbrief."}, {"role": "user", "content": "hello"}],
+        "max_completion_tokens": 9,
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "stop": ["END"],
+        "user": "u",
+        "tools": [
+            {"type": "function", "function": {"name": "weather", "description": "d", "parameters": {"type": "object"}}}
+        ],
+        "tool_choice": {"type": "function", "function": {"name": "weather"}},
+        "parallel_tool_calls": False,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
+        },
+    }
+    for given_choice, wanted in (("auto", "auto"), ("any", "required"), ("none", "none")):
+        assert to_chat(request(tools=[TOOL], tool_choice={"type": given_choice}))["tool_choice"] == wanted
+
+
+def test_blocks_become_messages() -> None:
+    """Results of tools come right behind their calls, images and texts after them; thoughts are left out."""
+    turns = [
+        {"role": "user", "content": [{"type": "text", "text": "Look"}, _image(), _document("doc")]},
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "s"},
+                {"type": "text", "text": "I look."},
+                {"type": "tool_use", "id": "t1", "name": "weather", "input": {"城": "北京"}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "Here:"},
+                {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "sunny"}, _image()]},
+            ],
+        },
+    ]
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
+    assert to_chat(request(messages=turns))["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "Look"}, picture, {"type": "text", "text": "doc"}]},
+        {"role": "assistant", "content": "I look.", "tool_calls": [use("t1", "weather", '{"城": "北京"}')]},
+        {"role": "tool", "tool_call_id": "t1", "content": "sunny"},
+        {"role": "user", "content": [{"type": "text", "text": "Here:"}, picture]},
+    ]
+
+
+def _image() -> dict:
+    return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA=="}}
+
+
+def _document(text: str) -> dict:
+    return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"name": "f"}]}, "tools[0].input_schema"),
+        ({"tool_choice": {"type": "any"}}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "tool", "name": "x"}}, "tool_choice.name"),
+        ({"messages": [*ASK, {"role": "assistant", "content": "He"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": [{"type": "search_result"}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+        ({"system": [_image()]}, "system[0]"),
+        ({"output_config": {"format": {"type": "xml"}}}, "output_config.format"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "file"}}]}]},
+            "messages[0].content[0].source.type",
+        ),
+    ],
+)
+def test_what_cannot_be_translated_is_refused_by_name(wrong: dict, param: str) -> None:
+    """Tools of the provider, beginnings of answers, and blocks that are unknown or broken are named."""
+    wanted = request(**wrong)
+    with pytest.raises(BadRequest) as caught:
+        to_chat(wanted)
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "more", "expected"),
+    [
+        ({"content": "Hi"}, "stop", {}, ("end_turn", None)),
+        ({"content": "Hi"}, "length", {}, ("max_tokens", None)),
+        ({"content": "Hi"}, "content_filter", {}, ("refusal", None)),
+        ({"content": "Hi"}, "stop", {"stop_reason": "END"}, ("stop_sequence", "END")),
+        ({"content": None, "tool_calls": [use("t", "f", "{}")]}, "tool_calls", {}, ("tool_use", None)),
+        ({"content": None, "tool_calls": [use("t", "f", "{}")]}, "stop", {}, ("tool_use", None)),
+    ],
+)
+def test_a_whole_answer_is_a_message_of_the_client(message: dict, finish: str, more: dict, expected: Any) -> None:
+    """Reasons, blocks and usage are where the client's types have them; all input tokens add up."""
+    found = Message.model_validate(from_chat(answer(message, finish, **more), ["END"]), strict=True)
+    assert (found.stop_reason, found.stop_sequence) == expected
+    assert found.content[0].type == ("tool_use" if "tool_calls" in message else "text")
+    assert found.usage.input_tokens + found.usage.cache_read_input_tokens == 11
+    assert found.usage.output_tokens == 7
+
+
+def accumulated(events: list[dict]) -> dict:
+    """Return the message that events add up to, as clients add them."""
+    message: dict = {}
+    raw: dict[int, str] = {}
+    for event in events:
+        if event["type"] == "message_start":
+            message = json.loads(json.dumps(event["message"]))
+        elif event["type"] == "content_block_start":
+            assert event["index"] == len(message["content"])
+            message["content"].append(dict(event["content_block"]))
+        elif event["type"] == "content_block_delta":
+            block, delta = message["content"][event["index"]], event["delta"]
+            if delta["type"] == "text_delta":
+                block["text"] += delta["text"]
+            else:
+                raw[event["index"]] = raw.get(event["index"], "") + delta["partial_json"]
+        elif event["type"] == "content_block_stop" and event["index"] in raw:
+            message["content"][event["index"]]["input"] = json.loads(raw[event["index"]])
+        elif event["type"] == "message_delta":
+            message |= event["delta"] | {"usage": event["usage"]}
+    return message
+
+
+ARGUMENTS = st.dictionaries(st.text(max_size=4), st.text(max_size=4) | st.integers(), max_size=3)
+CALLS = st.lists(ARGUMENTS, max_size=3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=st.lists(st.text(min_size=1, max_size=5), max_size=4), calls=CALLS, size=st.integers(1, 9))
+def test_a_stream_says_what_the_whole_answer_says(text: list[str], calls: list[dict], size: int) -> None:
+    """Whatever pieces come: events are the client's, and add up to the message that a plain call gives."""
+    finish = "tool_calls" if calls else "stop"
+    chunks = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in text)]
+    written = [json.dumps(each) for each in calls]
+    for index, arguments in enumerate(written):
+        head = {"index": index, **use(f"t{index}", "f", "")}
+        chunks.append(chunk({"tool_calls": [head]}))
+        for start in range(0, len(arguments), size):
+            piece = {"arguments": arguments[start : start + size]}
+            chunks.append(chunk({"tool_calls": [{"index": index, "function": piece}]}))
+    stream = MessageStream(chunks[0])
+    events = stream.begin()
+    for each in [*chunks, chunk({}, finish), {"choices": [], "usage": USAGE}]:
+        events += stream.feed(each)
+    events += stream.finish()
+    for event in events:
+        if event["type"] != "ping":
+            EVENT.validate_python(event)
+    assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
+    said: dict = {"content": "".join(text) or None}
+    said["tool_calls"] = [use(f"t{index}", "f", arguments) for index, arguments in enumerate(written)]
+    assert accumulated(events) == from_chat(answer(said, finish))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=4),
+    calls=CALLS,
+    finish=st.sampled_from(["stop", "length", "content_filter"]),
+)
+def test_a_message_survives_the_way_there_and_back(texts: list[str], calls: list[dict], finish: str) -> None:
+    """What chat says, written as a message and read by the translator for providers, is the same; streamed too."""
+    said: dict = {"content": "".join(texts)}
+    if calls:
+        finish = "tool_calls"
+        said["tool_calls"] = [
+            use(f"t{index}", "f", json.dumps(each, ensure_ascii=False)) for index, each in enumerate(calls)
+        ]
+    back = from_anthropic(from_chat(answer(said, finish)))
+    ChatCompletion.model_validate(back)
+    assert back["choices"][0]["finish_reason"] == finish
+    assert {name: back["choices"][0]["message"].get(name) for name in said} == said
+    assert (back["usage"]["prompt_tokens"], back["usage"]["completion_tokens"]) == (11, 7)
+    assert back["usage"]["prompt_tokens_details"]["cached_tokens"] == 4
+
+    inbound = MessageStream(chunk({}))
+    events = [*inbound.begin(), *inbound.feed(chunk({"content": said["content"]}))]
+    for index, each in enumerate(said.get("tool_calls", [])):
+        events += inbound.feed(chunk({"tool_calls": [{"index": index, **each}]}))
+    events += [*inbound.feed(chunk({}, finish)), *inbound.feed({"choices": [], "usage": USAGE}), *inbound.finish()]
+    outbound = FromAnthropicStream()
+    chunks = [piece for event in events for piece in outbound.feed(event)]
+    for piece in chunks:
+        ChatCompletionChunk.model_validate(piece)
+    deltas = [choice["delta"] for piece in chunks for choice in piece["choices"]]
+    assert "".join(delta.get("content") or "" for delta in deltas) == said["content"]
+    found: dict[int, str] = {}
+    for delta in deltas:
+        for call in delta.get("tool_calls", []):
+            found[call["index"]] = found.get(call["index"], "") + call["function"]["arguments"]
+    assert list(found.values()) == [each["function"]["arguments"] for each in said.get("tool_calls", [])]
+    assert chunks[-1]["usage"] == back["usage"] == outbound.usage
+    assert [c["finish_reason"] for p in chunks for c in p["choices"] if c["finish_reason"]] == [finish]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["say", "ask", "call", "show"]), min_size=1, max_size=6))
+def test_a_conversation_survives_the_way_there_and_back(steps: list[str]) -> None:
+    """Turns that chat sends to a provider are read back, by the other translator, as the same turns."""
+    messages: list[dict] = [{"role": "system", "content": "Be brief."}]
+    for number, step in enumerate(steps):
+        if step == "say":
+            messages += [{"role": "user", "content": f"u{number}"}, {"role": "assistant", "content": f"a{number}"}]
+        elif step == "ask":
+            messages += [{"role": "user", "content": f"q{number}"}, {"role": "assistant", "content": "ok"}]
+        elif step == "show":
+            picture = {"type": "image_url", "image_url": {"url": "https://x/y.png"}}
+            messages += [{"role": "user", "content": [{"type": "text", "text": "see"}, picture]}]
+            messages += [{"role": "assistant", "content": "seen"}]
+        else:
+            calls = [use(f"t{number}", "f", '{"x": 1}'), use(f"s{number}", "g", "{}")]
+            messages += [{"role": "user", "content": "go"}, {"role": "assistant", "content": None, "tool_calls": calls}]
+            messages += [{"role": "tool", "tool_call_id": call["id"], "content": "done"} for call in calls]
+            messages += [{"role": "assistant", "content": "so"}]
+    messages.append({"role": "user", "content": "last"})
+    sent = to_anthropic({"model": "m", "messages": messages, "max_tokens": 9})
+    assert [turn["role"] for turn in sent["messages"]] == ["user", "assistant"] * (len(sent["messages"]) // 2) + [
+        "user"
+    ]
+    assert to_chat(msgspec.convert(sent, MessagesRequest))["messages"] == messages
+
+
+def test_requests_to_a_provider_have_its_names() -> None:
+    """Options of chat arrive at a provider under its names, bounded as it bounds them."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    sent = to_anthropic(
+        {
+            "model": "m",
+            "messages": ASK,
+            "temperature": 1.5,
+            "stop": "END",
+            "user": "u",
+            "stream": True,
+            "seed": 3,
+            "tools": [tool],
+            "tool_choice": "required",
+            "parallel_tool_calls": False,
+            "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "array"}}},
+        }
+    )
+    assert sent == {
+        "model": "m",
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+        "max_tokens": 4096,
+        "temperature": 1.0,
+        "stop_sequences": ["END"],
+        "stream": True,
+        "metadata": {"user_id": "u"},
+        "output_config": {"format": {"type": "json_schema", "schema": {"type": "array"}}},
+        "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"n": 2},
+        {"logprobs": True},
+        {"logit_bias": {"1": 2}},
+        {"response_format": {"type": "json_object"}},
+        {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+        {"messages": ["x"]},
+        {"messages": [{"role": "assistant", "tool_calls": [use("t", "f", "[")]}]},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x,y"}}]}]},
+        {"tools": [{"type": "function"}]},
+    ],
+)
+def test_what_a_provider_cannot_do_is_refused(wrong: dict) -> None:
+    """Options without a word there, and bodies that are no chat, are client errors and not sent."""
+    with pytest.raises(BadRequest):
+        to_anthropic({"model": "m", "messages": ASK, **wrong})
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ({"type": "error", "error": {"type": "rate_limit_error", "message": "m"}}, RateLimited),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": "m"}}, UpstreamError),
+        ({"type": "error"}, UpstreamError),
+        ({"type": "content_block_delta"}, UpstreamError),
+        ({"type": "message_start", "message": 3}, UpstreamError),
+    ],
+)
+def test_errors_and_garbage_of_a_provider_are_told(event: dict, kind: type[FeilunError]) -> None:
+    """A provider's error event and an event that is none raise errors of ours."""
+    with pytest.raises(kind):
+        FromAnthropicStream().feed(event)
+
+
+def test_a_call_without_arguments_is_still_an_object() -> None:
+    """A provider that sends no arguments means none; chat's clients parse what they get."""
+    outbound = FromAnthropicStream()
+    block = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    message = {"id": "m", "model": "m", "usage": {"input_tokens": 1, "output_tokens": 1}}
+    outbound.feed({"type": "message_start", "message": message})
+    outbound.feed({"type": "content_block_start", "index": 0, "content_block": block})
+    last = outbound.feed({"type": "content_block_stop", "index": 0})
+    assert last[0]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "kind"),
+    [
+        (BadRequest("m", param="p"), 400, "invalid_request_error"),
+        (Unauthorized("m"), 401, "authentication_error"),
+        (Forbidden("m"), 403, "permission_error"),
+        (ModelNotFound("m"), 404, "not_found_error"),
+        (BudgetExhausted("m"), 429, "rate_limit_error"),
+        (EngineDown("m"), 529, "overloaded_error"),
+        (UpstreamTimeout("m"), 504, "timeout_error"),
+        (UpstreamError("m"), 502, "api_error"),
+        (FeilunError("m"), 500, "api_error"),
+    ],
+)
+def test_errors_have_the_shape_of_the_api(error: FeilunError, status: int, kind: str) -> None:
+    """Every error has the type and the status that clients of this API look at."""
+    assert error_status(error) == status
+    body = error_body(error)
+    assert (body["type"], body["error"]["type"]) == ("error", kind)
+    assert body["error"]["message"].endswith("m")
