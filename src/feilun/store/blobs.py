@@ -36,7 +36,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if error.errno in _FULL:
             raise OutOfSpace(f"No room left on the disk for {path}.", "Free some space and try again.") from error
@@ -55,7 +55,8 @@ def sweep_parts(folder: Path) -> None:
             continue  # another process swept it
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -81,14 +81,29 @@ def find(db: Database, ws: str, after: float = 0, limit: int = 100) -> list[Trac
 
 
 def _to_row(trace: Trace) -> _Row:
-    model, deployment, tokens = clean(trace.model), clean(trace.deployment), trace.usage
-    return (
-        *(clean(trace.workspace), clean(trace.id), clean(trace.key), clean(trace.endpoint), model),
-        *(_json(trace.messages), clean(trace.answer), clean(trace.finish)),
-        *(tokens.prompt_tokens, tokens.completion_tokens, deployment, _json(trace.permissions)),
-        *(trace.created, sums.day(trace.created), trace.seconds, clean(trace.member), clean(trace.kind)),
-        *(trace.cost, trace.first, tokens.cached_tokens, _json(trace.meta), deployment or model),
+    words = (
+        *(trace.workspace, trace.id, trace.key, trace.endpoint, trace.model, trace.deployment),
+        *(trace.answer, trace.finish, trace.member, trace.kind),
     )
+    together = "".join(words)
+    if "\0" in together or not _is_text(together):
+        words = tuple(map(clean, words))
+    ws, trace_id, key, endpoint, model, deployment, answer, finish, member, kind = words
+    tokens = trace.usage
+    return (
+        *(ws, trace_id, key, endpoint, model, _json(trace.messages), answer, finish),
+        *(tokens.prompt_tokens, tokens.completion_tokens, deployment, _json(trace.permissions), trace.created),
+        *(sums.day(trace.created), trace.seconds, member, kind, trace.cost, trace.first, tokens.cached_tokens),
+        *(_json(trace.meta) if trace.meta else "{}", deployment or model),
+    )
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _json(value: Any) -> str:

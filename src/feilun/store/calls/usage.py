@@ -45,10 +45,16 @@ def count(conn: Connection, traces: Iterable[Trace]) -> None:
     sums: dict[tuple[str, ...], list[float]] = {}
     for trace in traces:
         place = (trace.workspace, trace.member, trace.key, trace.endpoint, trace.model, trace.kind, day(trace.created))
-        tokens = trace.usage
-        more = (1, tokens.prompt_tokens, tokens.completion_tokens, tokens.cached_tokens, trace.cost, trace.seconds)
         found = sums.get(place)
-        sums[place] = list(more) if found is None else [x + y for x, y in zip(found, more, strict=True)]
+        if found is None:
+            found = sums[place] = [0] * len(SUMS)
+        tokens = trace.usage
+        found[0] += 1
+        found[1] += tokens.prompt_tokens
+        found[2] += tokens.completion_tokens
+        found[3] += tokens.cached_tokens
+        found[4] += trace.cost
+        found[5] += trace.seconds
     if not sums:
         return
     build = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
