@@ -4,7 +4,7 @@ This room knows HTTP, the shapes of the OpenAI API, and which workspace a key be
 are made, how a model is trained, what makes a verdict, or where anything is kept: engines, training and the store do.
 """
 
-from feilun.gateway.app import create_app
+from feilun.gateway.app import create_app, create_server
 from feilun.gateway.serve import up
 
-__all__ = ["create_app", "up"]
+__all__ = ["create_app", "create_server", "up"]

@@ -1,6 +1,6 @@
-"""The application: endpoints behind one door, and what runs beside them from start to end.
+"""What the gateway is made of: endpoints behind one door, and what runs beside them from start to end.
 
-This module knows what the gateway is made of. It does not know ports or signals.
+This module puts the parts together. It does not know ports or signals, nor what any part does.
 """
 
 from __future__ import annotations
@@ -17,32 +17,43 @@ from starlette.responses import JSONResponse, Response
 
 from feilun import __version__
 from feilun.compute import Context
-from feilun.gateway.answering import Answering, Start
+from feilun.gateway.answering import Answering
 from feilun.gateway.background import Background
+from feilun.gateway.described import Described, document
 from feilun.gateway.door import Door, cancelled, install
 from feilun.gateway.endpoints import chat, eval_runs, evals, files, fine_tuning, health, models, wheel
+from feilun.gateway.hot import Admission, bound
+from feilun.gateway.hotpath import Hotpath
+from feilun.gateway.hotpath.upstream import Upstreams
+from feilun.gateway.providing import Providing
 from feilun.gateway.shapes import ErrorBody
 from feilun.gateway.sitting import Sitter
 from feilun.gateway.snapshot import Snapshot
-from feilun.gateway.state import Gateway
+from feilun.gateway.state import Gateway, HotHandler
 from feilun.gateway.writer import Writer
 from feilun.records import JSON
-from feilun.serving import start_engine
+from feilun.serving.fleet import Fleet
 from feilun.settings import Settings
 from feilun.store import Database, Journal
 from feilun.training import run_training
+from feilun.wire import Pool, Server, ServerLimits
 
-_GROUPS = (health, models, chat, files, fine_tuning, evals, eval_runs, wheel)
+_GROUPS = (health, models, files, fine_tuning, evals, eval_runs, wheel)
+_HOT = (chat,)
 _ERRORS = {
     400: "the request is wrong",
     401: "no key, or one that is not known",
     403: "the key's role or the data's permissions refuse it",
     404: "there is no such thing in this workspace",
+    405: "the path does not take this method",
+    408: "the request came too slowly",
     409: "it is already there, or already running",
     413: "the body is too large",
+    429: "too many requests, or a budget is spent",
     500: "something unexpected",
     502: "the engine answered wrongly",
     503: "the engine is not ready",
+    504: "the engine took too long",
     507: "no room left on the disk",
 }
 _REF = "#/components/schemas/{model}"
@@ -68,6 +79,8 @@ class _App(FastAPI):
                 schemas.pop(name, None)
             whole = ErrorBody.model_json_schema(ref_template=_REF)
             schemas |= {**whole.pop("$defs"), "ErrorBody": whole}
+            described: list[Described] = [each for group in _HOT for each in group.DESCRIBED]
+            document(found, described, errors)
             self.openapi_schema = found
         return self.openapi_schema
 
@@ -77,19 +90,26 @@ async def _document(request: Request) -> Response:
     return JSONResponse(await asyncio.to_thread(request.app.openapi))
 
 
-def create_app(settings: Settings, db: Database, start: Start = start_engine) -> FastAPI:
-    """Return the gateway over an open database, which stays the caller's; ``start`` makes the engine."""
-    journal = Journal(db)
-    snapshot = Snapshot(db)
-    answering = Answering(settings, db, snapshot, start)
+def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> FastAPI:
+    """Return the part of the gateway that is not calls to models, over an open database, which stays the caller's.
+
+    ``fleet`` serves local models; without one a new one is made and ended with the application.
+    """
+    journal, snapshot = Journal(db), Snapshot(db)
+    fleet = fleet or Fleet(settings, settings.root)
+    answering = Answering(settings, db, snapshot, fleet)
     sitter = Sitter(db, answering, settings.batch)
+    writer, pool = Writer(db, settings.root / "calls"), Pool()
+    upstreams = Upstreams(fleet, pool, answering.local)
+    hotpath = Hotpath(snapshot, upstreams, writer, answering.resolve, settings.context)
+    snapshot.heard.append(Providing(settings, upstreams, hotpath.ledger))
 
     async def train(context: Context) -> JSON:
         return await run_training(context, db, settings, context.job.spec["training"])
 
     kinds = {fine_tuning.KIND: (fine_tuning.PREFIX, train), eval_runs.KIND: (eval_runs.PREFIX, sitter.sit)}
     background = Background(journal, db.root / "locks", kinds)
-    gateway = Gateway(settings, db, journal, snapshot, answering, Writer(db), background)
+    gateway = Gateway(settings, db, journal, snapshot, fleet, answering, hotpath, writer, background)
     app = _App(
         title="Feilun",
         version=__version__,
@@ -97,7 +117,7 @@ def create_app(settings: Settings, db: Database, start: Start = start_engine) ->
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
-        lifespan=_beside(gateway),
+        lifespan=_beside(gateway, pool),
     )
     app.state.gateway = gateway
     app.add_middleware(Door, snapshot=snapshot)
@@ -108,23 +128,38 @@ def create_app(settings: Settings, db: Database, start: Start = start_engine) ->
     return app
 
 
-def _beside(gateway: Gateway) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def create_server(settings: Settings, db: Database, fleet: Fleet | None = None) -> Server:
+    """Return the whole gateway, ready to serve on a socket."""
+    app = create_app(settings, db, fleet)
+    gateway: Gateway = app.state.gateway
+    handlers: dict[tuple[str, str], HotHandler] = {}
+    for group in _HOT:
+        handlers |= group.HOT
+    return Server(bound(gateway, handlers), app, ServerLimits(), Admission(gateway.snapshot))
+
+
+def _beside(gateway: Gateway, pool: Pool) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await gateway.writer.flush()  # what an earlier process left behind, before budgets are counted
+        await gateway.hotpath.open(gateway.db)
         await gateway.snapshot.refresh()
         writing = asyncio.create_task(gateway.writer.run())
         others = [
             asyncio.create_task(gateway.answering.run()),
             asyncio.create_task(gateway.snapshot.follow(gateway.answering.prepare)),
             asyncio.create_task(gateway.background.run()),
+            asyncio.create_task(gateway.writer.follow()),
         ]
         try:
             yield
         finally:
             # Jobs stop where they are and go on at the next start; traces are all written.
             await cancelled(*others)
+            await gateway.hotpath.close()
             await gateway.writer.close()
             await writing
-            await gateway.answering.close()
+            await gateway.fleet.close()
+            await pool.close()
 
     return lifespan

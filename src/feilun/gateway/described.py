@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,15 +33,21 @@ class Described:
     tag: str = "models"
 
 
-@cache
-def _decoder(shape: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(shape)
+class _Decoders(dict[Any, msgspec.json.Decoder[Any]]):
+    """Decoders by shape, made at their first use."""
+
+    def __missing__(self, shape: Any) -> msgspec.json.Decoder[Any]:
+        made = self[shape] = msgspec.json.Decoder(shape)
+        return made
+
+
+_DECODERS = _Decoders()
 
 
 def decode(body: bytes, shape: type[Shape]) -> Shape:
     """Return a body as ``shape``; raise BadRequest, whose ``param`` names the field that is wrong."""
     try:
-        found: Shape = _decoder(shape).decode(body)
+        found: Shape = _DECODERS[shape].decode(body)
     except msgspec.ValidationError as error:
         raise wrong(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

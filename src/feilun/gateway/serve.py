@@ -11,31 +11,20 @@ import logging
 import logging.handlers
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import uvicorn
-
 from feilun.errors import FeilunError, PortTaken
-from feilun.gateway.app import create_app
+from feilun.gateway.app import create_server
 from feilun.settings import Settings
 from feilun.store import Database, keys, open_database, workspaces
+from feilun.wire import Server
 
 DEFAULT_WORKSPACE = "default"
-DRAIN_SECONDS = 20
+DRAIN_SECONDS = 20.0
 _LARGEST_LOG = 10_000_000
 
 Say = Callable[[str], None]
-
-
-class _Server(uvicorn.Server):
-    """A server that leaves signals to us, so that a stop that was asked for is an exit without error."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture nothing."""
-        yield
 
 
 async def up(settings: Settings, say: Say = print, workspace: str = "") -> None:
@@ -51,30 +40,28 @@ async def up(settings: Settings, say: Say = print, workspace: str = "") -> None:
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         first = await asyncio.to_thread(first_key, db, workspace)
-        config = uvicorn.Config(
-            create_app(settings, db),
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            server_header=False,
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            timeout_keep_alive=30,
-            proxy_headers=False,
-        )
-        server = _Server(config)
+        server = create_server(settings, db)
+        stopping = _Stopping(server)
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, _stop, server)
+            loop.add_signal_handler(each, stopping)
         say(welcome(url, settings, first))
-        await server.serve(sockets=[listener])
+        await server.serve(listener)
     finally:
         listener.close()
         await asyncio.to_thread(db.close)
 
 
-def _stop(server: uvicorn.Server) -> None:
-    server.force_exit = server.should_exit  # a second signal does not wait for calls in flight
-    server.should_exit = True
+class _Stopping:
+    """Ends the server when a signal comes; a second one does not wait for calls in flight."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._closing: list[asyncio.Task[None]] = []
+
+    def __call__(self) -> None:
+        grace = 0.0 if self._closing else DRAIN_SECONDS
+        self._closing.append(asyncio.get_running_loop().create_task(self._server.close(grace)))
 
 
 def bind(host: str, port: int) -> socket.socket:

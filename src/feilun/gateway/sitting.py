@@ -9,20 +9,35 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from feilun.compute import Context
-from feilun.engines.seam import Request
+from feilun.engines.seam import Delta, Request
 from feilun.errors import BadRequest, EngineDown, FeilunError
 from feilun.evaluation import render_template, string_check
 from feilun.gateway.answering import Answering, Route
-from feilun.gateway.calls import Said
-from feilun.records import JSON, EvalAnswer, EvalRun
+from feilun.records import JSON, EvalAnswer, EvalRun, Usage
 from feilun.store import Database, evals, models, sources
 
 CHUNK = 16
 MOST_ROWS = 10_000
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+
+@dataclass(slots=True)
+class _Said:
+    """What was said so far to one question."""
+
+    text: str = ""
+    finish: str = ""
+    usage: Usage = field(default_factory=lambda: Usage(0, 0))
+
+    def take(self, delta: Delta) -> None:
+        """Add a delta."""
+        self.text += delta.text
+        self.finish = delta.finish or self.finish
+        self.usage = delta.usage or self.usage
 
 
 def read_rows(db: Database, ws: str, source: JSON) -> list[JSON]:
@@ -139,7 +154,7 @@ class Sitter:
 
     async def _one(self, run: EvalRun, exam: JSON, route: Route, index: int, row: JSON) -> EvalAnswer:
         source, item = run.meta["data_source"], row["item"]
-        said, error = Said(), None
+        said, error = _Said(), None
         sample: JSON = {"model": route.endpoint, "error": None}
         if source["type"] == "jsonl":
             said.text, said.finish = _given_output(row), "stop"
@@ -147,7 +162,7 @@ class Sitter:
         else:
             messages = messages_of(source, item)
             try:
-                await self._ask(said, route, messages, source.get("sampling_params") or {})
+                await self._ask(run.workspace, said, route, messages, source.get("sampling_params") or {})
             except EngineDown:
                 raise
             except FeilunError as failure:
@@ -166,7 +181,7 @@ class Sitter:
         meta = {"item": item, "results": results, "sample": sample, "errored": error is not None}
         return EvalAnswer(run.id, item_id(index), prompt, said.text, float(passed), meta)
 
-    async def _ask(self, said: Said, route: Route, messages: tuple[JSON, ...], how: JSON) -> None:
+    async def _ask(self, ws: str, said: _Said, route: Route, messages: tuple[JSON, ...], how: JSON) -> None:
         request = Request(
             model=route.version.id,
             messages=messages,
@@ -175,7 +190,7 @@ class Sitter:
             top_p=how.get("top_p") or 1.0,
             seed=how.get("seed"),
         )
-        async for delta in self._answering.generate(route.version, request):
+        async for delta in self._answering.generate(ws, route.version, request):
             said.take(delta)
         if not said.finish:
             raise EngineDown("The engine stopped in the middle of an answer.", "Try again in a moment.")

@@ -1,47 +1,101 @@
-"""Keys and deployments in memory, following the store by its change number: no database on a call's way.
+"""What is in force, in memory: keys, endpoints, deployments, limits, providers, and what must not leave.
 
-This module knows who may call and what each endpoint serves. It does not know what is asked.
+It follows the store by its change number, so no call ever waits for the database. This module knows who may call and
+what each name means. It does not know what is asked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from feilun.errors import FeilunError
-from feilun.records import Deployment, Key
-from feilun.store import Database, changes, keys, verdicts, workspaces
+from feilun.gateway.hotpath.privacy import Private
+from feilun.records import Deployment, Endpoint, Key, Limit, Provider, Target
+from feilun.store import Database, changes, evals, keys, sources, verdicts, workspaces
+from feilun.store.access import endpoints, limits, providers
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.3
 _log = logging.getLogger(__name__)
+_NOTHING = Private()
 
 Prepare = Callable[[Deployment], Awaitable[None]]
+Scores = Mapping[tuple[str, str], float]
+
+
+@dataclass(slots=True)
+class Found:
+    """Everything that was read from the store at one number."""
+
+    keys: dict[str, Key] = field(default_factory=dict)
+    deployments: dict[tuple[str, str], Deployment] = field(default_factory=dict)
+    endpoints: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
+    limits: list[Limit] = field(default_factory=list)
+    providers: list[tuple[Provider, str]] = field(default_factory=list)
+    private: dict[str, Private] = field(default_factory=dict)
+    scores: dict[str, Scores] = field(default_factory=dict)
 
 
 class Snapshot:
-    """What is in force now."""
+    """What is in force now. ``heard`` are told whenever something changed."""
 
     def __init__(self, db: Database) -> None:
         """Start empty; :meth:`refresh` reads the store."""
         self._db = db
         self._number = -1
-        self._keys: dict[str, Key] = {}
-        self._routes: dict[tuple[str, str], Deployment] = {}
+        self._now = Found()
+        self._promoted: dict[tuple[str, str], Endpoint] = {}
         self._guard = asyncio.Lock()
+        self.heard: list[Callable[[Found], None]] = []
 
     def key(self, secret: str) -> Key | None:
-        """Return the key with this secret, unless it is unknown or revoked."""
-        return self._keys.get(hashlib.sha256(secret.encode(errors="replace")).hexdigest())
+        """Return the key with this secret, unless it is unknown, revoked or expired."""
+        sha = hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+        found = self._now.keys.get(sha)
+        # The look-up by digest tells nothing about the secret; the comparison takes the same time for all.
+        if found is None or not hmac.compare_digest(found.sha256, sha):
+            return None
+        if found.expires is not None and found.expires <= time.time():
+            return None
+        return found
 
     def route(self, ws: str, endpoint: str) -> Deployment | None:
-        """Return what an endpoint of a workspace serves."""
-        return self._routes.get((ws, endpoint))
+        """Return what was promoted to an endpoint of a workspace."""
+        return self._now.deployments.get((ws, endpoint))
 
     def routes(self, ws: str) -> list[Deployment]:
-        """Return what every endpoint of a workspace serves."""
-        return [deployment for (workspace, _), deployment in sorted(self._routes.items()) if workspace == ws]
+        """Return what was promoted to every endpoint of a workspace."""
+        return [found for (workspace, _), found in sorted(self._now.deployments.items()) if workspace == ws]
+
+    def endpoints(self, ws: str) -> list[Endpoint]:
+        """Return the endpoints that somebody set up in a workspace."""
+        return [found for (workspace, _), found in sorted(self._now.endpoints.items()) if workspace == ws]
+
+    def endpoint(self, ws: str, name: str) -> tuple[Endpoint, str] | None:
+        """Return the endpoint of a name and the deployment behind it: one that was set up, else what was promoted."""
+        found = self._now.endpoints.get((ws, name))
+        if found is not None:
+            return found, ""
+        deployment = self._now.deployments.get((ws, name))
+        if deployment is None:
+            return None
+        kept = self._promoted.get((ws, name))
+        if kept is None or kept.id != deployment.id:
+            kept = self._promoted[ws, name] = implicit(ws, name, deployment.model, deployment.id)
+        return kept, deployment.id
+
+    def private(self, ws: str) -> Private:
+        """Return what of a workspace must not leave; known for workspaces that call providers."""
+        return self._now.private.get(ws, _NOTHING)
+
+    def scores(self, ws: str) -> Scores:
+        """Return the share right of every model on every exam of a workspace with cost-aware endpoints."""
+        return self._now.scores.get(ws, {})
 
     async def refresh(self, prepare: Prepare | None = None) -> None:
         """Read what changed. ``prepare`` makes a new deployment servable before calls go to it."""
@@ -49,20 +103,22 @@ class Snapshot:
             number = await asyncio.to_thread(changes.number, self._db)
             if number == self._number:
                 return
-            self._keys, found = await asyncio.to_thread(self._read)
-            ready = True
-            for place, deployment in found.items():
-                if self._routes.get(place) == deployment:
+            found = await asyncio.to_thread(self._read)
+            ready, before = True, self._now.deployments
+            for place, deployment in list(found.deployments.items()):
+                if before.get(place) == deployment:
                     continue
                 try:
                     if prepare is not None:
                         await prepare(deployment)
                 except FeilunError as error:
                     _log.warning("deployment %s cannot serve yet: %s", deployment.id, error.message)
-                    if place in self._routes:
+                    if place in before:
                         ready = False  # the earlier one goes on serving; try again at the next look
-                        continue
-                self._routes[place] = deployment
+                        found.deployments[place] = before[place]
+            self._now = found
+            for hear in self.heard:
+                hear(found)
             self._number = number if ready else -1
 
     async def follow(self, prepare: Prepare) -> None:
@@ -74,9 +130,40 @@ class Snapshot:
                 _log.warning("the store cannot be read: %s", error.message)
             await asyncio.sleep(POLL_SECONDS)
 
-    def _read(self) -> tuple[dict[str, Key], dict[tuple[str, str], Deployment]]:
-        found: dict[tuple[str, str], Deployment] = {}
-        for ws in workspaces.names(self._db):
-            for deployment in verdicts.deployments(self._db, ws):
-                found[ws, deployment.endpoint] = deployment
-        return keys.all_active(self._db), found
+    def _read(self) -> Found:
+        db = self._db
+        found = Found(keys=keys.all_active(db), limits=limits.all(db))
+        for ws in workspaces.names(db):
+            for deployment in verdicts.deployments(db, ws):
+                found.deployments[ws, deployment.endpoint] = deployment
+        found.endpoints = {(one.workspace, one.name): one for one in endpoints.all(db)}
+        for provider in providers.all(db):
+            try:
+                found.providers.append((provider, providers.unseal(db, provider)))
+            except FeilunError as error:
+                _log.warning("provider %s cannot be used: %s", provider.name, error.message)
+        outside = {one.workspace for one in found.endpoints.values() if any(target.provider for target in one.targets)}
+        found.private = {ws: Private(*sources.refusals(db, ws, "send_outside")) for ws in outside}
+        aware = {one.workspace for one in found.endpoints.values() if one.policy == "cheapest"}
+        found.scores = {ws: _scores(db, ws) for ws in aware}
+        return found
+
+
+def implicit(ws: str, name: str, model: str, endpoint_id: str = "") -> Endpoint:
+    """Return the endpoint of a name that stands for one model that is served here."""
+    return Endpoint(endpoint_id or f"endpoint-{name}", ws, name, (Target(model),), created=0.0)
+
+
+def _scores(db: Database, ws: str) -> Scores:
+    """Return the latest result of every model on every exam, by the exam's name and by its id."""
+    found: dict[tuple[str, str], float] = {}
+    for exam in evals.find(db, ws):
+        for run in evals.find_runs(db, ws, exam.id):
+            total = run.meta.get("total") or 0
+            if run.status != "succeeded" or not total:
+                continue
+            share = run.meta.get("passed", 0) / total
+            for name in (run.model, str(run.meta.get("model") or "")):
+                if name:
+                    found[exam.name, name] = found[exam.id, name] = share
+    return found

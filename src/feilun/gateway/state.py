@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,21 +10,27 @@ from fastapi import Depends, Request
 
 from feilun.gateway.answering import Answering
 from feilun.gateway.background import Background
+from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.writer import Writer
+from feilun.records import Key
+from feilun.serving.fleet import Fleet
 from feilun.settings import Settings
 from feilun.store import Database, Journal
+from feilun.wire import Exchange
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One gateway: the store, what follows it in memory, the engine, the writer of traces, the background jobs."""
+    """One gateway: the store and what follows it in memory, the engines, the way of calls, background jobs."""
 
     settings: Settings
     db: Database
     journal: Journal
     snapshot: Snapshot
+    fleet: Fleet
     answering: Answering
+    hotpath: Hotpath
     writer: Writer
     background: Background
 
@@ -34,3 +41,4 @@ def _gateway(request: Request) -> Gateway:
 
 
 Here = Annotated[Gateway, Depends(_gateway)]
+HotHandler = Callable[[Gateway, Key, Exchange], Awaitable[None]]

@@ -1,63 +1,100 @@
-"""Traces are written in batches, and nobody is told that an answer is complete before its trace is safe.
+"""Nobody is told that an answer is complete before its trace is on disk.
 
-While one batch is being committed the next one gathers, so that many calls share a commit. This module knows traces.
-It does not know calls.
+Traces go into the call log: while one batch is being made durable the next one gathers, so that many calls share one
+wait for the disk. A drain brings them into rows a little later; a database that is away keeps no call waiting. This
+module knows traces. It does not know calls.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+from pathlib import Path
 
 from feilun.errors import EngineDown, FeilunError
 from feilun.records import Trace
-from feilun.store import Database, traces
+from feilun.store import Database
+from feilun.store.calls.calllog import CallLog, line
 
-_Waiting = tuple[list[Trace], "asyncio.Future[None]"]
-LARGEST_BATCH = 256
+DRAIN_SECONDS = 0.25
+AGAIN_SECONDS = 2.0
+_log = logging.getLogger(__name__)
 
 
 class Writer:
     """The one that writes traces and usage."""
 
-    def __init__(self, db: Database) -> None:
-        """Keep the database; :meth:`run` does the work."""
+    def __init__(self, db: Database, folder: Path) -> None:
+        """Keep calls in ``folder`` until they are rows of ``db``; :meth:`run` and :meth:`drain` do the work."""
         self._db = db
-        self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
+        self._log = CallLog(folder, f"gateway-{os.getpid()}")
+        self._lines: list[bytes] = []
+        self._waiting: list[asyncio.Future[None]] = []
+        self._news = asyncio.Event()
+        self._draining = asyncio.Lock()
+        self._undrained = False
         self._closed = False
 
     async def write(self, found: list[Trace]) -> None:
-        """Return once the traces are safe, also if the caller is cancelled meanwhile; raise what the store raises."""
+        """Return once the traces are safe, also if the caller is cancelled meanwhile; raise what the disk raises."""
         if self._closed:
             raise EngineDown("The gateway is shutting down.", "Try again in a moment.")
+        self._lines += [line(trace) for trace in found]
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((found, done))
+        self._waiting.append(done)
+        self._news.set()
         await asyncio.shield(done)
 
     async def run(self) -> None:
-        """Write what is queued until :meth:`close`."""
-        ending = False
-        while not ending:
-            batch: list[_Waiting] = []
-            first = await self._queue.get()
-            waiting = [first]
-            while not self._queue.empty() and len(waiting) < LARGEST_BATCH:
-                waiting.append(self._queue.get_nowait())
-            ending = None in waiting
-            batch = [each for each in waiting if each is not None]
-            await self._commit(batch)
+        """Make what is queued durable until :meth:`close`."""
+        while self._lines or not self._closed:
+            await self._news.wait()
+            self._news.clear()
+            if self._lines:
+                await self._commit()
+
+    async def follow(self) -> None:
+        """Bring what is durable into rows, for ever."""
+        while True:
+            pause = DRAIN_SECONDS
+            if self._undrained:
+                try:
+                    await self.flush()
+                except FeilunError as error:
+                    _log.warning("calls are on disk, but not in the database yet: %s", error.message)
+                    pause = AGAIN_SECONDS
+            await asyncio.sleep(pause)
+
+    async def flush(self) -> None:
+        """Return once all that is durable is in rows: for whoever reads them. Raises what the database raises."""
+        async with self._draining:
+            self._undrained = False
+            try:
+                await asyncio.to_thread(self._log.drain, self._db)
+            except BaseException:
+                self._undrained = True
+                raise
 
     async def close(self) -> None:
         """Accept no more; :meth:`run` ends when everything queued is written."""
         self._closed = True
-        self._queue.put_nowait(None)
+        self._news.set()
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
+    def end(self) -> None:
+        """Close the log's file."""
+        self._log.close()
+
+    async def _commit(self) -> None:
+        lines, waiting = self._lines, self._waiting
+        self._lines, self._waiting = [], []
         error: FeilunError | None = None
         try:
-            await asyncio.to_thread(traces.add, self._db, [trace for found, _ in batch for trace in found])
+            await asyncio.to_thread(self._log.write, lines)
+            self._undrained = True
         except FeilunError as failure:
             error = failure
-        for _, done in batch:
+        for done in waiting:
             if done.done():
                 continue
             if error is None:

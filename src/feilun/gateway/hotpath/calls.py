@@ -1,0 +1,191 @@
+"""One call as it was asked: its body, who asks, and the most that it can cost.
+
+This module knows the OpenAI shapes of requests as far as tokens and data are bounded by them. It does not know routes,
+budgets or engines.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from feilun.errors import BadRequest
+from feilun.records import JSON, Key, new_id
+from feilun.serving.replica import Place
+
+MESSAGE_TOKENS = 16  # what a chat template may add to one message
+TEMPLATE_TOKENS = 64  # what it may add around all of them
+TOOL_TOKENS = 512  # what explains to a model how tools are called
+IMAGE_TOKENS = 2048  # the most that a picture is counted as
+MOST_ANSWER = 8192  # where neither the call nor the window of a remote model bounds the answer
+
+
+@dataclass(slots=True)
+class Call:
+    """A call. ``body`` is the parsed request; ``prompt`` bounds its prompt in tokens: no token is less than a byte.
+
+    ``left`` says that its client is gone; ``place`` is the engine of ours that answers it just now.
+    """
+
+    key: Key
+    kind: str
+    path: str
+    body: JSON
+    name: str
+    stream: bool = False
+    wants_usage: bool = False
+    prompt: int = 0
+    answer: int | None = None
+    choices: int = 1
+    images: bool = False
+    learn: bool = True
+    conversation: str = ""
+    leave: bool | None = None
+    sources: tuple[str, ...] = ()
+    left: bool = False
+    place: Place | None = None
+    id: str = field(default_factory=lambda: new_id("trace"))
+    created: float = field(default_factory=time.time)
+    began: float = field(default_factory=time.perf_counter)
+
+
+def read(key: Key, kind: str, path: str, body: JSON, headers: Mapping[bytes, bytes], size: int = 0) -> Call:
+    """Return the call that a body is; ``size`` is its length in bytes, a cheap bound. Raises BadRequest."""
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        raise BadRequest("You must give a model.", "GET /v1/models lists them.", "model")
+    call = Call(key, kind, path, body, name)
+    call.stream = body.get("stream") is True
+    options = body.get("stream_options")
+    call.wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+    call.choices = _whole(body.get("n")) or 1
+    call.answer = _whole(body.get("max_completion_tokens")) or _whole(body.get("max_tokens"))
+    call.learn = body.get("store") is not False
+    messages = body.get("messages")
+    count = len(messages) if isinstance(messages, list) else 1
+    if b"image_url" in _marks(messages):
+        call.images = True
+    call.prompt = (size or _size(body)) + count * MESSAGE_TOKENS + TEMPLATE_TOKENS
+    if call.images:
+        call.prompt = _text_size(messages) + count * MESSAGE_TOKENS + TEMPLATE_TOKENS + _images(messages) * IMAGE_TOKENS
+    if body.get("tools"):
+        call.prompt += TOOL_TOKENS
+    if kind == "completion" and isinstance(body.get("prompt"), list):
+        call.choices *= max(1, len(body["prompt"])) if not _is_ids(body["prompt"]) else 1
+    if kind in {"embedding", "rerank"}:
+        call.answer = 0
+    _extras(call, headers)
+    return call
+
+
+def _extras(call: Call, headers: Mapping[bytes, bytes]) -> None:
+    """Read what a caller says about its data and its conversation, from headers or from the call's metadata."""
+    metadata = call.body.get("metadata")
+    told: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
+    leave = headers.get(b"x-feilun-leave", b"").decode("latin-1") or str(told.get("feilun_leave") or "")
+    if leave:
+        call.leave = leave.strip().lower() not in {"no", "false", "0"}
+    named = headers.get(b"x-feilun-sources", b"").decode("latin-1") or str(told.get("feilun_sources") or "")
+    call.sources = tuple(name.strip() for name in named.split(",") if name.strip())[:100]
+    call.conversation = (
+        headers.get(b"x-feilun-conversation", b"").decode("latin-1")
+        or str(call.body.get("prompt_cache_key") or "")
+        or str(call.body.get("user") or "")
+    )[:200]
+
+
+def sticky_key(call: Call, how: str) -> str:
+    """Return what a call sticks to: its conversation (or how it began), or the beginning of its prompt."""
+    if not how:
+        return ""
+    if how == "conversation" and call.conversation:
+        return call.conversation
+    messages = call.body.get("messages")
+    if not isinstance(messages, list):
+        return str(call.body.get("prompt") or "")[:512]
+    texts: list[str] = []
+    for message in messages:
+        if isinstance(message, dict):
+            texts.append(str(message.get("content") or ""))
+            if how == "prefix" or message.get("role") == "user":
+                break
+    return "\n".join(texts)[:512]
+
+
+def messages_of(call: Call) -> list[JSON]:
+    """Return a call's messages: a prompt, or texts, count as what a user said."""
+    messages = call.body.get("messages")
+    if isinstance(messages, list):
+        return [message for message in messages if isinstance(message, dict)]
+    given = call.body.get("prompt", call.body.get("input", call.body.get("query", "")))
+    return [{"role": "user", "content": given if isinstance(given, str) else str(given)}]
+
+
+def texts_of(call: Call) -> list[str]:
+    """Return every text that a call carries."""
+    found: list[str] = []
+    for message in messages_of(call):
+        content = message.get("content")
+        if isinstance(content, str):
+            found.append(content)
+        elif isinstance(content, list):
+            found += [str(part.get("text") or "") for part in content if isinstance(part, dict)]
+    for document in call.body.get("documents") or []:
+        found.append(document if isinstance(document, str) else str((document or {}).get("text") or ""))
+    return found
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+
+
+def _is_ids(prompt: list[Any]) -> bool:
+    return bool(prompt) and isinstance(prompt[0], int)
+
+
+def _marks(messages: Any) -> set[bytes]:
+    """Return which kinds of parts, other than text, the messages hold."""
+    kinds: set[bytes] = set()
+    if isinstance(messages, list):
+        for message in messages:
+            content = message.get("content") if isinstance(message, dict) else None
+            if isinstance(content, list):
+                kinds.update(str(p.get("type")).encode(errors="replace") for p in content if isinstance(p, dict))
+    return kinds
+
+
+def _images(messages: Any) -> int:
+    return sum(
+        isinstance(part, dict) and part.get("type") == "image_url"
+        for message in messages
+        if isinstance(message, dict) and isinstance(message.get("content"), list)
+        for part in message["content"]
+    )
+
+
+def _text_size(messages: Any) -> int:
+    total = 0
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, str):
+            total += _bytes(content)
+        elif isinstance(content, list):
+            total += sum(_bytes(str(part.get("text") or "")) for part in content if isinstance(part, dict))
+    return total
+
+
+def _size(body: Any) -> int:
+    """Return how many bytes all texts of a body are."""
+    if isinstance(body, str):
+        return _bytes(body)
+    if isinstance(body, dict):
+        return sum(_bytes(str(key)) + 4 + _size(value) for key, value in body.items())
+    if isinstance(body, list):
+        return sum(1 + _size(value) for value in body)
+    return 8
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,262 @@
+"""The way of a call: plan, send, relay, settle. Read top to bottom.
+
+Settlement never depends on the client: a call goes on when its client leaves, until the engine said what it counted.
+This module knows the order of things; what each step does is its own module's matter. It does not know keys, the
+headers of clients, or any model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from feilun.errors import EngineDown, EngineError, FeilunError, UpstreamError
+from feilun.gateway.hotpath.breaker import Breakers
+from feilun.gateway.hotpath.calls import Call, read
+from feilun.gateway.hotpath.ledger import Ledger
+from feilun.gateway.hotpath.metrics import Metrics
+from feilun.gateway.hotpath.planning import Plan, Planner, Resolve
+from feilun.gateway.hotpath.reading import Reading
+from feilun.gateway.hotpath.routes import Choice
+from feilun.gateway.hotpath.settling import cost, traces_of
+from feilun.gateway.hotpath.sinks import Chunks, Sink
+from feilun.gateway.hotpath.upstream import Sent, Upstreams
+from feilun.gateway.snapshot import Snapshot
+from feilun.gateway.writer import Writer
+from feilun.records import JSON, Key, Usage
+from feilun.store import Database
+from feilun.store.calls import usage
+
+BACKOFF_SECONDS = 0.1
+LONGEST_BACKOFF = 2.0
+CLOSE_SECONDS = 5.0
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+Headers = list[tuple[bytes, bytes]]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of a call so far."""
+
+    sent: Sent | None = None
+    reading: Reading | None = None
+    status: str = "error"
+
+
+class Hotpath:
+    """The way of every call to a model."""
+
+    def __init__(
+        self, snapshot: Snapshot, upstreams: Upstreams, writer: Writer, resolve: Resolve, context: int
+    ) -> None:
+        """Keep what calls need; ``context`` is the window of models that are served here, in tokens."""
+        self.ledger, self.metrics, self.breakers = Ledger(), Metrics(), Breakers()
+        self.upstreams = upstreams
+        self._writer = writer
+        self._planner = Planner(snapshot, self.ledger, self.breakers, resolve, context)
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def open(self, db: Database) -> None:
+        """Take over what was used today and this month before we started."""
+        self.ledger.open(await asyncio.to_thread(usage.spent, db))
+
+    async def close(self) -> None:
+        """Return once every call is settled that goes on without its client, or after a while."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=CLOSE_SECONDS)
+        for task in list(self._running):
+            task.cancel()
+
+    async def chat(
+        self, key: Key, body: JSON, *, kind: str = "chat", headers: Mapping[bytes, bytes] | None = None
+    ) -> JSON:
+        """Return the whole ``chat.completion`` that answers a chat; its ``id`` is the trace's."""
+        return await self.post(key, "/v1/chat/completions", {**body, "stream": False}, kind=kind, headers=headers)
+
+    async def post(
+        self, key: Key, path: str, body: JSON, *, kind: str, headers: Mapping[bytes, bytes] | None = None
+    ) -> JSON:
+        """Return the whole answer to a call; when the caller is cancelled the call is settled all the same."""
+        call = read(key, kind, path, body, headers or {})
+        task = self._spawn(self.answer(call))
+        try:
+            raw, _ = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self.leave(call)
+            raise
+        return _decode(raw)
+
+    async def events(
+        self, key: Key, body: JSON, *, kind: str = "chat", headers: Mapping[bytes, bytes] | None = None
+    ) -> AsyncGenerator[JSON, None]:
+        """Yield the chunks of a streamed chat, the last one with its usage; then everything is safe and settled."""
+        wanted = {**body, "stream": True, "stream_options": {"include_usage": True}}
+        chunks = Chunks()
+        self._spawn(self._into(read(key, kind, "/v1/chat/completions", wanted, headers or {}), chunks))
+        try:
+            async for chunk in chunks.read():
+                yield chunk
+        finally:
+            chunks.leave()
+
+    async def _into(self, call: Call, chunks: Chunks) -> None:
+        try:
+            error = await self.stream(call, chunks)
+        except FeilunError as failure:
+            error = failure
+        chunks.end(error)
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run work that goes on when its caller leaves."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return task
+
+    async def answer(self, call: Call) -> tuple[bytes, Headers]:
+        """Return the whole answer to a call, once its trace is safe, and the headers that go with it."""
+        plan = await self._planner.plan(call)
+        done = Done()
+        self.metrics.running += 1
+        try:
+
+            async def whole(sent: Sent, reading: Reading) -> bytes:
+                raw = await sent.reply.read()
+                plan.first = time.perf_counter() - call.began
+                return reading.whole(raw)
+
+            raw = await self._attempts(plan, done, whole)
+            done.status = "ok"
+        finally:
+            await self._settle(plan, done)
+        return raw, self._headers(plan, done)
+
+    async def stream(self, call: Call, sink: Sink) -> FeilunError | None:
+        """Relay a call's answer as it comes; return what it failed with after it had begun, raise what before."""
+        plan = await self._planner.plan(call)
+        done = Done()
+        failure: FeilunError | None = None
+        self.metrics.running += 1
+        sink.when_gone(lambda: self.leave(call))
+        try:
+            out = await self._attempts(plan, done, _first)
+            sink.start(200, self._headers(plan, done))
+            try:
+                await self._relay(out, done, sink)
+                done.status = "cancelled" if sink.gone else "ok"
+            except EngineError as error:
+                failure = error
+                self._fell(done)
+        finally:
+            try:
+                await self._settle(plan, done)
+            except FeilunError as error:
+                failure = failure or error
+        if failure is None and done.reading is not None and not sink.gone:
+            sink.write(done.reading.end())
+        return failure
+
+    async def _attempts(self, plan: Plan, done: Done, use: Callable[[Sent, Reading], Awaitable[bytes]]) -> bytes:
+        """Send a call until a target's answer can be used; raise the last error, or a refusal at once."""
+        call = plan.call
+        for attempt in range(plan.attempts):
+            choice = plan.order[attempt % len(plan.order)]
+            if attempt:
+                self.metrics.retries += 1
+                await self._pause(attempt // len(plan.order))
+            self.breakers.begin(choice.name)
+            try:
+                sent = await self.upstreams.send(choice, call, plan.most, plan.timeouts)
+                plan.first = time.perf_counter() - call.began
+                done.sent, done.reading = sent, Reading(call, sent.api)
+                out = await use(sent, done.reading)
+            except EngineError as error:
+                self._fell(done, choice)
+                self._release(done)
+                if call.left or attempt + 1 == plan.attempts:
+                    raise
+                _log.info("%s: %s; trying again", call.id, error.message)
+            except BaseException:
+                self._release(done)
+                raise
+            else:
+                self.breakers.succeeded(choice.name)
+                return out
+        raise EngineDown("Nothing answered.", "Try again in a moment.")
+
+    async def _relay(self, out: bytes, done: Done, sink: Sink) -> None:
+        sent, reading = done.sent, done.reading
+        while sent is not None and reading is not None:
+            if out and not sink.gone:
+                sink.write(out)
+                await sink.drain()
+            data = await sent.reply.receive()
+            if not data:
+                break
+            out = reading.feed(data)
+        if reading is None or not reading.complete:
+            raise UpstreamError("The engine stopped in the middle of the answer.", "Try again in a moment.")
+
+    def leave(self, call: Call) -> None:
+        """Say that nobody reads a call's answer any more: its engine is told to stop."""
+        call.left = True
+        self.upstreams.stop(call)
+
+    def _fell(self, done: Done, choice: Choice | None = None) -> None:
+        """Note that a target failed."""
+        if choice is None and done.sent is not None:
+            choice = done.sent.choice
+        if choice is not None:
+            self.breakers.failed(choice.name)
+        if done.sent is not None:
+            self.upstreams.fell(done.sent)
+
+    def _release(self, done: Done) -> None:
+        if done.sent is not None:
+            done.sent.reply.abandon()
+            self.upstreams.release(done.sent)
+            done.sent, done.reading = None, None
+
+    async def _pause(self, turns: int) -> None:
+        if turns:
+            await asyncio.sleep(min(LONGEST_BACKOFF, BACKOFF_SECONDS * 2.0 ** (turns - 1)) * random.uniform(0.5, 1.5))
+
+    async def _settle(self, plan: Plan, done: Done) -> None:
+        """Bill what was used, let go of what was reserved, and return once the trace is safe."""
+        call, sent, reading = plan.call, done.sent, done.reading
+        self.metrics.running -= 1
+        usage = reading.count() if reading is not None else Usage(0, 0)
+        price = cost(sent.choice, usage) if sent is not None else 0
+        self.ledger.settle(plan.held, usage.prompt_tokens + usage.completion_tokens, price)
+        seconds = time.perf_counter() - call.began
+        self.metrics.finished(
+            call.key.workspace, plan.order[0].endpoint.name, done.status, usage, price, (plan.first, seconds)
+        )
+        if sent is None or reading is None:
+            return
+        sent.reply.abandon()
+        self.upstreams.release(sent)
+        if reading.begun or usage.prompt_tokens:
+            finish = done.status if done.status != "ok" else "stop"
+            await self._writer.write(traces_of(call, sent.choice, sent.model, reading, finish, plan.first))
+
+    def _headers(self, plan: Plan, done: Done) -> Headers:
+        trace = plan.call.id.encode()
+        found = [(b"x-feilun-trace", trace), (b"x-request-id", trace)]
+        if plan.kept_inside:
+            found.append((b"x-feilun-kept-inside", plan.kept_inside.encode("ascii", "replace")[:200]))
+        if done.sent is not None and done.sent.choice is not plan.order[0]:
+            found.append((b"x-feilun-fallback", done.sent.choice.endpoint.name.encode("ascii", "replace")))
+        return found + self.ledger.headers(plan.accounts)
+
+
+async def _first(sent: Sent, reading: Reading) -> bytes:
+    return reading.feed(sent.first)

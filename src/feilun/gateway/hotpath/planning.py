@@ -1,0 +1,127 @@
+"""Before a call is sent: which targets may answer it, the most that it can cost, and what it holds of its budgets.
+
+This module knows endpoints, limits and permissions. It does not send anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from feilun.errors import BadRequest
+from feilun.gateway.hotpath.breaker import Breakers
+from feilun.gateway.hotpath.calls import MOST_ANSWER, Call, sticky_key
+from feilun.gateway.hotpath.ledger import Account, Ledger, Reservation
+from feilun.gateway.hotpath.privacy import kept_inside
+from feilun.gateway.hotpath.routes import MOST_FALLBACKS, Choice, Routes, Wanted
+from feilun.gateway.snapshot import Snapshot
+from feilun.records import Endpoint
+from feilun.wire import Timeouts
+
+Resolve = Callable[[str, str], Awaitable[tuple[Endpoint, str]]]  # workspace, name -> endpoint and deployment
+
+
+@dataclass(slots=True)
+class Plan:
+    """The targets of a call in order, what it holds, and its bounds."""
+
+    call: Call
+    order: list[Choice]
+    accounts: tuple[Account, ...]
+    held: Reservation
+    most: int | None
+    timeouts: Timeouts
+    attempts: int
+    kept_inside: str = ""
+    first: float = 0.0
+
+
+class Planner:
+    """Makes plans."""
+
+    def __init__(self, snapshot: Snapshot, ledger: Ledger, breakers: Breakers, resolve: Resolve, context: int) -> None:
+        """Keep what is in force; ``context`` is the window of models that are served here, in tokens."""
+        self._snapshot, self._ledger, self._resolve, self._context = snapshot, ledger, resolve, context
+        self._routes = Routes(breakers)
+
+    async def plan(self, call: Call) -> Plan:
+        """Return the plan of a call, whose worst case is reserved.
+
+        Raises ModelNotFound, MustNotLeave, RateLimited, BudgetExhausted, or EngineDown where nothing can be reached.
+        """
+        ws = call.key.workspace
+        endpoint, deployment = await self._resolve(ws, call.name)
+        chain = [(endpoint, deployment)]
+        if endpoint.fallback:
+            chain = await self._chain(ws, chain)
+        reason = ""
+        if any(target.provider for one, _ in chain for target in one.targets):
+            reason = kept_inside(call, self._snapshot.private(ws))
+        wanted = Wanted(call.prompt, call.answer or 0, sticky_key(call, endpoint.sticky), call.images, reason)
+        order = self._routes.order(chain, wanted, self._snapshot.scores(ws))
+        accounts = self._ledger.accounts(ws, call.key.member, call.key.id, endpoint.name)
+        prompt, answer, most = self._bounds(call, order, accounts)
+        price_in = max(choice.target.price_in for choice in order)
+        price_out = max(choice.target.price_out for choice in order)
+        held = self._ledger.reserve(accounts, prompt + answer, prompt * price_in + answer * price_out)
+        return Plan(
+            call,
+            order,
+            accounts,
+            held,
+            most,
+            _timeouts(endpoint),
+            max(len(order), 1 + endpoint.retries),
+            reason if any(target.provider for target in endpoint.targets) else "",
+        )
+
+    def _bounds(self, call: Call, order: list[Choice], accounts: tuple[Account, ...]) -> tuple[int, int, int | None]:
+        """Return the most tokens of the prompt and of all answers, and what to ask for where the call says nothing.
+
+        Where a budget would not allow the model's whole window, the answer is bounded by what is left of it.
+        """
+        windows = [choice.target.context or (0 if choice.remote else self._context) for choice in order]
+        window = max(windows) if all(windows) else 0
+        prompt = min(call.prompt, window) if window else call.prompt
+        if call.answer is not None:
+            answer = min(call.answer, window) if window else call.answer
+            return prompt, answer * call.choices, None
+        price_in = max(choice.target.price_in for choice in order)
+        price_out = max(choice.target.price_out for choice in order)
+        wanted = window or MOST_ANSWER
+        room = self._ledger.room(accounts, price_in, price_out, prompt)
+        if room is None:
+            return prompt, wanted * call.choices, None
+        each = max(1, min(wanted, room // call.choices))
+        return prompt, each * call.choices, each
+
+    async def _chain(self, ws: str, chain: list[tuple[Endpoint, str]]) -> list[tuple[Endpoint, str]]:
+        """Return the endpoints to try, each once: an endpoint, then its fallbacks and theirs."""
+        seen = {chain[0][0].name}
+        waiting = list(chain[0][0].fallback)
+        while waiting and len(chain) < MOST_FALLBACKS:
+            name = waiting.pop(0)
+            if name not in seen:
+                seen.add(name)
+                found = await self._resolve(ws, name)
+                chain.append(found)
+                waiting += found[0].fallback
+        return chain
+
+
+def _timeouts(endpoint: Endpoint) -> Timeouts:
+    given = endpoint.timeouts
+    if not given:
+        return DEFAULT_TIMEOUTS
+    try:
+        return Timeouts(
+            connect=float(given.get("connect", DEFAULT_TIMEOUTS.connect)),
+            first=float(given.get("first", DEFAULT_TIMEOUTS.first)),
+            between=float(given.get("between", DEFAULT_TIMEOUTS.between)),
+            total=float(given.get("total", DEFAULT_TIMEOUTS.total)),
+        )
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"The timeouts of {endpoint.name} are no numbers.", "Mend the endpoint.") from error
+
+
+DEFAULT_TIMEOUTS = Timeouts(connect=5.0, first=300.0, between=120.0, total=0.0)

@@ -1,0 +1,234 @@
+"""What an upstream says, read while it passes: pieces of a stream, or a whole answer.
+
+The bytes go on to the client as they are, but for the ids and names that are ours, and the usage that it did not ask
+for. The end of a stream is held back until its trace is safe. This module knows the shapes of OpenAI's answers. It does
+not know where they come from or who reads them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from feilun.errors import FeilunError, UpstreamError
+from feilun.gateway.hotpath.calls import Call
+from feilun.records import JSON, Usage
+from feilun.wire import Splitter
+
+WITHOUT_CHOICES = frozenset({"embedding", "tokenize"})
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int = 0
+    completion_tokens: int | None = 0
+    prompt_tokens_details: _Details | None = None
+
+    def ours(self) -> Usage:
+        cached = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details else 0
+        return Usage(self.prompt_tokens, self.completion_tokens or 0, cached or 0)
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Tool(msgspec.Struct):
+    index: int = 0
+    id: str | None = None
+    function: _Function | None = None
+
+
+class _Said(msgspec.Struct):
+    content: str | None = None
+    tool_calls: list[_Tool] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _Said | None = None
+    message: _Said | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    id: str = ""
+    model: str = ""
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+@dataclass(slots=True)
+class Said:
+    """One of the answers: its text, its tool calls by index, how it ended."""
+
+    parts: list[str] = field(default_factory=list)
+    tools: dict[int, JSON] = field(default_factory=dict)
+    finish: str = ""
+
+    def take(self, said: _Said | None, text: str | None) -> bool:
+        """Add a piece; say whether there was anything in it."""
+        piece = text if said is None else said.content
+        if piece:
+            self.parts.append(piece)
+        if said is not None and said.tool_calls:
+            for tool in said.tool_calls:
+                made = self.tools.setdefault(tool.index, {"id": "", "name": "", "arguments": ""})
+                made["id"] = made["id"] or tool.id or ""
+                if tool.function is not None:
+                    made["name"] += tool.function.name or ""
+                    made["arguments"] += tool.function.arguments or ""
+            return True
+        return bool(piece)
+
+
+class Reading:
+    """What has been read of one call's answer."""
+
+    def __init__(self, call: Call, api: str) -> None:
+        """Begin; ``api`` is ``local`` for an engine of ours, whose events carry running counts as their ids."""
+        self.said: dict[int, Said] = {}
+        self.usage: Usage | None = None
+        self.held: list[bytes] = []
+        self.complete = False
+        self._call, self._api = call, api
+        self._splitter = Splitter()
+        self._pieces = 0
+        self._finished = 0
+        self._names: list[tuple[bytes, bytes]] | None = [] if api == "local" else None
+        self._last = b""
+
+    @property
+    def begun(self) -> bool:
+        """Say whether anything was answered."""
+        return bool(self.said)
+
+    @property
+    def estimated(self) -> bool:
+        """Say whether the upstream never told its count, so that pieces were counted instead."""
+        return self.usage is None and self._running() is None and self._pieces > 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Read a piece of the stream; return what may go on to the client now. Raises UpstreamError for garbage."""
+        block = self._splitter.feed(data)
+        if not block:
+            return b""
+        self._last = block
+        out: list[bytes] = []
+        plain = not self.held
+        for event in block.replace(b"\r\n", b"\n").split(b"\n\n"):
+            if not event:
+                continue
+            keep, end = self._event(event)
+            plain = plain and keep and not end
+            if keep:
+                (self.held if end or self.held else out).append(event)
+        if plain:
+            return self._ours(block)
+        return self._ours(b"\n\n".join([*out, b""])) if out else b""
+
+    def _event(self, event: bytes) -> tuple[bool, bool]:
+        """Read one event; return whether the client is to see it, and whether it belongs to the stream's end."""
+        place = 0 if event.startswith(b"data:") else event.find(b"\ndata:") + 1
+        if not place and not event.startswith(b"data:"):
+            return True, False  # a comment, or an event without data
+        payload = event[place + 5 :].strip()
+        if payload == b"[DONE]":
+            self.complete = True
+            return True, True
+        try:
+            answer = _decode(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UpstreamError("The model's server sent what is no answer.", "Try again in a moment.") from error
+        if answer.error is not None:
+            raise _told(answer.error)
+        if answer.usage is not None:
+            self.usage = answer.usage.ours()
+            if not answer.choices:
+                return self._call.wants_usage, True
+        if self._names is None:
+            self._names = _renamed(answer, payload, self._call)
+        ended = False
+        for choice in answer.choices:
+            said = self.said.get(choice.index)
+            if said is None:
+                said = self.said[choice.index] = Said()
+            self._pieces += said.take(choice.delta, choice.text)
+            if choice.finish_reason and not said.finish:
+                said.finish = choice.finish_reason
+                self._finished += 1
+                ended = self._finished >= self._call.choices
+        return True, ended
+
+    def _ours(self, block: bytes) -> bytes:
+        for theirs, ours in self._names or ():
+            block = block.replace(theirs, ours)
+        return block
+
+    def end(self) -> bytes:
+        """Return what was held back: the end of a stream whose trace is safe."""
+        return self._ours(b"\n\n".join([*self.held, b""])) if self.held else b""
+
+    def whole(self, raw: bytes) -> bytes:
+        """Read a whole answer; return it as the client shall see it. Raises UpstreamError for garbage."""
+        try:
+            answer = _decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UpstreamError("The model's server sent what is no answer.", "Try again in a moment.") from error
+        if answer.error is not None:
+            raise _told(answer.error)
+        if not answer.choices and self._call.kind not in WITHOUT_CHOICES:
+            raise UpstreamError("The model's server sent an answer without choices.", "Try again in a moment.")
+        for choice in answer.choices:
+            said = self.said.setdefault(choice.index, Said())
+            self._pieces += said.take(choice.message, choice.text)
+            said.finish = choice.finish_reason or "stop"
+        self.usage = answer.usage.ours() if answer.usage else None
+        self.complete = True
+        if self._api != "local":
+            for theirs, ours in _renamed(answer, raw, self._call):
+                raw = raw.replace(theirs, ours, 1)
+        return raw
+
+    def count(self) -> Usage:
+        """Return the usage as the upstream counted it; where it never said, the pieces that came (see estimated)."""
+        return self.usage or self._running() or Usage(0, self._pieces)
+
+    def _running(self) -> Usage | None:
+        if self._api != "local":
+            return None
+        place = self._last.rfind(b"id: ")
+        if place < 0 or (place > 0 and self._last[place - 1 : place] != b"\n"):
+            return None
+        counts = self._last[place + 4 : self._last.find(b"\n", place)].split(b"-")
+        if len(counts) != 3 or not all(part.isdigit() for part in counts):
+            return None
+        return Usage(*(int(part) for part in counts))
+
+
+def _renamed(answer: _Answer, raw: bytes, call: Call) -> list[tuple[bytes, bytes]]:
+    """Return what stands in the raw answer for the upstream's id and model, and what shall stand there: ours."""
+    pairs: list[tuple[bytes, bytes]] = []
+    for name, theirs, ours in ((b'"id":', answer.id, call.id), (b'"model":', answer.model, call.name)):
+        if theirs and theirs != ours:
+            old, new = msgspec.json.encode(theirs), msgspec.json.encode(ours)
+            pairs += [(name + blank + old, name + blank + new) for blank in (b"", b" ") if name + blank + old in raw]
+    return pairs
+
+
+def _told(error: Any) -> FeilunError:
+    body = error if isinstance(error, dict) else {"message": str(error)}
+    found = UpstreamError(str(body.get("message") or "The model's server failed.")[:2000], "Try again in a moment.")
+    found.code = str(body.get("code") or found.code)[:100]
+    return found

@@ -1,0 +1,260 @@
+"""How a target is reached: the process that serves a model here, or a provider outside, and what each is sent.
+
+This module knows places, providers and bodies. It does not know budgets, or which target is tried when.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from feilun.errors import BadRequest, EngineDown, FeilunError, Forbidden, UpstreamError
+from feilun.gateway.hotpath.calls import Call
+from feilun.gateway.hotpath.foreign import AnthropicReply
+from feilun.gateway.hotpath.routes import Choice
+from feilun.gateway.surface.anthropic_out import to_anthropic
+from feilun.records import JSON, ModelVersion
+from feilun.serving.fleet import Fleet
+from feilun.serving.replica import Place
+from feilun.wire import Origin, Pool, Reply, Timeouts, resolve
+
+RESOLVED_SECONDS = 30.0
+STOP_TIMEOUTS = Timeouts(connect=2, first=10, between=10)
+_encode = msgspec.json.Encoder().encode
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Remote:
+    """A provider, ready to be called: where it is, the path before ours, and the lines that carry its key."""
+
+    id: str
+    api: str
+    origin: Origin
+    prefix: str
+    authorization: bytes
+    allowed: frozenset[str] = frozenset()
+    url: str = ""
+    checked: float = 0.0
+    heads: dict[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Sent:
+    """A request that was answered with status 200: its reply, and how to end it early."""
+
+    choice: Choice
+    version: ModelVersion | None
+    reply: Reply | AnthropicReply
+    api: str
+    place: Place | None = None
+    first: bytes = b""
+
+    @property
+    def model(self) -> str:
+        """Return what answers: a model version's id, or ``provider/model``."""
+        if self.version is not None:
+            return self.version.id
+        return f"{self.choice.target.provider}/{self.choice.target.model}"
+
+
+Local = Callable[[str, str], Awaitable[tuple[ModelVersion, ModelVersion]]]  # workspace, model -> version and its base
+
+
+class Upstreams:
+    """Everything that calls can be sent to."""
+
+    def __init__(self, fleet: Fleet, pool: Pool, local: Local, host_ok: frozenset[str] = frozenset()) -> None:
+        """Keep the engines of this machine, the connections, and how a local model is found."""
+        self._fleet, self._pool, self._local, self._host_ok = fleet, pool, local, host_ok
+        self.remotes: dict[tuple[str, str], Remote] = {}
+        self._heads: dict[tuple[int, int, str], bytes] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+
+    async def send(self, choice: Choice, call: Call, most: int | None, timeouts: Timeouts) -> Sent:
+        """Send a call to one target; return once it answers with 200 and, for a stream, its first piece came.
+
+        ``most`` bounds the answer where the call does not. Raises EngineDown, UpstreamError, UpstreamTimeout, or
+        :class:`Refused` with the upstream's own error.
+        """
+        if choice.remote:
+            sent = await self._send_remote(choice, call, most, timeouts)
+        else:
+            sent = await self._send_local(choice, call, most, timeouts)
+        try:
+            if sent.reply.status != 200:
+                raise await _refusal(sent)
+            if call.stream:
+                sent.first = await sent.reply.receive()
+                if not sent.first:
+                    raise UpstreamError(f"{sent.model} ended its answer before it began.", "Try again.")
+        except BaseException:
+            sent.reply.abandon()
+            self.release(sent)
+            raise
+        return sent
+
+    def release(self, sent: Sent) -> None:
+        """Say that a call is over."""
+        if sent.place is not None:
+            self._fleet.release(sent.place)
+            sent.place = None
+
+    def fell(self, sent: Sent) -> None:
+        """Say that a call saw its engine die."""
+        if sent.place is not None:
+            self._fleet.fell(sent.place)
+
+    def stop(self, call: Call) -> None:
+        """Ask an engine of ours to end a call that nobody reads any more; it still says what it counted.
+
+        A provider outside cannot be asked: its answer is read to the end, since only that brings the exact count.
+        """
+        place = call.place
+        if place is None:
+            return
+        task = asyncio.get_running_loop().create_task(self._stop(place, call.id))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
+
+    async def _stop(self, place: Place, call_id: str) -> None:
+        origin = Origin("http", place.host, place.port, place.host)
+        try:
+            reply = await self._pool.request(
+                origin, self._local_head(place, "/stop"), _encode({"id": call_id}), STOP_TIMEOUTS
+            )
+            await reply.read()
+        except FeilunError as error:
+            _log.debug("stop %s: %s", call_id, error.message)
+
+    async def _send_local(self, choice: Choice, call: Call, most: int | None, timeouts: Timeouts) -> Sent:
+        if call.kind == "embedding":
+            place = await self._fleet.embedder(choice.target.model)
+            version = None
+        else:
+            version, base = await self._local(call.key.workspace, choice.target.model)
+            place = self._fleet.ready(version.id) or await self._fleet.place(version, base)
+        body = _body(call, version.id if version else choice.target.model, most, "max_tokens")
+        body["feilun"] = {"id": call.id, "name": call.name, "version": version.id if version else choice.target.model}
+        if version is not None and version.meta.get("defaults"):
+            body["feilun"]["defaults"] = version.meta["defaults"]
+        self._fleet.hold(place)
+        call.place = place
+        try:
+            origin = Origin("http", place.host, place.port, place.host)
+            reply = await self._pool.request(origin, self._local_head(place, call.path), _encode(body), timeouts)
+        except BaseException as error:
+            call.place = None
+            self._fleet.release(place)
+            if isinstance(error, EngineDown):
+                self._fleet.fell(place)
+            raise
+        return Sent(choice, version, reply, "local", place)
+
+    def _local_head(self, place: Place, path: str) -> bytes:
+        key = (place.port, place.generation, path)
+        head = self._heads.get(key)
+        if head is None:
+            if len(self._heads) > 1000:
+                self._heads.clear()
+            head = self._heads[key] = (
+                f"POST {path} HTTP/1.1\r\nHost: {place.host}:{place.port}\r\nContent-Type: application/json\r\n"
+            ).encode() + (b"Authorization: " + place.authorization + b"\r\n")
+        return head
+
+    async def _send_remote(self, choice: Choice, call: Call, most: int | None, timeouts: Timeouts) -> Sent:
+        remote = self.remotes.get((choice.endpoint.workspace, choice.target.provider))
+        if remote is None:
+            raise EngineDown(f"There is no provider {choice.target.provider}.", "feilun provider list shows them.")
+        now = time.monotonic()
+        if now - remote.checked > RESOLVED_SECONDS:
+            origin = remote.origin
+            try:
+                address = await resolve(origin.host, origin.port, remote.allowed)
+            except (Forbidden, BadRequest) as error:
+                raise UpstreamError(error.message, error.hint) from error
+            remote.origin = Origin(origin.scheme, origin.host, origin.port, address)
+            remote.checked = now
+        most_name = "max_completion_tokens" if remote.origin.host.endswith("openai.com") else "max_tokens"
+        body = _body(call, choice.target.model, most, most_name)
+        path = call.path.removeprefix("/v1")
+        if remote.api == "anthropic":
+            if call.kind != "chat":
+                raise UpstreamError(f"{choice.target.provider} takes chats only.", "Use another endpoint.")
+            body, path = to_anthropic(body), "/messages"
+        head = remote.heads.get(path)
+        if head is None:
+            head = remote.heads[path] = _remote_head(remote, path)
+        reply = await self._pool.request(remote.origin, head, _encode(body), timeouts)
+        found: Reply | AnthropicReply = reply
+        if remote.api == "anthropic" and reply.status == 200:
+            found = AnthropicReply(reply)
+        return Sent(choice, None, found, remote.api)
+
+
+class Refused(FeilunError):
+    """An upstream's own refusal of the request, which its client should see."""
+
+    def __init__(self, status: int, body: JSON) -> None:
+        """Take over what an OpenAI error body says."""
+        found = body.get("error")
+        error = found if isinstance(found, dict) else {}
+        super().__init__(str(error.get("message") or f"The model's server answered {status}.")[:4000])
+        self.status = status
+        self.kind = str(error.get("type") or "invalid_request_error")[:200]
+        self.code = str(error.get("code") or "invalid_request")[:200]
+        self.param = str(error["param"])[:200] if error.get("param") else None
+
+
+async def _refusal(sent: Sent) -> FeilunError:
+    status = sent.reply.status
+    raw = await sent.reply.read(1 << 20)
+    try:
+        body = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    refused = Refused(status, body)
+    if sent.choice.remote and status in {401, 403, 404}:
+        return UpstreamError(f"The provider refuses us ({status}): {refused.message}", "Check its key and model.")
+    if 400 <= status < 500 and status not in {408, 409, 429}:
+        return refused
+    if 300 <= status < 400:
+        return UpstreamError(f"{sent.model} answered with a redirect, which is not followed.", "Mend its address.")
+    error = UpstreamError(f"{sent.model} answered {status}: {refused.message}", "Try again in a moment.")
+    if status in {429, 503}:  # what tells clients to wait
+        error.status, error.code = status, refused.code
+    return error
+
+
+def _body(call: Call, model: str, most: int | None, most_name: str) -> JSON:
+    body = {**call.body, "model": model}
+    if call.stream:
+        given = body.get("stream_options")
+        body["stream_options"] = {**(given if isinstance(given, dict) else {}), "include_usage": True}
+    if most is not None and call.answer is None:
+        body[most_name] = most
+    return body
+
+
+def _remote_head(remote: Remote, path: str) -> bytes:
+    origin = remote.origin
+    standard = {"http": 80, "https": 443}[origin.scheme]
+    name = f"[{origin.host}]" if ":" in origin.host else origin.host
+    host = name if origin.port == standard else f"{name}:{origin.port}"
+    lines = f"POST {remote.prefix}{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    return lines.encode() + b"User-Agent: feilun\r\nAccept-Encoding: identity\r\n" + remote.authorization
+
+
+def authorization(api: str, secret: str) -> bytes:
+    """Return the header lines that carry a provider's key."""
+    if not secret:
+        return b""
+    if api == "anthropic":
+        return f"x-api-key: {secret}\r\nanthropic-version: 2023-06-01\r\n".encode("latin-1", "replace")
+    return f"Authorization: Bearer {secret}\r\n".encode("latin-1", "replace")
