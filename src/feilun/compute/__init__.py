@@ -5,7 +5,7 @@ does not know where rows are kept: a job's journal is given to it.
 """
 
 from feilun.compute.child import die_with_parent, say, say_failure, say_ready
-from feilun.compute.devices import ensure_space, has_amx, has_bf16, machine, threads
+from feilun.compute.devices import ensure_space, has_amx, has_bf16, machine, memory_limit, threads
 from feilun.compute.failures import describe, disk_errors, revive
 from feilun.compute.jobs import Context, Journal, run
 from feilun.compute.locks import holder, lock
@@ -30,6 +30,7 @@ __all__ = [
     "holder",
     "lock",
     "machine",
+    "memory_limit",
     "revive",
     "rss",
     "run",

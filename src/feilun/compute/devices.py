@@ -20,6 +20,7 @@ from feilun.records import JSON
 _CPUINFO = Path("/proc/cpuinfo")
 _CPUS = Path("/sys/devices/system/cpu")
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_MOST = Path("/sys/fs/cgroup/memory.max")
 _GIB = 2**30
 
 
@@ -44,6 +45,15 @@ def has_amx() -> bool:
     return {"amx_tile", "amx_bf16"} <= _flags()
 
 
+def memory_limit() -> int:
+    """Return the bytes of memory that we may use: the machine's, or less in a container that has a limit."""
+    total = int(psutil.virtual_memory().total)
+    try:
+        return min(total, int(_MOST.read_text()))
+    except (OSError, ValueError):  # no cgroup, or the limit is the word "max"
+        return total
+
+
 def ensure_space(path: Path, needed: int, what: str = "This") -> None:
     """Raise OutOfSpace unless the disk that holds ``path`` (which need not exist yet) has ``needed`` bytes free."""
     place = path.absolute()
@@ -63,7 +73,7 @@ def machine() -> JSON:
         "processor": _model(),
         "architecture": platform.machine(),
         "cores": threads(),
-        "memory_gib": round(psutil.virtual_memory().total / _GIB, 1),
+        "memory_gib": round(memory_limit() / _GIB, 1),
         "bf16": has_bf16(),
         "amx": has_amx(),
         "system": platform.system(),

@@ -195,6 +195,8 @@ class Process:
             if not child.announced.done():
                 await self._refuse(child)
         self._up.set()
+        # Before anybody else learns of the end: who waits for the next start must not find this one up.
+        child.exited.add_done_callback(lambda _: self._up.clear())
         if self._spare:
             self._spare.refill()
         return child
@@ -213,7 +215,6 @@ class Process:
         while True:
             while not (await asyncio.wait({child.exited}, timeout=ROTATE_SECONDS))[0]:
                 log.rotate()
-            self._up.clear()
             code, error = await child.outcome()
             if self._restart is None:
                 self._error = error

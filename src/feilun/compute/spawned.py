@@ -63,8 +63,8 @@ class Child(asyncio.SubprocessProtocol):
     def enlist(self, order: JSON, log: LogFile, on_message: Callable[[JSON], None] | None) -> None:
         """Send ``order`` as a line to standard input; from now on the child belongs to this log and this listener."""
         self._log, self._on_message = log, on_message
-        pipe = self._transport.get_pipe_transport(0) if self._transport is not None else None
-        if isinstance(pipe, asyncio.WriteTransport):
+        if self._transport is not None:
+            pipe = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
             pipe.write(json.dumps(order).encode() + b"\n")
 
     async def outcome(self) -> tuple[int, BaseException | None]:

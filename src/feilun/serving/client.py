@@ -5,8 +5,9 @@ It knows URLs, bodies and lines. It does not know who starts the process or when
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ import httpx
 from feilun.compute import Process, revive
 from feilun.engines.identity import describe_difference
 from feilun.engines.seam import Delta, Request
-from feilun.errors import EngineDown, IdentityMismatch
-from feilun.records import ModelVersion, Usage
+from feilun.errors import EngineDown, FeilunError, IdentityMismatch
+from feilun.records import JSON, ModelVersion, Usage
 
 TOKEN_VARIABLE = "FEILUN_ENGINE_TOKEN"
 _DOWN = "The engine stopped while it was answering."
@@ -27,9 +28,15 @@ _AGAIN = "It is being started again; try again in a moment."
 class ProcessEngine:
     """An engine in a supervised process. After a crash, versions that were loaded are loaded again before their use."""
 
-    def __init__(self, process: Process, token: str) -> None:
-        """Speak to ``process``, whose ready line names its port, with ``token``."""
+    def __init__(self, process: Process, token: str, folder: str, *, verify: bool = True) -> None:
+        """Speak to ``process``, whose ready line names its port, with ``token``; ``folder`` holds its base model.
+
+        ``verify`` is for engines that read files: what they loaded must be what the version is.
+        """
         self.process = process
+        self.token = token
+        self._folder = folder
+        self._verify = verify
         self._client = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(600, connect=5),
@@ -55,16 +62,15 @@ class ProcessEngine:
         loaded = self._loaded  # a restart meanwhile makes a new one, and what the old process said is forgotten
         if version.id not in loaded:
             adapter = str(Path(version.folder)) if version.kind == "adapter" else ""
-            answer = await self._reach(lambda: self._client.post(url, json={"model": version.id, "adapter": adapter}))
-            if answer.status_code != 200:
-                raise revive(_body(answer))
-            found = answer.json()
-            _verify(version, found["identity"], found["template"])
-            loaded[version.id] = found["identity"]
+            body = {"model": version.id, "folder": self._folder, "adapter": adapter}
+            found = await self._ask("POST", url, body)
+            if self._verify:
+                _verify(version, found["identity"], found["template"])
+            loaded[version.id] = found["identity"] if self._verify else version.identity
             self._versions[version.id] = version
         return dict(loaded[version.id])
 
-    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+    async def generate(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Answer one call; EngineDown if the process dies meanwhile."""
         url = await self._url("/generate")
         if request.model in self._versions and request.model not in self._loaded:
@@ -79,11 +85,42 @@ class ProcessEngine:
         except httpx.TransportError as error:
             raise EngineDown(_DOWN, _AGAIN) from error
 
-    async def _reach(self, call: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    async def unload(self, model: str) -> None:
+        """Forget a version, now and after restarts; calls to it that run go on to their end."""
+        known = self._versions.pop(model, None)
+        loaded = self._loaded
+        if known is not None and loaded.pop(model, None) is not None:
+            await self._ask("POST", await self._url("/unload"), {"model": model})
+
+    async def reload(self) -> list[str]:
+        """Load again, after a restart, what was loaded before it; return the versions that can be no more.
+
+        Raises EngineDown if the process dies meanwhile.
+        """
+        versions = list(self._versions.values())
+        found = await asyncio.gather(*(self.load(version) for version in versions), return_exceptions=True)
+        for error in found:
+            if isinstance(error, BaseException) and (
+                isinstance(error, EngineDown) or not isinstance(error, FeilunError)
+            ):
+                raise error
+        lost = [version.id for version, error in zip(versions, found, strict=True) if isinstance(error, FeilunError)]
+        for model in lost:
+            self._versions.pop(model, None)
+        return lost
+
+    async def health(self) -> JSON:
+        """Return what the process says of itself; raise EngineDown if it cannot be reached."""
+        return await self._ask("GET", await self._url("/health"), None)
+
+    async def _ask(self, method: str, url: str, body: JSON | None) -> JSON:
         try:
-            return await call()
+            answer = await self._client.request(method, url, json=body)
         except httpx.TransportError as error:
             raise EngineDown(_DOWN, _AGAIN) from error
+        if answer.status_code != 200:
+            raise revive(_body(answer))
+        return dict(answer.json())
 
     async def close(self) -> None:
         """End the process."""
