@@ -21,8 +21,10 @@ QUESTION = "Which papers do I need to open an account, and how long does it take
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked of a gate: as load.c explains. ``body`` is that of a request, without its model and messages; ``requests``
-    is how many different ones there are at least."""
+    """What is asked of a gate, as load.c explains.
+
+    ``body`` is that of a request without its model and messages; at least ``requests`` of them differ.
+    """
 
     connections: int
     seconds: float
