@@ -15,17 +15,26 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from feilun.errors import FeilunError
-from feilun.gateway.hotpath.privacy import Private
 from feilun.records import Deployment, Endpoint, Key, Limit, Provider, Target
 from feilun.store import Database, changes, evals, keys, sources, verdicts, workspaces
 from feilun.store.access import endpoints, limits, providers
 
 POLL_SECONDS = 0.3
 _log = logging.getLogger(__name__)
-_NOTHING = Private()
 
 Prepare = Callable[[Deployment], Awaitable[None]]
 Scores = Mapping[tuple[str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Private:
+    """What of a workspace must not leave: sources by id, and texts by digest, each with the reason."""
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+
+_NOTHING = Private()
 
 
 @dataclass(slots=True)
@@ -132,12 +141,12 @@ class Snapshot:
 
     def _read(self) -> Found:
         db = self._db
-        found = Found(keys=keys.all_active(db), limits=limits.all(db))
+        found = Found(keys=keys.all_active(db), limits=limits.all_of(db))
         for ws in workspaces.names(db):
             for deployment in verdicts.deployments(db, ws):
                 found.deployments[ws, deployment.endpoint] = deployment
-        found.endpoints = {(one.workspace, one.name): one for one in endpoints.all(db)}
-        for provider in providers.all(db):
+        found.endpoints = {(one.workspace, one.name): one for one in endpoints.all_of(db)}
+        for provider in providers.all_of(db):
             try:
                 found.providers.append((provider, providers.unseal(db, provider)))
             except FeilunError as error:

@@ -8,23 +8,15 @@ texts. It does not know where calls go.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from feilun.gateway.hotpath.calls import Call, texts_of
+from feilun.gateway.snapshot import Private
 from feilun.records import text_digest
 from feilun.store.sources import telling
 
 _PARTS = re.compile(r"(?<=[.!?。！？；;])\s*|\n+")
 MOST_PARTS = 2000
-
-
-@dataclass(frozen=True, slots=True)
-class Private:
-    """What of a workspace must not leave: sources by id, and texts by digest, each with the reason."""
-
-    sources: Mapping[str, str] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def kept_inside(call: Call, private: Private) -> str:
