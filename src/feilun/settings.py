@@ -16,6 +16,9 @@ from typing import Any
 from feilun.errors import BadSetting
 
 
+_MASTER_KEY = "FEILUN_MASTER_KEY"  # a secret, and no setting: settings are shown
+
+
 def _setting(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
@@ -71,7 +74,7 @@ def load(
             values.update(tomllib.loads(path.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             mistakes.append(f"{path}: {error}")
-    prefixed = {k[7:].lower(): v for k, v in environment.items() if k.startswith("FEILUN_")}
+    prefixed = {k[7:].lower(): v for k, v in environment.items() if k.startswith("FEILUN_") and k != _MASTER_KEY}
     values.update(prefixed)
     values.update({k: v for k, v in (given or {}).items() if v is not None})
     defaults = {name: default for name, _, default, _ in table()}

@@ -1,30 +1,58 @@
-"""API keys, of which only the SHA-256 is kept. Knows keys and roles; does not know what a role may do."""
+"""API keys, of which only the SHA-256 is kept. Knows keys, roles and scopes; does not know what either may do."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
-from typing import get_args
+import time
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
 from feilun.errors import BadRequest
 from feilun.records import Key, Role, new_id
 from feilun.store import changes
+from feilun.store.access import members
 from feilun.store.database import Database, insert, one, rows
-from feilun.store.schema import KEYS, from_row, to_row
+from feilun.store.schema import KEYS, MEMBERS, from_row, to_row
+
+SCOPES = ("call", "data", "admin")
 
 
-def create(db: Database, ws: str, name: str, role: Role) -> tuple[Key, str]:
+def create(
+    db: Database,
+    ws: str,
+    name: str,
+    role: Role,
+    member: str = "",
+    expires: float | None = None,
+    scopes: Sequence[str] = (),
+) -> tuple[Key, str]:
     """Make a key; return it and its secret (``fl-`` and 40 characters), which is never to be had again.
 
-    Raises BadRequest for an unknown role, NotFound for an unknown workspace.
+    ``member`` is whose key it is (an id); ``expires`` from when on it is of no use; ``scopes`` narrow what it may be
+    used for: ``call`` models, work with ``data``, ``admin`` the workspace; none is all that the role permits. Raises
+    BadRequest for what cannot be, or for a role above the member's, NotFound for an unknown workspace or member.
     """
-    if role not in get_args(Role):
-        raise BadRequest(f"{role!r} is no role.", f"Choices: {', '.join(get_args(Role))}.", "role")
+    members.check_role(role)
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown:
+        raise BadRequest(f"{unknown[0]!r} is no scope.", f"Choices: {', '.join(SCOPES)}.", "scopes")
+    if expires is not None and not (math.isfinite(expires) and expires > time.time()):
+        raise BadRequest("The key would have expired already.", "Give a time to come.", "expires")
+    if member:
+        found = members.get(db, ws, member)
+        if found.removed:
+            raise BadRequest(f"{found.name} was removed.", "Add a member first.", "member")
+        if members.rank(role) > members.rank(found.role):
+            raise BadRequest(
+                f"{found.name} is {found.role}; a key of theirs cannot be {role}.", f"Use {found.role}.", "role"
+            )
     secret = f"fl-{secrets.token_urlsafe(30)}"
     sha = hashlib.sha256(secret.encode()).hexdigest()
-    key = Key(new_id("key"), ws, name, role, sha, hint=f"fl-…{secret[-4:]}")
+    kept = tuple(scope for scope in SCOPES if scope in scopes)
+    key = Key(new_id("key"), ws, name, role, sha, f"fl-…{secret[-4:]}", member=member, expires=expires, scopes=kept)
     with db.writing() as conn:
         insert(conn, KEYS, [to_row(key)])
         changes.bump(conn)
@@ -32,9 +60,16 @@ def create(db: Database, ws: str, name: str, role: Role) -> tuple[Key, str]:
 
 
 def all_active(db: Database) -> dict[str, Key]:
-    """Return every key of every workspace that was not revoked, by the SHA-256 (hex) of its secret."""
+    """Return every key of every workspace that may be used now, by the SHA-256 (hex) of its secret.
+
+    Left out are revoked and expired ones and those of removed members; ``expires`` says until when the others hold.
+    """
+    whose = sa.and_(MEMBERS.c.workspace == KEYS.c.workspace, MEMBERS.c.id == KEYS.c.member)
+    lasting = sa.or_(KEYS.c.expires.is_(None), KEYS.c.expires > time.time())
+    gone = sa.exists().where(whose, MEMBERS.c.removed)
+    query = sa.select(KEYS).where(~KEYS.c.revoked, lasting, ~gone)
     with db.reading() as conn:
-        return {row["sha256"]: from_row(Key, row) for row in rows(conn, sa.select(KEYS).where(~KEYS.c.revoked))}
+        return {row["sha256"]: from_row(Key, row) for row in rows(conn, query)}
 
 
 def find(db: Database, ws: str) -> list[Key]:
@@ -42,6 +77,13 @@ def find(db: Database, ws: str) -> list[Key]:
     query = sa.select(KEYS).where(KEYS.c.workspace == ws).order_by(KEYS.c.created, KEYS.c.id)
     with db.reading() as conn:
         return [from_row(Key, row) for row in rows(conn, query)]
+
+
+def get(db: Database, ws: str, key_id: str) -> Key:
+    """Return a key, also a revoked one; raise NotFound."""
+    query = sa.select(KEYS).where(KEYS.c.workspace == ws, KEYS.c.id == key_id)
+    with db.reading() as conn:
+        return from_row(Key, one(conn, query, f"key {key_id}"))
 
 
 def revoke(db: Database, ws: str, key_id: str) -> None:
