@@ -24,11 +24,14 @@ _PORTS = {"http": 80, "https": 443}
 _WHATEVER = frozenset({"http", "https"})
 # Beyond what the standard library calls not global: carrier NAT, benchmarks, old 6to4 relays, multicast, the future.
 _REFUSED = tuple(
-    ip_network(each)
-    for each in (
-        "0.0.0.0/8 100.64.0.0/10 192.0.0.0/24 192.88.99.0/24 198.18.0.0/15 224.0.0.0/3 "
-        "::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 3fff::/20 5f00::/16 fc00::/7 fe80::/9 ff00::/8"
-    ).split()
+    map(
+        ip_network,
+        (
+            *("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15", "224.0.0.0/3"),
+            *("::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "3fff::/20", "5f00::/16"),
+            *("fc00::/7", "fe80::/9", "ff00::/8"),
+        ),
+    )
 )
 _METADATA = {"169.254.169.254", "169.254.170.2", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"}
 _NAT64 = IPv6Network("64:ff9b::/96")

@@ -16,6 +16,7 @@ import httptools
 from feilun.errors import BadRequest, FeilunError, TimedOut, TooLarge
 from feilun.wire.exchange import Exchange
 from feilun.wire.intake import HIGH_WATER, Intake
+from feilun.wire.reply import send_at_once
 from feilun.wire.turns import BETWEEN, BODY, HEADERS, NEVER, Turns
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ _UPGRADE = {b"upgrade", b"connection", b"http2-settings"}
 
 class Connection(Turns):
     """Parses requests and lets the server answer them in order."""
+
+    __slots__ = (
+        *("_arrived", "_fields", "_framing", "_head_bytes", "_mark", "_most", "_pieces", "_refusal", "_taken"),
+        *("_target", "_upgrading", "parser"),
+    )
 
     parser: httptools.HttpRequestParser
 
@@ -52,6 +58,7 @@ class Connection(Turns):
         self.parser = httptools.HttpRequestParser(self)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
+        send_at_once(self.transport)
         self.transport.set_write_buffer_limits(high=self.server.limits.write_bytes)
         self.deadline = self.server.clock + self.server.limits.header_seconds
         if not self.server.admit_connection(self):
@@ -82,9 +89,8 @@ class Connection(Turns):
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers are left out."""
-        if self.stage == HEADERS:
-            self._fields.append((name.lower(), value))
+        """Take a header, or a trailer, which is thrown away at the end of the message."""
+        self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Decide who answers, and whether."""
@@ -92,8 +98,8 @@ class Connection(Turns):
             return
         parser, fields, limits = self.parser, self._fields, self.server.limits
         self.stage = BODY
-        small = self._head_bytes + self._arrived <= limits.header_bytes
-        if self._too_much(len(self._target), 0 if small else sum(len(n) + len(v) for n, v in fields)):
+        doubtful = self._head_bytes + self._arrived > limits.line_bytes or len(fields) > limits.headers
+        if doubtful and self._too_much(len(self._target), sum(len(n) + len(v) for n, v in fields)):
             return
         if parser.should_upgrade():
             self._upgrading = True
@@ -104,8 +110,10 @@ class Connection(Turns):
         exchange = self.current = Exchange(self, parser.get_method().decode("ascii"), target, fields)
         self._fields, self._target = [], b""
         self._taken = self._mark = self._framing = 0
-        exchange.keep = parser.should_keep_alive()
-        fault = self._judge(exchange, parser.get_http_version())
+        keep = exchange.keep = parser.should_keep_alive()
+        # Only HTTP/1.1 stays without being asked to.
+        version = "1.1" if keep and b"connection" not in exchange.headers else parser.get_http_version()
+        fault = self._judge(exchange, version)
         if fault is not None:
             self._decline(exchange, fault)
         elif exchange.handler is None:
@@ -114,11 +122,10 @@ class Connection(Turns):
 
     def on_body(self, data: bytes) -> None:
         """Take a piece of a body."""
-        if self.deaf or self._refusal is not None:
-            return
         self._taken += len(data)
         if self._taken > self._most:
-            self._refuse(_body_too_large(self._most))
+            if not self.deaf:
+                self._refuse(_body_too_large(self._most))
         elif self.current is not None and self.current.intake is not None:
             self.current.intake.feed(data)
             self.flow()
@@ -132,6 +139,8 @@ class Connection(Turns):
             return
         self.stage = BETWEEN
         self.current = None
+        if self._fields:
+            self._fields = []
         if exchange.intake is not None:
             if self.active is exchange and not self.waiting:
                 self.deadline = NEVER
@@ -140,7 +149,8 @@ class Connection(Turns):
         if self._pieces:
             exchange.body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
             self._pieces = []
-        exchange.failure, self._refusal = self._refusal, None
+        if self._refusal is not None:
+            exchange.failure, self._refusal = self._refusal, None
         self.enqueue(exchange)
 
     def expire(self) -> None:
@@ -185,6 +195,7 @@ class Connection(Turns):
             self._refuse(fault)
         else:
             self._refusal = fault
+            self._most = _SMALL
 
     def _refuse(self, error: FeilunError) -> None:
         """Answer with an error in the request's turn, and read no more."""

@@ -82,6 +82,8 @@ class Carrier(Protocol):
     blocks: Blocks
     peer: str
     choked: bool
+    last: bool
+    current: Exchange | None
 
     def closes_after(self) -> bool:
         """Tell whether this answer is the last on the connection."""
@@ -99,49 +101,28 @@ class Carrier(Protocol):
 class Exchange:
     """One request whose body was read whole, and its answer."""
 
-    __slots__ = (
-        "_calls",
-        "_carrier",
-        "_chunked",
-        "_phase",
-        "body",
-        "failure",
-        "fields",
-        "gone",
-        "handler",
-        "headers",
-        "intake",
-        "keep",
-        "method",
-        "old",
-        "path",
-        "peer",
-        "query",
-        "target",
-        "task",
-    )
+    body = b""
+    gone = False
+    keep = True
+    old = False  # HTTP/1.0: no chunks, and the connection closes unless the client asked otherwise
+    failure: FeilunError | None = None
+    handler: Handler | None = None
+    intake: Intake | None = None
+    task: asyncio.Task[None] | None = None
+    _phase = _WAITING
+    _chunked = False
+    _calls: list[Callable[[], None]] | None = None
 
     def __init__(self, carrier: Carrier, method: str, target: str, fields: list[tuple[bytes, bytes]]) -> None:
         """Keep the request; ``fields`` are all headers as they came, names in lower case."""
         self._carrier = carrier
-        self._phase = _WAITING
-        self._chunked = False
-        self._calls: list[Callable[[], None]] | None = None
         self.method = method
         self.target = target
         path, _, self.query = target.partition("?")
         self.path = unquote(path) if "%" in path else path
         self.fields = fields
         self.headers = dict(fields)
-        self.body = b""
         self.peer = carrier.peer
-        self.gone = False
-        self.keep = True
-        self.old = False  # HTTP/1.0: no chunks, and the connection closes unless the client asked otherwise
-        self.failure: FeilunError | None = None
-        self.handler: Handler | None = None
-        self.intake: Intake | None = None
-        self.task: asyncio.Task[None] | None = None
 
     @property
     def started(self) -> bool:
@@ -164,10 +145,11 @@ class Exchange:
         """Write the whole answer."""
         if self._phase:
             raise RuntimeError("answered twice")
+        carrier = self._carrier
         extra = fields_block(headers) if headers else b""
-        if not self.keep or self.old or self._carrier.closes_after():
+        if not self.keep or self.old or carrier.last or carrier.current is not None:
             extra += self._persistence()
-        head = self._carrier.blocks.head(status, media)
+        head = carrier.blocks.head(status, media)
         if status in _BODILESS:
             answer = b"%b%b\r\n" % (head, extra)
         elif self.method == "HEAD":
@@ -177,8 +159,8 @@ class Exchange:
         self._phase = _DONE
         self._calls = None
         if not self.gone:
-            self._carrier.transport.write(answer)
-            self._carrier.answered(self)
+            carrier.transport.write(answer)
+            carrier.answered(self)
 
     def start(self, status: int, headers: Fields, media: bytes = EVENTS) -> None:
         """Write the head of an answer whose length is not known."""
@@ -192,8 +174,7 @@ class Exchange:
         self._chunked = not sized and not self.old and status not in _BODILESS
         if self.old and not sized:
             self.keep = False
-        if not self.keep or self.old or self._carrier.closes_after():
-            extra += self._persistence()
+        extra += self._persistence()
         if self._chunked:
             extra += b"transfer-encoding: chunked\r\n"
         self._phase = _STARTED
@@ -258,6 +239,8 @@ class Exchange:
     def _persistence(self) -> bytes:
         if self.keep and self._carrier.closes_after():
             self.keep = False
+        elif self.keep and not self.old:
+            return b""
         return b"connection: keep-alive\r\n" if self.keep else b"connection: close\r\n"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -29,6 +30,13 @@ class Timeouts:
     first: float = 120.0
     between: float = 60.0
     total: float = 0.0
+
+
+def send_at_once(transport: asyncio.Transport) -> None:
+    """Have the kernel wait for nothing before it sends small pieces; not every event loop asks for it."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class Keeper(Protocol):
@@ -67,6 +75,9 @@ class Reply:
 
     async def read(self, most: int = 64 << 20) -> bytes:
         """Return the whole body; raise UpstreamError if it is larger than ``most`` bytes, or breaks off."""
+        if self.complete and self._size <= most:
+            data, self._pieces = b"".join(self._pieces), []
+            return data
         pieces, size = [], 0
         while piece := await self.receive():
             size += len(piece)
@@ -132,9 +143,9 @@ class Reply:
             self._waiter.set_result(None)
 
     async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
         try:
-            await self._waiter
+            await waiter
         except asyncio.CancelledError:
             self.abandon()
             raise
@@ -144,6 +155,11 @@ class Reply:
 
 class Line(asyncio.Protocol):
     """A connection to an upstream; carries one request at a time."""
+
+    __slots__ = (
+        *("_bodiless", "_fields", "_finished", "_head", "_head_bytes", "_heard", "_interim", "_keep", "_timeouts"),
+        *("deadline", "idle_since", "keeper", "lost", "parser", "paused", "reply", "transport", "until"),
+    )
 
     transport: asyncio.Transport
     parser: httptools.HttpResponseParser
@@ -157,6 +173,7 @@ class Line(asyncio.Protocol):
         self.paused = False
         self.lost = False
         self._timeouts = Timeouts()
+        self._fields: dict[bytes, bytes] = {}
         self._keep = False
         self._bodiless = False
         self._head = False
@@ -173,6 +190,8 @@ class Line(asyncio.Protocol):
         self._bodiless = head.startswith(b"HEAD ")
         self._heard = self._finished = self._interim = False
         self._head, self._head_bytes = True, 0
+        if self._fields:
+            self._fields = {}
         now = self.keeper.clock + TICK
         self.until = now + timeouts.total if timeouts.total else _NEVER
         self.deadline = min(now + timeouts.first, self.until)
@@ -218,6 +237,7 @@ class Line(asyncio.Protocol):
         """Begin."""
         self.transport = cast(asyncio.Transport, transport)
         self.parser = httptools.HttpResponseParser(self)
+        send_at_once(self.transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, then wake whoever reads it, once."""
@@ -269,9 +289,8 @@ class Line(asyncio.Protocol):
     # What the parser calls.
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers are left out."""
-        if self._head and self.reply is not None:
-            self.reply.headers[name.lower()] = value
+        """Take a header, or a trailer, which nobody reads."""
+        self._fields[name.lower()] = value
 
     def on_headers_complete(self) -> None:
         """Begin the reply, unless it is an interim one."""
@@ -282,11 +301,12 @@ class Line(asyncio.Protocol):
         status = self.parser.get_status_code()
         if status < 200:
             self._interim = True
-            reply.headers.clear()
+            self._fields.clear()
             return
         self._head = False
         self._keep = self.parser.should_keep_alive()
         reply.status, reply.begun = status, True
+        reply.headers, self._fields = self._fields, {}
         if self._bodiless:
             self._keep = False
             self._finished = True

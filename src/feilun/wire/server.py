@@ -62,6 +62,7 @@ class Server:
         self.limits = limits
         self.blocks = Blocks()
         self.clock = 0.0
+        self.rest_until = 0.0  # when a connection is closed that has nothing to do from now on
         self.connections: set[Turns] = set()
         self._hot = dict(hot)
         self._asgi = asgi
@@ -175,6 +176,7 @@ class Server:
 
     def _sweep(self) -> None:
         now = self.clock = self.loop.time()
+        self.rest_until = now + self.limits.keep_alive
         self.blocks.tick()
         for connection in list(self.connections):
             if now > connection.deadline:

@@ -25,6 +25,11 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Turns(asyncio.Protocol):
     """Answers requests one after the other."""
 
+    __slots__ = (
+        *("_advancing", "_backlog", "_continue_later", "_room", "active", "blocks", "choked", "closed", "current"),
+        *("deadline", "deaf", "last", "paused", "peer", "server", "stage", "transport", "waiting", "write_deadline"),
+    )
+
     transport: asyncio.Transport
 
     def __init__(self, server: Server) -> None:
@@ -97,7 +102,7 @@ class Turns(asyncio.Protocol):
         elif self.waiting:
             self._advance()
         elif not self.stage:
-            self.deadline = self.server.clock + self.server.limits.keep_alive
+            self.deadline = self.server.rest_until
         elif self._continue_later:
             self.invite()
 
@@ -142,6 +147,12 @@ class Turns(asyncio.Protocol):
 
     def enqueue(self, exchange: Exchange) -> None:
         """Have a request answered in its turn."""
+        if self.active is None and not self.waiting and exchange.failure is None:
+            self.active = exchange
+            if not self.stage:
+                self.deadline = NEVER
+            self.server.answer(exchange)
+            return
         self.waiting.append(exchange)
         if self.active is None:
             self._advance()
