@@ -15,7 +15,6 @@ from typing import Any
 
 from feilun.errors import BadSetting
 
-
 _MASTER_KEY = "FEILUN_MASTER_KEY"  # a secret, and no setting: settings are shown
 
 

@@ -64,10 +64,10 @@ def test_members_come_and_go(db: Database, noticed: Callable[[], bool]) -> None:
 def test_a_removed_members_keys_are_of_no_use(db: Database) -> None:
     """At once, also a new one cannot be made; other keys go on."""
     ann = members.add(db, "bank", "Ann", "builder")
-    hers, _ = keys.create(db, "bank", "laptop", "viewer", ann.id, scopes=("data", "call", "call"))
+    hers, _ = keys.create(db, "bank", "laptop", "viewer", ann.id, scopes=("data", "models", "models"))
     other, _ = keys.create(db, "bank", "robot", "owner")
     assert keys.all_active(db) == {hers.sha256: hers, other.sha256: other}
-    assert (hers.member, hers.scopes) == (ann.id, ("call", "data"))
+    assert (hers.member, hers.scopes) == (ann.id, ("models", "data"))
     assert keys.get(db, "bank", hers.id) == hers
     members.remove(db, "bank", ann.id)
     assert keys.all_active(db) == {other.sha256: other}

@@ -17,7 +17,7 @@ from feilun.store.access import members
 from feilun.store.database import Database, insert, one, rows
 from feilun.store.schema import KEYS, MEMBERS, from_row, to_row
 
-SCOPES = ("call", "data", "admin")
+SCOPES = ("models", "data", "admin")
 
 
 def create(
@@ -32,8 +32,8 @@ def create(
     """Make a key; return it and its secret (``fl-`` and 40 characters), which is never to be had again.
 
     ``member`` is whose key it is (an id); ``expires`` from when on it is of no use; ``scopes`` narrow what it may be
-    used for: ``call`` models, work with ``data``, ``admin`` the workspace; none is all that the role permits. Raises
-    BadRequest for what cannot be, or for a role above the member's, NotFound for an unknown workspace or member.
+    used for: calls to ``models``, work with ``data``, our own API (``admin``); none is all that the role permits.
+    Raises BadRequest for what cannot be, or for a role above the member's, NotFound for a workspace or member.
     """
     members.check_role(role)
     unknown = [scope for scope in scopes if scope not in SCOPES]
