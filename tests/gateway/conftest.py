@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,16 +14,18 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-import uvicorn
+import uvloop
 
 from feilun.engines.fake import FakeEngine
 from feilun.engines.models import ensure_base
-from feilun.engines.seam import Engine
-from feilun.gateway import create_app
+from feilun.gateway import create_app, create_server
 from feilun.gateway.serve import bind
+from feilun.gateway.state import Gateway
 from feilun.records import Role
+from feilun.serving.indoors import IndoorFleet
 from feilun.settings import Settings, load
 from feilun.store import Database, keys, open_database, workspaces
+from feilun.wire import Server
 
 BASE = "smollm2-135m-instruct"
 
@@ -36,6 +39,26 @@ class Running:
     engine: FakeEngine
     url: str = ""
     clients: list[httpx.Client] = field(default_factory=list)
+    server: Server | None = None
+    state: Gateway | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def serve(self, listener: socket.socket) -> None:
+        """Serve in this thread until :meth:`stop`."""
+
+        async def serving() -> None:
+            self.loop = asyncio.get_running_loop()
+            app = create_app(self.settings, self.db, IndoorFleet(self.settings, self.engine))
+            self.state = app.state.gateway
+            self.server = create_server(app)
+            await self.server.serve(listener)
+
+        uvloop.run(serving())
+
+    def stop(self) -> None:
+        """End the server; calls in flight have a moment to finish."""
+        if self.server is not None and self.loop is not None:
+            asyncio.run_coroutine_threadsafe(self.server.close(5), self.loop).result(30)
 
     def key(self, ws: str = "bank", role: Role = "owner") -> str:
         """Make a key and wait until the gateway knows it."""
@@ -65,24 +88,17 @@ def bearer(secret: str) -> dict[str, str]:
 
 def running(settings: Settings, engine: FakeEngine) -> Iterator[Running]:
     """Run a gateway until the iteration is left."""
-
-    async def start(_settings: Settings, _root: Path) -> Engine:
-        return engine
-
     db = open_database(settings.root)
     listener = bind("127.0.0.1", 0)
-    app = create_app(settings, db, start)
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=5)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listener])), name="gateway")
-    thread.start()
     found = Running(settings, db, engine, f"http://127.0.0.1:{listener.getsockname()[1]}")
+    thread = threading.Thread(target=found.serve, args=(listener,), name="gateway")
+    thread.start()
     try:
         yield found
     finally:
         for client in found.clients:
             client.close()
-        server.should_exit = True
+        found.stop()
         thread.join(30)
         listener.close()
         db.close()

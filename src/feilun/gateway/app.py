@@ -128,9 +128,8 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
     return app
 
 
-def create_server(settings: Settings, db: Database, fleet: Fleet | None = None) -> Server:
-    """Return the whole gateway, ready to serve on a socket."""
-    app = create_app(settings, db, fleet)
+def create_server(app: FastAPI) -> Server:
+    """Return the whole gateway, ready to serve on a socket; ``app`` is what :func:`create_app` made."""
     gateway: Gateway = app.state.gateway
     handlers: dict[tuple[str, str], HotHandler] = {}
     for group in _HOT:

@@ -259,4 +259,11 @@ class Hotpath:
 
 
 async def _first(sent: Sent, reading: Reading) -> bytes:
-    return reading.feed(sent.first)
+    """Read until the first whole event: before it, another target may still answer."""
+    out = reading.feed(sent.first)
+    while not reading.heard:
+        data = await sent.reply.receive()
+        if not data:
+            raise UpstreamError(f"{sent.model} sent what is no stream of events.", "Try again.")
+        out = reading.feed(data)
+    return out

@@ -115,6 +115,11 @@ class Reading:
         return bool(self.said)
 
     @property
+    def heard(self) -> bool:
+        """Say whether a whole event has come."""
+        return bool(self._last)
+
+    @property
     def estimated(self) -> bool:
         """Say whether the upstream never told its count, so that pieces were counted instead."""
         return self.usage is None and self._running() is None and self._pieces > 0

@@ -1,0 +1,285 @@
+"""Calls to providers: relayed, retried, counted and settled, whatever the provider or the client does."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import openai
+import pytest
+import uvloop
+
+from feilun.gateway.serve import bind
+from feilun.records import Endpoint, Limit, Provider, Target, new_id
+from feilun.serving.fake_provider import FakeProvider
+from feilun.settings import Settings, load
+from feilun.store import traces
+from feilun.store.access import endpoints, limits, providers
+from feilun.store.calls import usage
+from feilun.wire import Server
+
+HI: Any = [{"role": "user", "content": "Say some words"}]
+
+
+@dataclass
+class Outside:
+    """A pretended provider on a loopback port, in a thread of its own."""
+
+    fake: FakeProvider
+    port: int
+    server: Server
+    loop: asyncio.AbstractEventLoop
+
+
+@pytest.fixture
+def outside() -> Iterator[Outside]:
+    """Give a provider."""
+    ready = threading.Event()
+    found: list[Outside] = []
+
+    def serve(listener: socket.socket) -> None:
+        async def serving() -> None:
+            fake = FakeProvider()
+            server = fake.server()
+            found.append(Outside(fake, listener.getsockname()[1], server, asyncio.get_running_loop()))
+            ready.set()
+            await server.serve(listener)
+
+        uvloop.run(serving())
+
+    listener = bind("127.0.0.1", 0)
+    thread = threading.Thread(target=serve, args=(listener,))
+    thread.start()
+    ready.wait()
+    yield found[0]
+    found[0].loop.call_soon_threadsafe(found[0].fake.released.set)
+    asyncio.run_coroutine_threadsafe(found[0].server.close(1), found[0].loop).result(10)
+    thread.join(10)
+    listener.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Any) -> Settings:
+    """Give settings that permit a provider on this machine."""
+    given = {"home": str(tmp_path / "home"), "engine": "fake", "private_hosts": "127.0.0.1"}
+    return load(environment={}, given=given)
+
+
+@dataclass
+class House:
+    """A gateway, a provider that it may call, and a key."""
+
+    gateway: Any
+    outside: Outside
+    secret: str
+    client: openai.OpenAI
+
+    def route(self, name: str, *targets: Target | str, **more: Any) -> None:
+        """Set up an endpoint; a text is a model of the provider."""
+        found = tuple(
+            one if isinstance(one, Target) else Target(one, "out", price_in=2, price_out=3) for one in targets
+        )
+        endpoints.put(self.gateway.db, Endpoint(new_id("endpoint"), "bank", name, found, **more))
+        self.know(lambda state: state.snapshot.endpoint("bank", name) is not None)
+
+    def limit(self, **more: Any) -> None:
+        """Limit the workspace."""
+        limits.put(self.gateway.db, Limit(new_id("limit"), "bank", "workspace", "bank", **more))
+        self.know(lambda state: state.hotpath.ledger.account(("bank", "workspace", "bank")).limit is not None)
+
+    def know(self, so: Callable[[Any], bool]) -> None:
+        """Wait until the gateway knows something."""
+        while not so(self.gateway.state):
+            threading.Event().wait(0.02)
+
+    def settled(self) -> None:
+        """Wait until no call is being answered."""
+        self.know(lambda state: state.hotpath.metrics.running == 0)
+
+    def used(self) -> tuple[int, int, int]:
+        """Return calls, prompt tokens and answer tokens, as kept in rows."""
+        self.settled()
+        asyncio.run_coroutine_threadsafe(self.gateway.state.writer.flush(), self.gateway.loop).result(10)
+        rows = usage.report(self.gateway.db, "bank", by=("endpoint",))
+        return (
+            sum(row["calls"] for row in rows),
+            sum(row["prompt_tokens"] for row in rows),
+            sum(row["completion_tokens"] for row in rows),
+        )
+
+    def counted(self) -> tuple[int, int]:
+        """Return what the provider counted."""
+        return self.outside.fake.counted.prompt_tokens, self.outside.fake.counted.completion_tokens
+
+
+@pytest.fixture
+def house(gateway: Any, outside: Outside) -> House:
+    """Give all of it."""
+    secret = gateway.key()
+    url = f"http://127.0.0.1:{outside.port}/v1"
+    providers.put(gateway.db, Provider(new_id("provider"), "bank", "out", "openai", url), "sk-test")
+    return House(gateway, outside, secret, gateway.openai(secret))
+
+
+def ask(house: House, model: str = "help", **more: Any) -> Any:
+    """Ask for a whole answer."""
+    return house.client.chat.completions.create(model=model, messages=HI, **more)
+
+
+def test_a_whole_answer_passes_and_is_billed(house: House) -> None:
+    """The answer is the provider's, its names are ours, its cost is exact."""
+    house.route("help", "words")
+    raw = house.client.chat.completions.with_raw_response.create(model="help", messages=HI)
+    answer = raw.parse()
+    assert answer.choices[0].message.content.startswith("one two")
+    assert answer.model == "help"
+    assert answer.id == raw.headers["x-feilun-trace"]
+    assert house.used() == (1, 3, 10)
+    trace = traces.get(house.gateway.db, "bank", answer.id)
+    assert (trace.cost, trace.model, trace.finish) == (3 * 2 + 10 * 3, "out/words", "stop")
+    assert house.outside.fake.counted.bodies[0]["model"] == "words"
+
+
+def test_a_stream_passes_and_is_billed(house: House) -> None:
+    """Pieces come as the provider sends them; usage comes only if it was asked for, and is kept anyway."""
+    house.route("help", "words")
+    chunks = list(ask(house, stream=True))
+    assert "".join(c.choices[0].delta.content or "" for c in chunks).startswith("one two")
+    assert {c.model for c in chunks} == {"help"}
+    assert all(c.usage is None for c in chunks)
+    told = list(ask(house, stream=True, stream_options={"include_usage": True}))
+    assert told[-1].usage.total_tokens == 13
+    assert house.used() == (2, 6, 20)
+
+
+def test_a_client_that_leaves_is_billed_to_the_last_token(house: House) -> None:
+    """A stream that its client closes is read to its end, and what the provider counted is what is kept."""
+    house.route("help", "words-long")
+    house.outside.fake.pause = 0.005
+    with httpx.stream(
+        "POST",
+        f"{house.gateway.url}/v1/chat/completions",
+        headers={"authorization": f"Bearer {house.secret}"},
+        json={"model": "help", "messages": HI, "stream": True, "max_tokens": 60},
+    ) as stream:
+        next(stream.iter_lines())
+    assert house.used() == (1, 3, 60)
+    assert house.counted() == (3, 60)
+
+
+def test_a_stream_that_breaks_off_is_billed_as_far_as_it_came(house: House) -> None:
+    """The client gets an error event; the words that came are counted."""
+    house.route("help", "words-die-3", retries=0)
+    with pytest.raises(openai.APIError, match="broke off"):
+        list(ask(house, stream=True))
+    assert house.used() == (1, 0, 3)
+    assert house.counted() == (0, 3)
+
+
+@pytest.mark.parametrize("bad", ["words-500", "words-garbage", "words-redirect", "words-503", "words-429"])
+def test_what_fails_before_it_answers_is_tried_elsewhere(house: House, bad: str) -> None:
+    """A second target takes the call, streamed or whole, and only its answer is billed."""
+    house.route("help", bad, Target("words", "out", weight=0))
+    assert ask(house).choices[0].message.content.startswith("one two")
+    assert list(ask(house, stream=True))[-1].choices[0].finish_reason == "stop"
+    assert house.used() == (2, 6, 20)
+
+
+def test_a_broken_first_event_is_tried_elsewhere(house: House) -> None:
+    """Garbage in place of the first event has reached no client, so another target may answer."""
+    house.route("help", "words-sse", Target("words", "out", weight=0))
+    assert len(list(ask(house, stream=True))) > 5
+
+
+def test_the_same_target_is_tried_again(house: House) -> None:
+    """A target that is overloaded for a moment is asked again, after a pause."""
+    house.route("help", "words-flaky-2")
+    assert ask(house).usage.total_tokens == 13
+
+
+def test_a_fallback_endpoint_answers_when_nothing_here_does(house: House) -> None:
+    """The chain of endpoints is followed, and the answer says so."""
+    house.route("backup", "words")
+    house.route("help", "words-500", fallback=("backup",), retries=0)
+    raw = house.client.chat.completions.with_raw_response.create(model="help", messages=HI)
+    assert raw.headers["x-feilun-fallback"] == "backup"
+
+
+def test_a_provider_that_hangs_is_given_up(house: House) -> None:
+    """The time limit of the phase ends the wait; the client is told 504."""
+    house.route("help", "words-hang", timeouts={"first": 0.2}, retries=0)
+    with pytest.raises(openai.APIStatusError) as caught:
+        ask(house)
+    assert caught.value.status_code == 504
+    assert house.used() == (0, 0, 0)
+
+
+def test_nothing_is_tried_again_after_the_first_piece(house: House) -> None:
+    """A stream that had begun is not begun again by another target."""
+    house.route("help", "words-die-3", Target("words", "out", weight=0))
+    with pytest.raises(openai.APIError):
+        list(ask(house, stream=True))
+    assert house.outside.fake.counted.calls == 1
+
+
+def test_a_budget_bounds_the_answer_and_then_refuses(house: House) -> None:
+    """Without max_tokens the answer is bounded by what is left; with nothing left the call is refused with 429."""
+    house.route("help", "words-long")
+    house.limit(tokens_per_day=400)
+    raw = house.client.chat.completions.with_raw_response.create(model="help", messages=HI)
+    most = house.outside.fake.counted.bodies[-1]["max_tokens"]
+    assert 0 < most < 400
+    assert raw.parse().usage.total_tokens <= 400
+    with pytest.raises(openai.RateLimitError, match="budget of the workspace bank") as caught:
+        ask(house, max_tokens=400)
+    assert caught.value.code == "insufficient_quota"
+    assert sum(house.used()[1:]) <= 400
+
+
+def test_limits_come_with_the_headers_that_clients_read(house: House) -> None:
+    """Rate-limit headers count down; beyond the limit comes 429 with retry-after."""
+    house.route("help", "words")
+    house.limit(requests_per_minute=2)
+    raw = house.client.chat.completions.with_raw_response.create(model="help", messages=HI)
+    assert raw.headers["x-ratelimit-limit-requests"] == "2"
+    assert raw.headers["x-ratelimit-remaining-requests"] == "1"
+    ask(house)
+    with pytest.raises(openai.RateLimitError) as caught:
+        ask(house)
+    assert int(caught.value.response.headers["retry-after"]) > 0
+
+
+def test_the_providers_refusal_of_a_request_is_the_clients(house: House) -> None:
+    """A 400 passes with its message; a 401 of the provider is not the client's fault and is 502."""
+    house.route("help", "words-400", retries=0)
+    with pytest.raises(openai.BadRequestError, match="told to answer 400"):
+        ask(house)
+    house.route("locked", "words-401", retries=0)
+    with pytest.raises(openai.APIStatusError, match="refuses us") as caught:
+        ask(house, model="locked")
+    assert caught.value.status_code == 502
+
+
+def test_two_answers_are_two_traces_and_one_bill(house: House) -> None:
+    """A trace of each call is there as soon as the client has the answer, once."""
+    house.route("help", "words")
+    seen = {ask(house).id for _ in range(5)}
+    house.settled()
+    asyncio.run_coroutine_threadsafe(house.gateway.state.writer.flush(), house.gateway.loop).result(10)
+    assert {trace.id for trace in traces.find(house.gateway.db, "bank")} == seen
+
+
+def test_metrics_tell_of_calls_and_tokens(house: House) -> None:
+    """Prometheus' page has the call, its tokens and its times."""
+    house.route("help", "words")
+    ask(house)
+    house.settled()
+    page = house.gateway.state.hotpath.metrics.text().decode()
+    assert 'feilun_calls_total{endpoint="help",status="ok",workspace="bank"} 1.0' in page
+    assert 'feilun_tokens_total{endpoint="help",type="completion",workspace="bank"} 10.0' in page
+    assert "feilun_time_to_first_token_seconds_bucket" in page
