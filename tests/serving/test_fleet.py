@@ -193,7 +193,7 @@ async def test_what_cannot_be_served(fleet: Fleet, house: House, tmp_path: Path)
 
 
 async def call_during_close(fleet: Fleet, base: ModelVersion) -> None:
-    """Check that a call that is being answered when the fleet is closed gets all of its answer; nobody else is let in."""
+    """Check that a call that runs when the fleet is closed gets its whole answer, and nobody else is let in."""
     engine = await fleet.engine(base)
     await engine.load(base)
     whole = await tokens(engine, ask(base.id, 80))
