@@ -1,0 +1,353 @@
+"""JSON Schemas and tool calls as grammars: what can be enforced, within which limits, and the text of the grammar.
+
+It knows JSON Schema and the text format of grammars (llguidance's). It does not know tokens, and loads no library: who
+only checks a request needs none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from feilun.errors import BadRequest
+from feilun.records import JSON
+
+MOST_BYTES, MOST_DEPTH, MOST_SCHEMAS = 200_000, 64, 10_000
+MOST_REPEATS = 100_000  # larger counts of characters or items are no bound for an answer
+GREATEST_INTEGER, GREATEST_NUMBER = 2**53 - 1, 10**18
+CALL_OPEN, CALL_CLOSE = "<tool_call>", "</tool_call>"
+COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+SPACED = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}  # as chat templates write calls
+
+_ONE = ("additionalProperties", "additionalItems", "items")
+_LISTS = ("anyOf", "oneOf", "allOf", "prefixItems", "items")
+_MAPS = ("properties", "patternProperties", "$defs", "definitions")
+_REFUSED = {
+    *("not", "if", "then", "else", "uniqueItems", "contains", "minContains", "maxContains", "propertyNames"),
+    *("dependencies", "dependentRequired", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems"),
+    *("$dynamicRef", "$recursiveRef"),
+}
+_INERT: dict[str, tuple[Any, ...]] = {
+    "uniqueItems": (False,),
+    "dependencies": ({},),
+    "dependentRequired": ({},),
+    "dependentSchemas": ({},),
+    "unevaluatedProperties": (True, {}),
+    "unevaluatedItems": (True, {}),
+    "propertyNames": (True, {}),
+    "not": (False,),
+}
+_NOTES = {"title", "description", "default", "examples", "$comment", "deprecated", "readOnly", "writeOnly"}
+_FORMATS = {
+    *("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown"),
+}
+_COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+
+
+def json_grammar(schema: Any = None, param: str = "response_format") -> str:
+    """Return the grammar of compact JSON that conforms to ``schema``; None is any object.
+
+    Raises BadRequest, with ``param``, for a schema that is none, too large, too deep, or of which a part cannot be
+    enforced; the message names that part.
+    """
+    return _text([{"name": "json", "json_schema": _prepared({"type": "object"} if schema is None else schema, param)}])
+
+
+def call_grammar(functions: Sequence[tuple[str, Any]], *, free: bool, parallel: bool, param: str = "tools") -> str:
+    """Return the grammar of calls of ``functions`` (name, schema of the arguments).
+
+    With ``free`` the answer may be, or begin with, plain text. Without ``parallel`` there is one call and no more.
+    """
+    more = r' ("\n" call)*' if parallel else ""
+    rules = [r"%llguidance {}", f"start: call{more}"]
+    if free:
+        # A lazy text ends where a call opens; only a text in which none opens may be the whole answer.
+        rules = [r"%llguidance {}", f"start: TEXT | opened_call{more}", "TEXT: /(?s:.*)/", "opened_call: head body"]
+        rules += [f"head[lazy]: /(?s:.*){CALL_OPEN}/", f'call: "{CALL_OPEN}" body']
+    else:
+        rules.append(f'call: "{CALL_OPEN}" body')
+    rules.append("body: " + " | ".join(f"body_{place}" for place in range(len(functions))))
+    parts: list[JSON] = []
+    for place, (name, schema) in enumerate(functions):
+        begin = json.dumps("\n" + '{"name": ' + json.dumps(name) + ', "arguments": ')
+        rules.append(f"body_{place}: {begin} @arguments_{place} " + json.dumps("}\n" + CALL_CLOSE))
+        given = {"type": "object", "properties": {}} if schema is None else schema
+        where = f"{param}[{place}].function.parameters"
+        parts.append({"name": f"arguments_{place}", "json_schema": _prepared(given, where, SPACED)})
+    return _text([{"name": "calls", "lark_grammar": "\n".join(rules)}, *parts])
+
+
+def _text(grammars: list[JSON]) -> str:
+    return json.dumps({"grammars": grammars}, ensure_ascii=False)
+
+
+def schemas(grammar: str) -> list[JSON]:
+    """Return the schemas inside a grammar."""
+    return [part["json_schema"] for part in json.loads(grammar)["grammars"] if "json_schema" in part]
+
+
+def patterns(schema: JSON) -> list[str]:
+    """Return the patterns of texts inside a schema."""
+    return list(dict.fromkeys(each["pattern"] for _, each in _walk(schema, "#") if isinstance(each.get("pattern"), str)))
+
+
+def _prepared(schema: Any, param: str, style: JSON = COMPACT) -> JSON:
+    if schema is True:
+        schema = {}
+    if not isinstance(schema, dict):
+        raise BadRequest("The schema must be a JSON object.", param=param)
+    _check_depth(schema, param)
+    try:
+        size = len(json.dumps(schema, allow_nan=False))
+    except ValueError as error:
+        raise BadRequest(f"The schema cannot be written as JSON: {error}", param=param) from error
+    if size > MOST_BYTES:
+        raise BadRequest(f"The schema has {size} bytes; at most {MOST_BYTES} can be enforced.", "Shorten it.", param)
+    found = list(_walk(schema, "#"))
+    if len(found) > MOST_SCHEMAS:
+        raise BadRequest(f"The schema has more than {MOST_SCHEMAS} parts.", "Shorten it.", param)
+    for place, each in found:
+        _check(place, each, param)
+    mixed = any(name in each for _, each in found for name in ("allOf", "oneOf")) or any(
+        "$ref" in each and len(each.keys() - _NOTES) > 1 for _, each in found
+    )
+    return {**_copy(schema, closed=not mixed), "x-guidance": style}
+
+
+def _check_depth(schema: Any, param: str) -> None:
+    level, depth = [schema], 0
+    while level:
+        depth += 1
+        if depth > MOST_DEPTH:
+            raise BadRequest(f"The schema is nested deeper than {MOST_DEPTH} levels.", "Flatten it with $ref.", param)
+        nested = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [item for items in nested for item in items if isinstance(item, dict | list)]
+
+
+def _walk(schema: Any, place: str) -> Iterator[tuple[str, JSON]]:
+    """Give every schema inside a schema, with its place; names of properties are no keywords."""
+    if not isinstance(schema, dict):
+        return
+    yield place, schema
+    for name in _ONE:
+        yield from _walk(schema.get(name), f"{place}/{name}")
+    for name in _LISTS:
+        if isinstance(schema.get(name), list):
+            for number, each in enumerate(schema[name]):
+                yield from _walk(each, f"{place}/{name}/{number}")
+    for name in _MAPS:
+        if isinstance(schema.get(name), dict):
+            for key, each in schema[name].items():
+                yield from _walk(each, f"{place}/{name}/{key}")
+
+
+def _check(place: str, schema: JSON, param: str) -> None:
+    for name in sorted(_REFUSED & schema.keys()):
+        if schema[name] not in _INERT.get(name, ()):
+            raise unenforceable(f"the keyword {name} at {place}", param)
+    form = schema.get("format")
+    if form is not None and form not in _FORMATS:
+        raise unenforceable(f"the format {str(form)[:60]!r} at {place}", param)
+    reference = schema.get("$ref")
+    if reference is not None and not (isinstance(reference, str) and reference.startswith("#")):
+        raise unenforceable(f"the $ref {str(reference)[:60]!r} at {place}, which leads out of the schema", param)
+    for name in _COUNTS:
+        count = schema.get(name)
+        if isinstance(count, int | float) and count > MOST_REPEATS and name.startswith("min"):
+            raise unenforceable(f"{name} {count} at {place}", param)
+
+
+def unenforceable(what: str, param: str) -> BadRequest:
+    """Return the error for a schema of which ``what`` cannot be enforced."""
+    return BadRequest(f"This schema cannot be enforced: {what} is not supported.", "Leave it out.", param)
+
+
+def _copy(schema: Any, *, closed: bool) -> Any:
+    """Return the schema without notes and inert keywords.
+
+    ``closed``: objects that list their properties have no others. What conforms then conforms to the schema as it was,
+    and a small model does not go on inventing keys. Not where schemas are merged, for one would exclude the other.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    made: JSON = {}
+    for name, value in schema.items():
+        if name in _NOTES or name == "x-guidance" or (name in _REFUSED and name in _INERT):
+            continue
+        if name in _LISTS and isinstance(value, list):
+            made[name] = [_copy(each, closed=closed) for each in value]
+        elif name in _MAPS and isinstance(value, dict):
+            made[name] = {key: _copy(each, closed=closed) for key, each in value.items()}
+        elif name in _ONE:
+            made[name] = _copy(value, closed=closed)
+        else:
+            made[name] = value
+    if not made.keys() & {"const", "enum"}:
+        _bound(made)
+    listed = made.get("properties")
+    if closed and listed and not made.keys() & {"additionalProperties", "patternProperties", "anyOf", "$ref"}:
+        needed, least = made.get("required", []), made.get("minProperties", 0)
+        if isinstance(needed, list) and set(needed) <= listed.keys() and least <= len(listed):
+            made["additionalProperties"] = False
+    return made
+
+
+def _bound(schema: JSON) -> None:
+    """Keep numbers within what every reader of JSON takes: 1e999 is a number, but reads as infinity."""
+    kinds = schema.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    bound = GREATEST_NUMBER if "number" in kinds else GREATEST_INTEGER if "integer" in kinds else None
+    if bound is None or "multipleOf" in schema:
+        return
+    if not schema.keys() & {"minimum", "exclusiveMinimum"} and schema.get("maximum", 0) > -bound:
+        schema["minimum"] = -bound
+    if not schema.keys() & {"maximum", "exclusiveMaximum"} and schema.get("minimum", 0) < bound:
+        schema["maximum"] = bound
+
+
+class Unsatisfiable(ValueError):
+    """No instance was found."""
+
+
+def smallest(schema: Any) -> Any:
+    """Return a small instance of a schema: exact for plain ones (types, enums, bounds, required), a guess for patterns.
+
+    Raises Unsatisfiable where every instance would be endless, or none was found.
+    """
+    return _Smallest(schema).of(schema, 0)
+
+
+_SHAPED = {
+    "date-time": "2000-01-01T00:00:00Z",
+    "time": "00:00:00Z",
+    "date": "2000-01-01",
+    "duration": "P1D",
+    "email": "a@b.co",
+    "hostname": "a",
+    "ipv4": "0.0.0.0",
+    "ipv6": "::",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+    "uri": "a:b",
+}
+
+
+class _Smallest:
+    """The search for a small instance within one schema, whose root references start from."""
+
+    def __init__(self, root: Any) -> None:
+        self.root = root
+        self.steps = 0
+
+    def of(self, schema: Any, depth: int) -> Any:
+        self.steps += 1
+        if depth > MOST_DEPTH or self.steps > MOST_SCHEMAS:
+            raise Unsatisfiable("every instance would be endless")
+        if schema is True or schema == {}:
+            return 0
+        if not isinstance(schema, dict):
+            raise Unsatisfiable("nothing conforms to false")
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            return min(schema["enum"], key=lambda value: len(json.dumps(value)))
+        if "$ref" in schema:
+            schema = {**self._found(schema["$ref"]), **{k: v for k, v in schema.items() if k != "$ref"}}
+            return self.of(schema, depth + 1)
+        for name in ("allOf", "anyOf", "oneOf"):
+            if schema.get(name):
+                return self._mixed(schema, name, depth)
+        kind = schema.get("type", self._kind(schema))
+        return self._first([kind] if isinstance(kind, str) else list(kind), schema, depth)
+
+    def _found(self, reference: str) -> JSON:
+        found = self.root
+        for part in reference.removeprefix("#").strip("/").split("/"):
+            if part:
+                part = part.replace("~1", "/").replace("~0", "~")
+                found = found[int(part)] if isinstance(found, list) else found.get(part, {})
+        return found if isinstance(found, dict) else {}
+
+    def _mixed(self, schema: JSON, name: str, depth: int) -> Any:
+        rest = {key: value for key, value in schema.items() if key != name}
+        if name == "allOf":
+            return self.of(_merged([rest, *schema[name]]), depth + 1)
+        options = [_merged([rest, option]) for option in schema[name] if option is not False]
+        return self._shortest([lambda option=option: self.of(option, depth + 1) for option in options])
+
+    def _first(self, kinds: list[str], schema: JSON, depth: int) -> Any:
+        return self._shortest([lambda kind=kind: self._typed(kind, schema, depth) for kind in kinds])
+
+    def _shortest(self, tries: list[Any]) -> Any:
+        made = []
+        for attempt in tries:
+            try:
+                made.append(attempt())
+            except Unsatisfiable:
+                continue
+        if not made:
+            raise Unsatisfiable("no way leads to an end")
+        return min(made, key=lambda value: len(json.dumps(value)))
+
+    def _kind(self, schema: JSON) -> str:
+        if schema.keys() & {"properties", "required", "minProperties"}:
+            return "object"
+        if schema.keys() & {"minItems", "prefixItems"}:
+            return "array"
+        return "string" if schema.keys() & {"minLength", "pattern", "format"} else "number"
+
+    def _typed(self, kind: str, schema: JSON, depth: int) -> Any:
+        match kind:
+            case "null":
+                return None
+            case "boolean":
+                return True
+            case "string":
+                return _SHAPED.get(schema.get("format", ""), "a" * max(schema.get("minLength", 0), 0))
+            case "integer" | "number":
+                return _number(schema, whole=kind == "integer")
+            case "array":
+                first = schema.get("prefixItems", schema["items"] if isinstance(schema.get("items"), list) else [])
+                rest = schema.get("additionalItems" if isinstance(schema.get("items"), list) else "items", True)
+                count = int(schema.get("minItems", 0))
+                return [self.of(first[n] if n < len(first) else rest, depth + 1) for n in range(min(count, 1000))]
+            case "object":
+                listed = schema.get("properties", {})
+                rest = schema.get("additionalProperties", True)
+                names = list(schema.get("required", []))
+                names += [name for name in listed if name not in names][: int(schema.get("minProperties", 0))]
+                return {name: self.of(listed.get(name, rest), depth + 1) for name in names}
+            case _:
+                raise Unsatisfiable(f"there is no type {kind}")
+
+
+def _merged(schemas: Sequence[Any]) -> JSON:
+    made: JSON = {}
+    for schema in schemas:
+        for name, value in (schema if isinstance(schema, dict) else {}).items():
+            if name == "properties":
+                made[name] = {**made.get(name, {}), **value}
+            elif name == "required":
+                made[name] = [*made.get(name, []), *value]
+            else:
+                made[name] = value
+    return made
+
+
+def _number(schema: Mapping[str, Any], *, whole: bool) -> float:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    step = schema.get("multipleOf", 1 if whole else None)
+    low = low if isinstance(above, bool) or above is None else above
+    high = high if isinstance(below, bool) or below is None else below
+    strict = above is not None and above is not False
+    if (low is None or low < 0 or (low == 0 and not strict)) and (
+        high is None or high > 0 or (high == 0 and not below)
+    ):
+        return 0
+    if low is not None:
+        unit = step or (0.5 if high is not None and high - low <= 1 else 1)
+        found = -(-low // unit) * unit
+        return found + unit if strict and found <= low else found
+    unit = step or 1
+    return (high or 0) // unit * unit - (unit if below else 0)
