@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-import secrets
 import time
 import unicodedata
 from dataclasses import dataclass, field
@@ -25,16 +25,14 @@ JSON = dict[str, Any]
 
 _ALPHANUMERIC = re.compile(r"[^\W_]+")
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_ID_PAIRS = [first + second for first in _ID_ALPHABET for second in _ID_ALPHABET]
+_ID_SHIFTS = range(120, -1, -10)
 
 
 def new_id(prefix: str) -> str:
     """Return a fresh id such as ``trace-01jd…``: time-ordered (ms) and unguessable (80 random bits)."""
-    stamp, tail = int(time.time() * 1000), secrets.randbits(80)
-    number, chars = (stamp << 80) | tail, []
-    for _ in range(26):
-        chars.append(_ID_ALPHABET[number & 31])
-        number >>= 5
-    return f"{prefix}-{''.join(reversed(chars))}"
+    number = (int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10))
+    return f"{prefix}-{''.join([_ID_PAIRS[(number >> shift) & 1023] for shift in _ID_SHIFTS])}"
 
 
 def content_hash(value: Any) -> str:

@@ -38,6 +38,7 @@ class Settings:
     embedding: str = _setting("multilingual-e5-small", "model behind /v1/embeddings; empty is none")
     currency: str = _setting("CNY", "what prices and budgets are counted in")
     private_hosts: str = _setting("", "hosts of private networks that providers may be at, separated by commas")
+    metrics_token: str = _setting("", "token that reads /metrics of all workspaces; a key reads its own workspace's")
     telemetry: str = _setting("", "OpenTelemetry (OTLP/HTTP) address that traces are sent to; empty is off")
     log_prompts: bool = _setting(False, "write prompts and answers into the log")
     context: int = _setting(2048, "longest prompt plus answer, in tokens")

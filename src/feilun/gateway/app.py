@@ -21,7 +21,22 @@ from feilun.gateway.answering import Answering
 from feilun.gateway.background import Background
 from feilun.gateway.described import Described, document
 from feilun.gateway.door import Door, cancelled, install
-from feilun.gateway.endpoints import chat, eval_runs, evals, files, fine_tuning, health, models, wheel
+from feilun.gateway.endpoints import (
+    admin,
+    chat,
+    embeddings,
+    eval_runs,
+    evals,
+    files,
+    fine_tuning,
+    health,
+    messages,
+    models,
+    moderations,
+    rerank,
+    responses,
+    wheel,
+)
 from feilun.gateway.hot import Admission, bound
 from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.hotpath.upstream import Upstreams
@@ -38,8 +53,8 @@ from feilun.store import Database, Journal
 from feilun.training import run_training
 from feilun.wire import Pool, Server, ServerLimits
 
-_GROUPS = (health, models, files, fine_tuning, evals, eval_runs, wheel)
-_HOT = (chat,)
+_GROUPS = (health, models, responses, files, fine_tuning, evals, eval_runs, wheel, admin)
+_HOT = (chat, messages, responses, embeddings, rerank, moderations)
 _ERRORS = {
     400: "the request is wrong",
     401: "no key, or one that is not known",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import logging.handlers
 import signal
@@ -22,6 +23,7 @@ from feilun.wire import Server
 
 DEFAULT_WORKSPACE = "default"
 DRAIN_SECONDS = 20.0
+GARBAGE = 20_000  # new objects until the collector looks: calls make many and leave no cycles behind
 _LARGEST_LOG = 10_000_000
 
 Say = Callable[[str], None]
@@ -46,6 +48,10 @@ async def up(settings: Settings, say: Say = print, workspace: str = "") -> None:
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, stopping)
         say(welcome(url, settings, first))
+        # What was made until now stays: the collector need not look at it again with every call's garbage.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GARBAGE)
         await server.serve(listener)
     finally:
         listener.close()

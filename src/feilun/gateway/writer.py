@@ -44,7 +44,7 @@ class Writer:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
         self._news.set()
-        await asyncio.shield(done)
+        await done
 
     async def run(self) -> None:
         """Make what is queued durable until :meth:`close`."""

@@ -74,7 +74,7 @@ def read(key: Key, kind: str, path: str, body: JSON, headers: Mapping[bytes, byt
         call.prompt += TOOL_TOKENS
     if kind == "completion" and isinstance(body.get("prompt"), list):
         call.choices *= max(1, len(body["prompt"])) if not _is_ids(body["prompt"]) else 1
-    if kind in {"embedding", "rerank"}:
+    if kind in {"embedding", "rerank", "tokenize"}:
         call.answer = 0
     _extras(call, headers)
     return call

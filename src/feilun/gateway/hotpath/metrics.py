@@ -85,7 +85,14 @@ class Metrics(Collector):
                 figures.token.observe((whole - first) / (usage.completion_tokens - 1))
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the figures in Prometheus' form."""
+        """Yield all figures in Prometheus' form."""
+        yield from self.of(None)
+        for read in self.gauges:
+            for name, text, value in read():
+                yield GaugeMetricFamily(name, text, value=value)
+
+    def of(self, workspace: str | None) -> Iterator[Metric]:
+        """Yield the figures of one workspace, or of all."""
         labels = ["workspace", "endpoint"]
         calls = CounterMetricFamily("feilun_calls", "Calls that are over", labels=[*labels, "status"])
         tokens = CounterMetricFamily("feilun_tokens", "Tokens, as engines counted them", labels=[*labels, "type"])
@@ -94,6 +101,8 @@ class Metrics(Collector):
         token = HistogramMetricFamily("feilun_time_per_output_token_seconds", "From token to token", labels=labels)
         whole = HistogramMetricFamily("feilun_call_duration_seconds", "From request to last byte", labels=labels)
         for (ws, endpoint), figures in sorted(self._figures.items()):
+            if workspace not in {None, ws}:
+                continue
             place = [ws, endpoint]
             for status, number in sorted(figures.calls.items()):
                 calls.add_metric([*place, status], number)
@@ -105,12 +114,20 @@ class Metrics(Collector):
         yield from (calls, tokens, money, first, token, whole)
         yield CounterMetricFamily("feilun_retries", "Calls that were sent again", value=self.retries)
         yield GaugeMetricFamily("feilun_calls_running", "Calls that are being answered", value=self.running)
-        for read in self.gauges:
-            for name, text, value in read():
-                yield GaugeMetricFamily(name, text, value=value)
 
-    def text(self) -> bytes:
-        """Return the page that Prometheus reads."""
+    def text(self, workspace: str | None = None) -> bytes:
+        """Return the page that Prometheus reads: of one workspace, or of the whole gateway."""
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(self)
+        registry.register(self if workspace is None else _Part(self, workspace))
         return generate_latest(registry)
+
+
+class _Part(Collector):
+    """The figures of one workspace."""
+
+    def __init__(self, metrics: Metrics, workspace: str) -> None:
+        self._metrics, self._workspace = metrics, workspace
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield them."""
+        yield from self._metrics.of(self._workspace)

@@ -184,7 +184,7 @@ class Upstreams:
         body = _body(call, choice.target.model, most, most_name)
         path = call.path.removeprefix("/v1")
         if remote.api == "anthropic":
-            if call.kind != "chat":
+            if call.path != "/v1/chat/completions":
                 raise UpstreamError(f"{choice.target.provider} takes chats only.", "Use another endpoint.")
             body, path = to_anthropic(body), "/messages"
         head = remote.heads.get(path)
