@@ -1,4 +1,4 @@
-"""``/api``: what the OpenAI API has no name for: feedback, lineage, impact, sources, verdicts, deployments, usage.
+"""``/api``: what the OpenAI API has no name for: feedback, lineage, impact, sources, verdicts, deployments.
 
 This module knows the shapes of our own API. It does not know what is learned from feedback, or how a verdict is found.
 """
@@ -20,7 +20,6 @@ from feilun.gateway.shapes import Page, Strict, cut, page
 from feilun.gateway.state import Here
 from feilun.records import Deployment, Feedback, Permissions, Source, Trace, new_id
 from feilun.store import feedback, sources, traces, verdicts
-from feilun.store.calls import usage
 
 router = APIRouter(prefix="/api", tags=["wheel"])
 Limit = Annotated[int, Query(ge=1, le=1000)]
@@ -67,23 +66,6 @@ class TraceObject(BaseModel):
     completion_tokens: int
     seconds: float
     train: bool
-
-
-class UsageRow(BaseModel):
-    """What one model was used on one day (UTC)."""
-
-    model: str
-    day: str
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class UsageList(BaseModel):
-    """Usage per model and day."""
-
-    object: Literal["list"] = "list"
-    data: list[UsageRow]
 
 
 class SourceObject(BaseModel):
@@ -183,13 +165,6 @@ async def list_traces(
 async def retrieve_trace(trace_id: str, here: Here, key: Builder) -> TraceObject:
     """Return one call."""
     return _trace(await asyncio.to_thread(traces.get, here.db, key.workspace, trace_id))
-
-
-@router.get("/usage")
-async def retrieve_usage(here: Here, key: Builder) -> UsageList:
-    """Return what each model was used on each day."""
-    found = await asyncio.to_thread(usage.report, here.db, key.workspace, ("day", "model"))
-    return UsageList(data=[UsageRow(**row) for row in found])
 
 
 @router.get("/lineage/{node}")
