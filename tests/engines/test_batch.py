@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from feilun.engines import batch
 from feilun.engines.batch import Batcher
+from feilun.engines.cache import BLOCK
 from feilun.engines.sampling import draw
 from feilun.errors import BadModel, BadRequest, ContextTooLong, EngineDown, EngineError, NotFound
 
@@ -38,6 +39,13 @@ def until(condition: Callable[[], bool]) -> None:
             return
         time.sleep(0.005)
     raise AssertionError("it did not happen")
+
+
+def counted(heard: Heard) -> tuple[int, int]:
+    """Return the tokens of prompt and answer, as the last delta counts them."""
+    usage = heard.last.usage
+    assert usage is not None
+    return usage.prompt_tokens, usage.completion_tokens
 
 
 def test_greedy_equals_transformers(batcher: Batcher, llama: Path) -> None:
@@ -67,7 +75,7 @@ def test_many_at_once_equal_each_alone(batcher: Batcher) -> None:
         among.wait()
         assert among.tokens == one.tokens
         assert among.text == one.text
-        assert among.last.usage == one.last.usage
+        assert counted(among) == counted(one) == (len(one.call.prompt), len(one.tokens))
         assert among.logprobs == pytest.approx(one.logprobs, abs=1e-4)
 
 
@@ -123,7 +131,8 @@ def test_a_common_beginning_is_computed_once(llama: Path, monkeypatch: pytest.Mo
     common = next(at for at, tokens in enumerate(zip(*prompts, strict=False)) if len(set(tokens)) > 1)
     assert max(map(len, prompts)) > 128
     assert common > 100
-    assert rows[0] == sum(map(len, prompts)) - 19 * common
+    answers = sum(len(heard.tokens) - 1 for heard in together)
+    assert sum(rows) == sum(map(len, prompts)) - 19 * (common // BLOCK * BLOCK) + answers
 
 
 def test_a_group_is_answered_alone(batcher: Batcher) -> None:

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from tests.models import LLAMA3_ROPE, tiny_adapter, tiny_model
 from transformers import AutoModelForCausalLM
 
-from feilun.engines.adapters import RowAdapters, check_fit, read_adapter
+from feilun.engines.adapters import Mixture, check_fit, read_adapter
 from feilun.engines.cache import Cache, Span
-from feilun.engines.decoder import Decoder
+from feilun.engines.decoder import Decoder, Packed, Project
 from feilun.errors import BadModel
 
 LENGTHS = (1, 7, 90)
@@ -40,9 +40,9 @@ def reference(folder: Path, adapter: Path | None = None) -> list[torch.Tensor]:
 
 def ours(folder: Path, adapter: Path | None = None) -> list[torch.Tensor]:
     """Return our logits of every sequence, all flat in one batch: first half of each by prefill, the rest by decode."""
-    decoder = Decoder(folder, torch.float32)
+    decoder = Packed(folder)
     cache = Cache(decoder.shape, len(LENGTHS) + 2, 128)
-    slots = [3, 0, 2]  # not in order, and with gaps
+    slots = [0, 2, 3]  # with a gap
     half = [(length + 1) // 2 for length in LENGTHS]
     ids = torch.cat([found[:count] for found, count in zip(sequences(), half, strict=True)])
     positions = torch.cat([torch.arange(count) for count in half])
@@ -50,22 +50,23 @@ def ours(folder: Path, adapter: Path | None = None) -> list[torch.Tensor]:
     for slot, count in zip(slots, half, strict=True):
         spans.append(Span(slot, begin, count))
         begin += count
-    loaded = {"it": read_adapter(adapter, torch.float32)} if adapter else {}
+    own = read_adapter(adapter, torch.float32) if adapter else None
+    mixture = Mixture(decoder, [own] if own else [])
 
-    def linear(rows: int) -> RowAdapters:
-        return RowAdapters(decoder, loaded, ["it" if adapter else None] * rows)
+    def project(rows: int) -> Project:
+        return mixture.project([own] * rows)
 
     with torch.inference_mode():
-        hidden = decoder.hidden(ids, positions, cache.prefill(spans), linear(len(ids)).linear)
+        hidden = decoder.hidden(ids, positions, cache.attend([], [], spans), project(len(ids)))
         found = [list(part) for part in decoder.logits(hidden).split(half)]
         for step in range(max(LENGTHS)):
             rows = [row for row, length in enumerate(LENGTHS) if half[row] + step < length]
             if not rows:
                 break
-            at = torch.tensor([half[row] + step for row in rows])
-            attend = cache.decode(torch.tensor([slots[row] for row in rows]), at)
-            last = torch.stack([sequences()[row][place] for row, place in zip(rows, at.tolist(), strict=True)])
-            logits = decoder.logits(decoder.hidden(last, at, attend, linear(len(rows)).linear))
+            at = [half[row] + step for row in rows]
+            attend = cache.attend([slots[row] for row in rows], at)
+            last = torch.stack([sequences()[row][place] for row, place in zip(rows, at, strict=True)])
+            logits = decoder.logits(decoder.hidden(last, torch.tensor(at), attend, project(len(rows))))
             for row, one in zip(rows, logits, strict=True):
                 found[row].append(one)
     return [torch.stack(part) for part in found]

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feilun.engines.prompts import Prompter
-from feilun.engines.text import TextStream
+from feilun.engines.prompts import Prompter, TextStream
 
 ALPHABET = "ab率利🙂é \n"
 

@@ -6,7 +6,7 @@ It knows factor pairs and their scale. It does not know how they were trained or
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,19 +14,38 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional
 
-from feilun.engines.decoder import PROJECTIONS, Decoder
+from feilun.engines.decoder import PROJECTIONS, TOGETHER, Layers, Names, Packed, Project
 from feilun.errors import BadModel
 
 Factors = dict[tuple[int, str], tuple[Tensor, Tensor]]  # (layer, projection) -> A [rank, in], B [out, rank]
 
 
-@dataclass(frozen=True, slots=True)
+SLACK = 2  # a mixture may be this many times as wide as the adapters that are present
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Adapter:
     """Factors of one adapter; a product gains ``scale * x A' B'``."""
 
     factors: Factors
     scale: float
+
+    @property
+    def rank(self) -> int:
+        """The largest rank of its factors."""
+        return max((a.shape[0] for a, _ in self.factors.values()), default=0)
+
+    def low(self, layer: int, name: str, size: tuple[int, int]) -> Tensor:
+        """Return A [rank, in] of a product of ``size`` (out, in), filled up with zeros."""
+        a = self.factors[layer, name][0] if (layer, name) in self.factors else torch.zeros(0, size[1])
+        return functional.pad(a, (0, 0, 0, self.rank - a.shape[0]))
+
+    def high(self, layer: int, name: str, size: tuple[int, int]) -> Tensor:
+        """Return scaled B' [rank, out] of a product of ``size`` (out, in), filled up with zeros."""
+        b = self.factors[layer, name][1] if (layer, name) in self.factors else torch.zeros(size[0], 0)
+        return functional.pad(b.t() * self.scale, (0, 0, 0, self.rank - b.shape[1]))
 
 
 def _key(layer: int, name: str, side: str) -> str:
@@ -84,41 +103,75 @@ def read_adapter(folder: Path, dtype: torch.dtype) -> Adapter:
     return Adapter(factors, alpha / (rank**0.5 if config.get("use_rslora") else rank))
 
 
-def check_fit(adapter: Adapter, decoder: Decoder) -> None:
+def check_fit(adapter: Adapter, decoder: Layers) -> None:
     """Raise BadModel unless every product of ``adapter`` exists in ``decoder`` with the same width and height."""
     for (layer, name), (a, b) in adapter.factors.items():
-        if layer >= decoder.shape.layers or (b.shape[0], a.shape[1]) != tuple(decoder.products[layer][name].shape):
+        if layer >= decoder.shape.layers or (b.shape[0], a.shape[1]) != decoder.sizes[name]:
             raise BadModel(
                 f"The adapter does not fit this base model: layer {layer}, {name}.", "Name the base it was trained on."
             )
 
 
-class RowAdapters:
-    """Apply to every row of a flat batch the adapter of its own: one small product per adapter that is present.
+def fill(present: Sequence[Adapter], more: Sequence[Adapter]) -> list[Adapter]:
+    """Return ``present``, and as many of ``more`` as the slack of a mixture allows: they may come again."""
+    found, room = list(present), (SLACK - 1) * sum(one.rank for one in present)
+    for one in more:
+        room -= one.rank
+        if room >= 0:
+            found.append(one)
+    return found
 
-    ``owners[i]`` names the adapter of row i, or None for the base model.
+
+class Mixture:
+    """Several adapters side by side along the rank: one pair of products serves the rows of all of them.
+
+    Every adapter has columns of its own; a row's low-rank product is zeroed outside those of its adapter. Building one
+    copies all factors, so it is kept while it holds the adapters that are present and not many more.
     """
 
-    def __init__(self, decoder: Decoder, adapters: Mapping[str, Adapter], owners: Sequence[str | None]) -> None:
-        """Group the rows of a batch by adapter."""
+    def __init__(self, decoder: Packed, adapters: Sequence[Adapter]) -> None:
+        """Lay the factors of ``adapters`` together."""
         self.decoder = decoder
-        rows: dict[str, list[int]] = {}
-        for index, owner in enumerate(owners):
-            if owner is not None:
-                rows.setdefault(owner, []).append(index)
-        whole = len(rows) == 1 and len(next(iter(rows.values()))) == len(owners)
-        self.groups = [(adapters[name], None if whole else torch.tensor(found)) for name, found in rows.items()]
+        self.adapters = list(adapters)
+        self.owners = torch.tensor([place for place, one in enumerate(adapters) for _ in range(one.rank)])
+        self.factors: dict[tuple[int, Names], tuple[Tensor, list[tuple[int, int, Tensor]]]] = {}
+        for layer in range(decoder.shape.layers):
+            for names in TOGETHER:
+                present = [name for name in names if any((layer, name) in one.factors for one in adapters)]
+                if present:
+                    low = torch.cat([one.low(layer, name, decoder.sizes[name]) for name in present for one in adapters])
+                    self.factors[layer, names] = (low, [self._high(layer, name, names) for name in present])
 
-    def linear(self, layer: int, name: str, x: Tensor) -> Tensor:
-        """Return the base product [N, out] plus each row's own low-rank product."""
-        y = self.decoder.linear(layer, name, x)
-        for adapter, rows in self.groups:
-            pair = adapter.factors.get((layer, name))
-            if pair is None:
-                continue
-            a, b = pair
-            if rows is None:
-                y = torch.addmm(y, x @ a.t(), b.t(), alpha=adapter.scale)
-            else:
-                y.index_add_(0, rows, (x[rows] @ a.t()) @ b.t(), alpha=adapter.scale)
-        return y
+    def _high(self, layer: int, name: str, names: Names) -> tuple[int, int, Tensor]:
+        """Return where the outputs of ``name`` lie among those of ``names``, and its factors [rank, out]."""
+        sizes = self.decoder.sizes
+        begin = sum(sizes[other][0] for other in names[: names.index(name)])
+        return begin, sizes[name][0], torch.cat([one.high(layer, name, sizes[name]) for one in self.adapters])
+
+    def serves(self, adapters: Sequence[Adapter]) -> bool:
+        """Say whether it holds all of ``adapters``, and little beside them."""
+        return all(one in self.adapters for one in adapters) and len(self.owners) <= SLACK * sum(
+            one.rank for one in adapters
+        )
+
+    def project(self, rows: Sequence[Adapter | None]) -> Project:
+        """Return the products of a batch whose row i belongs to ``rows[i]``, None for the base model."""
+        places = {id(one): place for place, one in enumerate(self.adapters)}
+        own = torch.tensor([places.get(id(one), -1) for one in rows])
+        mask = (own[:, None] == self.owners).float()
+        whole = bool(mask.all())
+        decoder = self.decoder
+
+        def project(layer: int, names: Names, x: Tensor) -> Sequence[Tensor]:
+            product, found = decoder.fused[layer][names], self.factors.get((layer, names))
+            y = product(x)
+            if found is not None:
+                a, parts = found
+                low = (x @ a.t()).view(len(x), len(parts), -1)
+                if not whole:
+                    low *= mask[:, None]
+                for place, (begin, size, b) in enumerate(parts):
+                    y[:, begin : begin + size].addmm_(low[:, place], b)
+            return y.split_with_sizes(product.sizes, -1)
+
+        return project

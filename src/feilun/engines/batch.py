@@ -20,20 +20,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from feilun.engines.adapters import Adapter, RowAdapters, check_fit, read_adapter
-from feilun.engines.cache import Cache, Span
-from feilun.engines.decoder import Decoder
-from feilun.engines.prompts import Prompter, read_template
+from feilun.engines.adapters import Adapter, Mixture, check_fit, fill, read_adapter
+from feilun.engines.cache import Cache, Key, Prefixes, Span
+from feilun.engines.decoder import Packed, Project
+from feilun.engines.prompts import Prompter, TextStream, read_template
 from feilun.engines.sampling import Choice, Grammars, MakeGrammars, Sampler
 from feilun.engines.seam import Delta, Request
-from feilun.engines.text import TextStream
 from feilun.errors import BadRequest, ContextTooLong, EngineDown, EngineError, FeilunError, NotFound
 from feilun.records import Usage
 
 Send = Callable[[Delta | FeilunError], None]
 _FAILURES = (RuntimeError, MemoryError, LookupError, TypeError, ValueError, ArithmeticError)  # torch raises all these
 GROUP_SECONDS = 30.0  # how long a group may take to arrive
-PREFILL_TOKENS = 2048  # prompts that enter together: more would keep running answers waiting
+PREFILL_TOKENS = 256  # of prompts in one step; more make a step longer, and no faster a token
+BESIDE_TOKENS = 64  # of prompts in one step while answers are streaming, which wait for it
+SHARE_TOKENS = 16  # the least that a prompt gets of a step
+PREFIX_BYTES = 256 << 20
 
 
 class Loaded(NamedTuple):
@@ -54,12 +56,15 @@ class Call:
     loaded: Loaded
     sampler: Sampler
     slot: int = -1
+    fed: int = 0  # tokens of the prompt whose keys and values are in the slot
+    cached: int = 0  # of these, how many were known already
+    prefixes: Prefixes | None = None
     made: list[int] = field(default_factory=list)
     gone: threading.Event = field(default_factory=threading.Event)
 
     def usage(self) -> Usage:
         """Return what was computed so far."""
-        return Usage(len(self.prompt) if self.made else 0, len(self.made))
+        return Usage(self.fed, len(self.made), self.cached)
 
 
 @dataclass(slots=True)
@@ -79,17 +84,20 @@ class Batcher:
 
         ``grammars`` makes those of a tokenizer at their first use; without it, requests with a grammar are refused.
         """
-        self.decoder = Decoder(folder, torch.float32)
+        self.decoder = Packed(folder)
         self.context = min(context, self.decoder.shape.window)
         self.cache = Cache(self.decoder.shape, slots, self.context)
         self.slots = slots
         self.free = list(range(slots))
         self.versions: dict[str, Loaded] = {}
+        self.prompters: dict[Path, Prompter] = {}
         self.make_grammars = grammars
         self.grammars: Grammars | None = None
         self.lock = threading.Lock()
+        self.mixture = Mixture(self.decoder, [])
+        self.prefixes = Prefixes(PREFIX_BYTES)
         self.counts = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0}
-        self.waiting: queue.SimpleQueue[Call | Request | None] = queue.SimpleQueue()
+        self.waiting: queue.SimpleQueue[Call | Request | Loaded | None] = queue.SimpleQueue()
         self.turns: deque[list[Call]] = deque()  # single calls and whole groups, in the order they may begin
         self.groups: dict[str, Group] = {}  # groups of which calls are still to come
         self.running: list[Call] = []
@@ -103,11 +111,18 @@ class Batcher:
         factors = read_adapter(adapter, torch.float32) if adapter else None
         if factors:
             check_fit(factors, self.decoder)
-        self.versions[model] = Loaded(Prompter(folder, template), factors)
+        with self.lock:
+            if folder not in self.prompters:
+                self.prompters[folder] = Prompter(folder)
+        before = self.versions.get(model)
+        self.versions[model] = Loaded(self.prompters[folder].dressed(template), factors)
+        if before:
+            self.waiting.put(before)
 
     def unload(self, model: str) -> None:
         """Forget a version; calls to it that wait or run go on to their end."""
-        self.versions.pop(model, None)
+        if loaded := self.versions.pop(model, None):
+            self.waiting.put(loaded)
 
     def pending(self) -> int:
         """Return how many calls wait for their turn."""
@@ -166,6 +181,7 @@ class Batcher:
         """End the loop after the present step."""
         self.waiting.put(None)
         self.thread.join(timeout=30)
+        self.decoder.close()
 
     def _receive(self) -> bool:
         """Sort what has arrived into turns and groups, waiting if there is nothing to do; False ends the loop."""
@@ -178,6 +194,9 @@ class Batcher:
                 return True
             if item is None:
                 return False
+            if isinstance(item, Loaded):
+                self._forget(item)
+                return True
             call, request = (item, item.request) if isinstance(item, Call) else (None, item)
             group = self.groups.setdefault(request.group, Group()) if request.group else Group()
             group.arrived += 1
@@ -187,6 +206,11 @@ class Batcher:
                 self.groups.pop(request.group, None)
                 self.turns.append(group.calls)
 
+    def _forget(self, loaded: Loaded) -> None:
+        """Free what was kept for a version that is no more; calls to it that still run build it anew."""
+        self.prefixes.forget(loaded.adapter)
+        self.mixture = Mixture(self.decoder, [])
+
     def _give_up(self) -> None:
         """Refuse groups of which calls never came: whoever was to send them is gone."""
         for name, group in list(self.groups.items()):
@@ -195,30 +219,32 @@ class Batcher:
                 for call in group.calls:
                     call.send(EngineDown("Not all calls of the group have come.", "Send the whole group again."))
 
-    def _admit(self) -> list[Call]:
-        """Take calls, first come first served, while slots and the prefill allowance last; a group waits to be alone.
+    def _admit(self) -> None:
+        """Give slots to calls, first come first served; a group waits to be alone.
 
-        Slots of a group follow its prompts: who arrived first must not show in the last bits of a sum.
+        Slots of a group follow its prompts, and it knows no beginnings but its own: neither who arrived first nor what
+        others asked must show in the last bits of a sum.
         """
         self.alone = self.alone and bool(self.running)
-        self._sweep()
-        fresh: list[Call] = []
-        room = PREFILL_TOKENS
-        while self.turns and self.free and room > 0 and not self.alone:
+        while self.turns and self.free and not self.alone:
             wanted = sorted(self.turns[0], key=_order)
             alone = bool(wanted and wanted[0].request.group)
-            if alone and (self.running or fresh):
+            if alone and self.running:
                 break
             self.turns.popleft()
             self.alone = alone
+            if alone:
+                self.decoder.settled.wait()
+            prefixes = Prefixes(PREFIX_BYTES) if alone else self.prefixes
             for call in wanted:
-                call.slot = self.free.pop(0)
-                fresh.append(call)
-                room -= len(call.prompt)
-        return fresh
+                call.slot, call.prefixes = self.free.pop(0), prefixes
+                self.running.append(call)
 
     def _sweep(self) -> None:
-        """End calls that were given up while they waited."""
+        """End calls that were given up before their answer began."""
+        for call in [call for call in self.running if call.gone.is_set() and not call.made]:
+            self._release(call)
+            self._end(call, Delta(finish="cancelled", usage=call.usage()))
         for turn in self.turns:
             for call in [call for call in turn if call.gone.is_set()]:
                 turn.remove(call)
@@ -237,61 +263,85 @@ class Batcher:
 
     def _loop(self) -> None:
         with torch.inference_mode():
-            while True:
-                if not self._receive():
-                    return
-                fresh = self._admit()
+            while self._receive():
+                self._sweep()
+                self._admit()
                 try:
-                    if fresh:
-                        self._prefill(fresh)
                     if self.running:
-                        self._decode()
+                        self._step()
                 except _FAILURES as error:  # the loop must outlive them, or every later call would wait for ever
-                    self._fail(EngineError(f"The engine failed: {error}", "Try again."), fresh)
+                    for call in list(self.running):
+                        self._release(call, keep=False)
+                        self._end(call, EngineError(f"The engine failed: {error}", "Try again."))
 
-    def _fail(self, error: FeilunError, fresh: list[Call]) -> None:
-        for call in {id(call): call for call in (*self.running, *fresh)}.values():
-            self._end(call, error)
-            if call.slot not in self.free:
-                self.free.append(call.slot)
-        self.running = []
-        self.free.sort()
+    def _step(self) -> None:
+        """Make the next token of every answer that has begun, and read on in the prompts of the others."""
+        answering = sorted((call for call in self.running if call.fed == len(call.prompt)), key=lambda call: call.slot)
+        reading = self._reading(BESIDE_TOKENS if answering else PREFILL_TOKENS)
+        ids = [call.made[-1] for call in answering]
+        slots = [call.slot for call in answering]
+        places = [len(call.prompt) + len(call.made) - 1 for call in answering]
+        owners, positions, spans = [call.loaded.adapter for call in answering], list(places), []
+        asked, wanted = list(answering), list(range(len(answering)))
+        for call, size in reading:
+            spans.append(Span(call.slot, len(ids), size, call.fed))
+            ids.extend(call.prompt[call.fed : call.fed + size])
+            positions.extend(range(call.fed, call.fed + size))
+            owners.extend([call.loaded.adapter] * size)
+            call.fed += size
+            if call.fed == len(call.prompt):
+                asked.append(call)
+                wanted.append(len(ids) - 1)
+        attend = self.cache.attend(slots, places, spans)
+        hidden = self.decoder.hidden(torch.tensor(ids), torch.tensor(positions), attend, self._mixed(owners))
+        for call, _ in reading:
+            self._keep(call, call.prompt[: call.fed])
+        if asked:
+            self._emit(asked, self.decoder.logits(hidden[torch.tensor(wanted)] if spans else hidden))
 
-    def _linear(self, owners: list[Call]) -> RowAdapters:
-        """Return the product that gives every row the adapter of its call."""
-        found = {id(call.loaded.adapter): call.loaded.adapter for call in owners if call.loaded.adapter is not None}
-        names = [str(id(call.loaded.adapter)) for call in owners]
-        adapters = {str(key): adapter for key, adapter in found.items()}
-        return RowAdapters(self.decoder, adapters, [name if name in adapters else None for name in names])
+    def _reading(self, room: int) -> list[tuple[Call, int]]:
+        """Return how many tokens to read of which prompts: ``room`` tokens in all, in fair shares.
 
-    def _prefill(self, calls: list[Call]) -> None:
-        ids: list[int] = []
-        positions: list[int] = []
-        owners: list[Call] = []
-        spans: list[Span] = []
-        last: dict[int, int] = {}
-        for key in dict.fromkeys(id(call.loaded.adapter) for call in calls):
-            same = [call for call in calls if id(call.loaded.adapter) == key]
-            head, shared = len(ids), _shared(same)
-            tasks = [(-1, same[0].prompt[:shared], 0)] if shared else []
-            for slot, tokens, before in [*tasks, *((call.slot, call.prompt[shared:], shared) for call in same)]:
-                spans.append(Span(slot, len(ids), len(tokens), head, before))
-                ids.extend(tokens)
-                positions.extend(range(before, before + len(tokens)))
-                owners.extend([same[0]] * len(tokens))
-                last[slot] = len(ids) - 1
-        attend, rows = self.cache.prefill(spans), self._linear(owners)
-        hidden = self.decoder.hidden(torch.tensor(ids), torch.tensor(positions), attend, rows.linear)
-        self.running.extend(calls)
-        self._emit(calls, self.decoder.logits(hidden[torch.tensor([last[call.slot] for call in calls])]))
+        A beginning that is known is not read; one that another call is about to read is waited for.
+        """
+        coming: set[Key] = set()
+        begun = [call for call in self.running if call.fed < len(call.prompt)]
+        begun = [call for call in begun if call.fed or not self._look_up(call, coming)]
+        share = max(SHARE_TOKENS, room // max(1, len(begun)))
+        found: list[tuple[Call, int]] = []
+        for call in begun:
+            size = min(len(call.prompt) - call.fed, share, room)
+            room -= size
+            if size > 0:
+                found.append((call, size))
+        return found
 
-    def _decode(self) -> None:
-        calls = list(self.running)
-        positions = torch.tensor([len(call.prompt) + len(call.made) - 1 for call in calls])
-        attend = self.cache.decode(torch.tensor([call.slot for call in calls]), positions)
-        rows = self._linear(calls)
-        hidden = self.decoder.hidden(torch.tensor([call.made[-1] for call in calls]), positions, attend, rows.linear)
-        self._emit(calls, self.decoder.logits(hidden))
+    def _look_up(self, call: Call, coming: set[Key]) -> bool:
+        """Take the beginning of a prompt from what is known; True if more of it is being read by another call.
+
+        Calls with a seed read everything, since a known beginning may differ in the last bits.
+        """
+        if call.prefixes is None or (call.request.seed is not None and call.sampler.random is not None):
+            return False
+        known, following = call.prefixes.find(call.loaded.adapter, call.prompt[:-1])
+        if following in coming:
+            return True
+        if following:
+            coming.add(following)
+        if known:
+            self.cache.write(call.slot, torch.cat([block.content for block in known], 2))
+            call.fed = call.cached = sum(block.content.shape[2] for block in known)
+        return False
+
+    def _mixed(self, owners: list[Adapter | None]) -> Project:
+        """Return the products that give every row its own adapter."""
+        present = list({id(one): one for one in owners if one is not None}.values())
+        if not present:
+            return self.decoder.project
+        if not self.mixture.serves(present):
+            more = [one for one in self.mixture.adapters if one not in present]
+            self.mixture = Mixture(self.decoder, fill(present, more))
+        return self.mixture.project(owners)
 
     def _emit(self, calls: list[Call], logits: Tensor) -> None:
         best = logits.argmax(-1).tolist()
@@ -302,8 +352,8 @@ class Batcher:
                 choice = Choice(best[row]) if plain else call.sampler.choose(logits[row], left)
                 self._advance(call, choice, left - 1)
             except _FAILURES as error:  # of one call's grammar or text: the others have no part in it
-                self._end(call, EngineError(f"The engine failed: {error}", "Try again."))
                 self._release(call)
+                self._end(call, EngineError(f"The engine failed: {error}", "Try again."))
 
     def _advance(self, call: Call, choice: Choice, left: int) -> None:
         """Add a token to an answer and tell its caller; ``left`` may still come."""
@@ -323,26 +373,28 @@ class Batcher:
         token = choice.token
         delta = Delta(text, token, choice.logprob, finish, call.usage(), None, prompter.piece(token), choice.top)
         if finish:
-            self._end(call, delta)
             self._release(call)
+            self._end(call, delta)
         elif text or choice.logprob is not None:
             call.send(delta)
 
-    def _release(self, call: Call) -> None:
+    def _release(self, call: Call, *, keep: bool = True) -> None:
+        """Free a call's slot; ``keep`` what it holds for prompts that begin so."""
+        if keep and call.made:
+            self._keep(call, call.prompt + call.made[:-1])
         self.running.remove(call)
         self.free.append(call.slot)
         self.free.sort()
 
+    def _keep(self, call: Call, tokens: list[int]) -> None:
+        """Keep a call's beginning for prompts that begin so; nothing of a version that was unloaded."""
+        adapter = call.loaded.adapter
+        if any(loaded.adapter is adapter for loaded in list(self.versions.values())):
+            if call.prefixes:
+                call.prefixes.keep(adapter, tokens, self.cache, call.slot)
+        elif adapter in self.mixture.adapters:
+            self.mixture = Mixture(self.decoder, [])
+
 
 def _order(call: Call) -> tuple[list[int], str, int]:
     return call.prompt, call.request.model, call.request.max_tokens
-
-
-def _shared(calls: list[Call]) -> int:
-    """Return how many leading tokens the prompts have in common: worth computing once, and leaving each a last one."""
-    if len(calls) < 2:
-        return 0
-    prompts = [call.prompt for call in calls]
-    first, last = min(prompts), max(prompts)  # in order, all others lie between: what these share, all share
-    same = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-    return min(same, *(len(prompt) - 1 for prompt in prompts))

@@ -1,8 +1,9 @@
 """The forward pass of the Llama family (Llama, Mistral, Qwen2), for training and for serving alike.
 
 Tokens of all sequences lie flat, one row a token, so no product is spent on padding. How keys and values of one
-sequence find each other is the caller's ``attend``; what an adapter adds to a product is the caller's ``linear``.
-This module knows layers. It does not know tokenizers, batches, caches or requests.
+sequence find each other is the caller's ``attend``; what an adapter adds to a product is the caller's ``linear`` or
+``project``. ``Decoder`` keeps the weights as they are named, for training; ``Packed`` keeps them as they multiply
+fastest, for serving. This module knows layers. It does not know tokenizers, batches, caches or requests.
 
 Sources: Llama (Touvron et al. 2023), rotary embedding (Su et al. 2021), grouped-query attention (Ainslie et al. 2023).
 """
@@ -12,7 +13,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,20 @@ PROJECTIONS = {
     "down_proj": "mlp",
 }
 
-# linear(layer, projection, x[N, in]) -> [N, out];  attend(layer, q[N, Hq, D], k[N, Hkv, D], v[N, Hkv, D]) -> [N, Hq, D]
+Names = tuple[str, ...]
+QKV: Names = ("q_proj", "k_proj", "v_proj")
+OUT: Names = ("o_proj",)
+GATE_UP: Names = ("gate_proj", "up_proj")
+DOWN: Names = ("down_proj",)
+TOGETHER = (QKV, OUT, GATE_UP, DOWN)  # projections of the same input
+
+# linear(layer, projection, x[N, in]) -> [N, out];  project does so for several projections of the same x
+# attend(layer, q[N, Hq, D], k[N, Hkv, D], v[N, Hkv, D]) -> [N, Hq, D]
 Linear = Callable[[int, str, Tensor], Tensor]
+Project = Callable[[int, Names, Tensor], Sequence[Tensor]]
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+CHECKED = 1 << 16
+ROUNDING = 2.0**-24  # of float32
 Norm = Callable[[Tensor, Tensor, float], Tensor]
 
 
@@ -104,15 +117,18 @@ def _sliding_window(config: dict[str, Any]) -> int:
     return int(slides or sys.maxsize)
 
 
-def read_weights(folder: Path, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Read every ``*.safetensors`` of a folder; raise BadModel where a file is missing or truncated."""
+def read_weights(folder: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
+    """Read every ``*.safetensors`` of a folder; raise BadModel where a file is missing or truncated.
+
+    Without a ``dtype`` they are as stored, and still lie in the files.
+    """
     files = sorted(folder.glob("model*.safetensors"))
     if not files:
         raise BadModel(f"{folder} has no model*.safetensors.", "Name a complete Hugging Face folder or a GGUF file.")
     weights: dict[str, Tensor] = {}
     for file in files:
         try:
-            weights.update({name: tensor.to(dtype) for name, tensor in load_file(file).items()})
+            weights.update({name: tensor.to(dtype or tensor.dtype) for name, tensor in load_file(file).items()})
         except (SafetensorError, OSError) as error:
             raise BadModel(f"{file} is damaged or truncated: {error}", "Fetch the model again.") from error
     return weights
@@ -130,22 +146,22 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((left * cos - right * sin, right * cos + left * sin), dim=-1)
 
 
-class Decoder:
-    """A decoder-only transformer over flat tokens."""
+class Layers:
+    """What training and serving share: everything but how the products are kept."""
 
-    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
-        """Load shape and weights of a Hugging Face folder."""
-        self.shape = read_shape(folder)
-        self.dtype = dtype
-        weights = read_weights(folder, dtype)
-        shape = self.shape
+    def __init__(self, folder: Path, dtype: torch.dtype, weights: dict[str, Tensor]) -> None:
+        """Take from the ``weights`` of a Hugging Face folder what is no product."""
+        self.shape, self.dtype = read_shape(folder), dtype
+        prefixes = [f"model.layers.{layer}." for layer in range(self.shape.layers)]
         try:
             self.embedding = weights["model.embed_tokens.weight"]
             self.head = weights.get("lm_head.weight", self.embedding)
-            self.final_norm = weights["model.norm.weight"]
-            prefixes = [f"model.layers.{layer}." for layer in range(shape.layers)]
+            self.final_norm = weights["model.norm.weight"].to(dtype)
             self.norms = [
-                (weights[p + "input_layernorm.weight"], weights[p + "post_attention_layernorm.weight"])
+                (
+                    weights[p + "input_layernorm.weight"].to(dtype),
+                    weights[p + "post_attention_layernorm.weight"].to(dtype),
+                )
                 for p in prefixes
             ]
             self.products = [{n: weights[f"{p}{part}.{n}.weight"] for n, part in PROJECTIONS.items()} for p in prefixes]
@@ -155,6 +171,7 @@ class Decoder:
             {n: weights[f"{p}{part}.{n}.bias"] for n, part in PROJECTIONS.items() if f"{p}{part}.{n}.bias" in weights}
             for p in prefixes
         ]
+        self.sizes = {name: (weight.shape[0], weight.shape[1]) for name, weight in self.products[0].items()}
         self.frequencies = self._frequencies()
 
     def _frequencies(self) -> Tensor:
@@ -168,6 +185,32 @@ class Decoder:
         turns = old * inverse / (2 * math.pi)
         blend = ((turns - low) / (high - low)).clamp(0, 1)
         return (1 - blend) * inverse / factor + blend * inverse
+
+    def run(
+        self, layers: range, x: Tensor, positions: Tensor, attend: Attend, project: Project, norm: Norm = rms_norm
+    ) -> Tensor:
+        """Return what ``through`` does, with projections of the same input asked for together."""
+        shape, count = self.shape, len(x)
+        angles = positions[:, None, None].float() * self.frequencies
+        cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
+        for layer in layers:
+            before, after = self.norms[layer]
+            q, k, v = project(layer, QKV, norm(x, before, shape.epsilon))
+            q = _rotate(q.view(count, shape.heads, shape.head_dim), cos, sin)
+            k = _rotate(k.view(count, shape.kv_heads, shape.head_dim), cos, sin)
+            mixed = attend(layer, q, k, v.view(count, shape.kv_heads, shape.head_dim)).reshape(count, -1)
+            x = x + project(layer, OUT, mixed)[0]
+            gate, up = project(layer, GATE_UP, norm(x, after, shape.epsilon))
+            x = x + project(layer, DOWN, functional.silu(gate) * up)[0]
+        return x
+
+
+class Decoder(Layers):
+    """A decoder-only transformer over flat tokens, with every weight under its own name."""
+
+    def __init__(self, folder: Path, dtype: torch.dtype) -> None:
+        """Load shape and weights of a Hugging Face folder."""
+        super().__init__(folder, dtype, read_weights(folder, dtype))
 
     def linear(self, layer: int, name: str, x: Tensor) -> Tensor:
         """Return the base model's product, without any adapter."""
@@ -189,22 +232,113 @@ class Decoder:
         norm: Norm = rms_norm,
     ) -> Tensor:
         """Return the hidden states [N, hidden] that ``layers`` make of ``x`` [N, hidden]."""
-        shape, linear = self.shape, linear or self.linear
-        angles = positions[:, None, None].float() * self.frequencies
-        cos, sin = angles.cos().to(self.dtype), angles.sin().to(self.dtype)
-        count = len(x)
-        for layer in layers:
-            before, after = self.norms[layer]
-            h = norm(x, before, shape.epsilon)
-            q = _rotate(linear(layer, "q_proj", h).view(count, shape.heads, shape.head_dim), cos, sin)
-            k = _rotate(linear(layer, "k_proj", h).view(count, shape.kv_heads, shape.head_dim), cos, sin)
-            v = linear(layer, "v_proj", h).view(count, shape.kv_heads, shape.head_dim)
-            x = x + linear(layer, "o_proj", attend(layer, q, k, v).reshape(count, -1))
-            h = norm(x, after, shape.epsilon)
-            gate = functional.silu(linear(layer, "gate_proj", h))
-            x = x + linear(layer, "down_proj", gate * linear(layer, "up_proj", h))
-        return x
+        each = linear or self.linear
+
+        def project(layer: int, names: Names, x: Tensor) -> list[Tensor]:
+            return [each(layer, name, x) for name in names]
+
+        return self.run(layers, x, positions, attend, project, norm)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return logits [N, vocabulary] of hidden states [N, hidden]."""
         return functional.linear(rms_norm(hidden, self.final_norm, self.shape.epsilon), self.head)
+
+
+class Product:
+    """``x W' + b`` in float32, for weights of several projections of the same x, one below the other.
+
+    Weights that float16 holds can be packed, which halves what is read from memory for every token; inputs, products
+    and sums are float32 all the same.
+    """
+
+    def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> None:
+        """Take weights [out, in], and as many biases."""
+        self.sizes = [len(weight) for weight in weights]
+        self.weight: Tensor | None = torch.empty(sum(self.sizes), weights[0].shape[1])
+        for part, weight in zip(self.weight.split_with_sizes(self.sizes), weights, strict=True):
+            part.copy_(weight)  # at once: fresh memory for a copy between would take longer than the copying
+        self.bias = None
+        if any(bias is not None for bias in biases):
+            parts = [w.new_zeros(len(w)) if b is None else b for w, b in zip(weights, biases, strict=True)]
+            self.bias = torch.cat(parts).float()
+
+    def pack(self) -> None:
+        """Pack the weights if they fit; others may multiply meanwhile."""
+        if self.weight is not None and _fits_half(self.weight):
+            self.packed = torch.ops.quantized.linear_prepack_fp16(self.weight, self.bias)
+            self.weight = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return [N, out]."""
+        weight = self.weight
+        if weight is not None:
+            return functional.linear(x, weight, self.bias)
+        result: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
+        return result
+
+
+def _fits_half(weight: Tensor) -> bool:
+    """Say whether float16 holds a matrix exactly, but for what a float32 sum of its products rounds off anyhow.
+
+    Small pieces, since fresh memory for a whole matrix takes longer than the comparison.
+    """
+    flat = weight.view(-1)
+    for begin in range(0, weight.numel(), CHECKED):
+        wide = flat[begin : begin + CHECKED]
+        narrow = wide.half().float()
+        if not torch.equal(narrow, wide) and (narrow - wide).abs().max() > ROUNDING * wide.abs().max():
+            return False
+    return True
+
+
+class Packed(Layers):
+    """A decoder-only transformer over flat tokens for serving: float32, its products fused, and packed by and by.
+
+    Packing takes seconds, so it is done beside the first answers; ``settled`` is set when sums change no more.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Load a Hugging Face folder."""
+        super().__init__(folder, torch.float32, read_weights(folder))
+        self.fused = [
+            {names: Product([own[n] for n in names], [biases.get(n) for n in names]) for names in TOGETHER}
+            for own, biases in zip(self.products, self.biases, strict=True)
+        ]
+        self.top = Product([self.head], [None])
+        # Nothing may go on lying in the files, which others may change.
+        self.embedding = self.embedding.clone()
+        self.final_norm = self.final_norm.clone()
+        self.norms = [(before.clone(), after.clone()) for before, after in self.norms]
+        del self.head, self.products, self.biases
+        self.settled = threading.Event()
+        self._closed = False
+        self._packing = threading.Thread(target=self._pack, name="packing", daemon=True)
+        self._packing.start()
+
+    def _pack(self) -> None:
+        products = [product for layer in self.fused for product in layer.values()]
+        if "fbgemm" in torch.backends.quantized.supported_engines:
+            for product in (self.top, *products):
+                if self._closed:
+                    return
+                product.pack()
+        self.settled.set()
+
+    def close(self) -> None:
+        """Stop packing."""
+        self._closed = True
+        self._packing.join()
+
+    def project(self, layer: int, names: Names, x: Tensor) -> Sequence[Tensor]:
+        """Return the base model's products, without any adapter."""
+        product = self.fused[layer][names]
+        return product(x).split_with_sizes(product.sizes, -1)
+
+    def hidden(self, ids: Tensor, positions: Tensor, attend: Attend, project: Project | None = None) -> Tensor:
+        """Return the last hidden states [N, hidden] of flat token ids [N] at positions [N], before the final norm."""
+        x = self.embedding[ids].float()
+        return self.run(range(self.shape.layers), x, positions, attend, project or self.project)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return logits [N, vocabulary] of hidden states [N, hidden]."""
+        return self.top(rms_norm(hidden, self.final_norm, self.shape.epsilon))

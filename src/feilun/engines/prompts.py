@@ -1,4 +1,4 @@
-"""Messages to token ids and back: one model's tokenizer and chat template.
+"""Messages to token ids and back: one model's tokenizer and chat template, and the text of an answer as it grows.
 
 The trainer and the engine both go through here, each with the template file of the version in its hands. This module
 knows text and ids. It does not know weights.
@@ -6,18 +6,21 @@ knows text and ids. It does not know weights.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from feilun.errors import BadModel, BadRequest
+
+_UNFINISHED = "\ufffd"  # what a decoder shows for a character of which some bytes are still to come
 
 
 def _refuse(message: str) -> NoReturn:
@@ -45,6 +48,16 @@ def read_template(folder: Path) -> str:
     return template
 
 
+def _compiled(template: str, folder: Path) -> Template:
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.globals.update(raise_exception=_refuse, strftime_now=_now)
+    environment.filters["tojson"] = _to_json
+    try:
+        return environment.from_string(template)
+    except TemplateError as error:
+        raise BadModel(f"The chat template of {folder} is damaged: {error}") from error
+
+
 class Prompter:
     """Render messages with a chat template, encode and decode. ``template`` overrides the folder's own."""
 
@@ -57,17 +70,19 @@ class Prompter:
             self.tokenizer = Tokenizer.from_str(file.read_text(encoding="utf-8"))
         except Exception as error:  # the library raises bare Exception for every damaged file
             raise BadModel(f"{file} is damaged: {error}", "Fetch the model again.") from error
+        self._folder = folder
         self.template = read_template(folder) if template is None else template
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.globals.update(raise_exception=_refuse, strftime_now=_now)
-        environment.filters["tojson"] = _to_json
-        try:
-            self._compiled = environment.from_string(self.template)
-        except TemplateError as error:
-            raise BadModel(f"The chat template of {folder} is damaged: {error}") from error
+        self.compiled = _compiled(self.template, folder)
         self._special = _special_tokens(folder)
         self._pieces: dict[int, str] = {}
         self.end_ids = self._end_ids(folder)
+
+    def dressed(self, template: str | None) -> Prompter:
+        """Return one with the same tokenizer and another ``template``; None leaves this one's."""
+        other = copy.copy(self)
+        if template is not None:
+            other.template, other.compiled = template, _compiled(template, self._folder)
+        return other
 
     def _end_ids(self, folder: Path) -> frozenset[int]:
         ends: set[int] = set()
@@ -89,7 +104,7 @@ class Prompter:
         """
         given = list(tools) or None
         try:
-            return self._compiled.render(
+            return self.compiled.render(
                 messages=list(messages), add_generation_prompt=answer, tools=given, documents=None, **self._special
             )
         except (TemplateError, TypeError, KeyError, AttributeError) as error:
@@ -140,3 +155,45 @@ def _special_tokens(folder: Path) -> dict[str, str]:
         if isinstance(text, str):
             found[name] = text
     return found
+
+
+class TextStream:
+    """The text of one answer, given out piece by piece."""
+
+    def __init__(self, prompter: Prompter, stop: tuple[str, ...]) -> None:
+        """Decode with ``prompter``; hold back what might turn out to begin one of the ``stop`` texts."""
+        self.prompter = prompter
+        self.stop = tuple(text for text in stop if text)
+        self.ids: list[int] = []
+        self.given = 0
+        self.ended = False
+
+    def push(self, token: int) -> tuple[str, bool]:
+        """Add a token; return the text that is now certain, and whether a stop text was met."""
+        self.ids.append(token)
+        text = self.prompter.decode(self.ids)
+        found = [place for place in (text.find(stop, max(0, self.given)) for stop in self.stop) if place >= 0]
+        if found:
+            self.ended = True
+            piece = text[self.given : min(found)]
+            return piece, True
+        end = len(text.rstrip(_UNFINISHED))
+        end -= max((_overlap(text[self.given : end], stop) for stop in self.stop), default=0)
+        piece = text[self.given : end]
+        self.given += len(piece)
+        return piece, False
+
+    def close(self) -> str:
+        """Return what was held back; nothing after a stop text."""
+        if self.ended:
+            return ""
+        self.ended = True
+        return self.prompter.decode(self.ids)[self.given :]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return how many characters at the end of ``text`` could begin ``stop``."""
+    for size in range(min(len(stop) - 1, len(text)), 0, -1):
+        if text.endswith(stop[:size]):
+            return size
+    return 0
