@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from feilun.wire import ASGIApp, Handler, Server, ServerLimits
+from feilun.wire import ASGIApp, Handler, Origin, Pool, Server, ServerLimits
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 GET = b"GET /hello HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -121,3 +121,18 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     size = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
     return head + await reader.readexactly(size)
+
+
+@asynccontextmanager
+async def pool_of(pool: Pool | None = None) -> AsyncIterator[Pool]:
+    """Give a pool and close it."""
+    pool = pool or Pool()
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def at(port: int, scheme: str = "http") -> Origin:
+    """Return the origin on loopback."""
+    return Origin(scheme, "localhost", port, "127.0.0.1")
