@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feilun.engines.prompts import Prompter
-from feilun.engines.schemas import Unsatisfiable, patterns, schemas, smallest
-from feilun.errors import BadRequest, EngineError
+from feilun.engines.schema import Unsatisfiable, patterns, schemas, smallest
+from feilun.errors import BadRequest
 
 KEPT = 128
 HINTS, HINT_TOKENS = 32, 200
@@ -79,11 +79,18 @@ class Grammars:
         )
         texts = [self._tokens.decode_bytes([token]) for token in range(vocabulary)]
         single = {text: token for token, text in reversed(list(enumerate(texts))) if len(text) == 1}
+
+        def known(marks: str) -> list[int]:
+            return [single[mark.encode()] for mark in marks if mark.encode() in single]
+
         opening = set(OPENERS.encode())
         self._words = Words(
             vocabulary,
             prompter.end_ids,
-            *([single[mark.encode()] for mark in marks if mark.encode() in single] for marks in (CLOSERS, VALUES, MARKS)),
+            *(
+                [single[mark.encode()] for mark in marks if mark.encode() in single]
+                for marks in (CLOSERS, VALUES, MARKS)
+            ),
             single.get(b'"', 0),
             single.get(LETTER.encode(), 0),
             np.array([not opening.isdisjoint(text) for text in texts]),
@@ -127,7 +134,7 @@ class Grammars:
     def _hint(self, pattern: str) -> list[int]:
         grammar = LLMatcher.grammar_from_regex(pattern.removeprefix("^").removesuffix("$"))
         matcher = LLMatcher(self._tokens, grammar, log_level=0, limits=_LIMITS)
-        return [] if matcher.is_error() else _shortest(matcher, self._words, [], HINT_TOKENS)
+        return [] if matcher.is_error() else _shortest(matcher, self._words, None, HINT_TOKENS)
 
 
 class Matcher:
@@ -146,7 +153,7 @@ class Matcher:
     def mask(self) -> Tensor | None:
         """Return what is to be added to the logits: 0 for tokens that may come, minus infinity for others.
 
-        None: any may come. Raises EngineError where the grammar turned out to be too costly.
+        None: any may come. Raises RuntimeError where the grammar turned out to be too costly.
         """
         allowed = _allowed(self._matcher, self._words.size)
         if self._left is not None:
@@ -154,13 +161,13 @@ class Matcher:
         if allowed.all():
             return None
         if not allowed.any():
-            raise EngineError("The grammar came to a dead end.", "Simplify the schema.")
+            raise RuntimeError("the grammar came to a dead end")
         return torch.from_numpy(np.where(allowed, np.float32(0), np.float32(-np.inf)))
 
     def take(self, token: int) -> bool:
         """Go on by a token that was chosen; False when the answer is complete, and nothing can follow."""
         if not self._matcher.consume_token(token):
-            raise EngineError(f"The grammar broke off: {self._matcher.get_error()[:300]}", "Simplify the schema.")
+            raise RuntimeError(f"the grammar broke off: {self._matcher.get_error()[:300]}")
         self._end = self._end[1:] if self._end and self._end[0] == token else []
         return not self._matcher.is_stopped()
 
@@ -201,11 +208,11 @@ class Matcher:
         return narrowed if narrowed.any() else allowed
 
 
-def _shortest(matcher: LLMatcher, words: Words, hints: list[list[int]], most: int) -> list[int]:
+def _shortest(matcher: LLMatcher, words: Words, hints: list[list[int]] | None, most: int) -> list[int]:
     """Return a short way to an end, ``most`` tokens long or shorter; nothing where none was found.
 
     Forced tokens are followed; else whatever closes; else, inside a text that must look like something, a hint of how
-    it may look, or the mark that was tried least.
+    it may look, or the mark that was tried least. Without ``hints`` the whole is such a text, and not within quotes.
     """
     way, tried = list[int](), Counter[int]()
     while len(way) <= most and not matcher.is_accepting():
@@ -216,18 +223,18 @@ def _shortest(matcher: LLMatcher, words: Words, hints: list[list[int]], most: in
     return way if matcher.is_accepting() else []
 
 
-def _next(matcher: LLMatcher, words: Words, hints: list[list[int]], tried: Counter[int]) -> list[int]:
+def _next(matcher: LLMatcher, words: Words, hints: list[list[int]] | None, tried: Counter[int]) -> list[int]:
     allowed = _allowed(matcher, words.size)
     text = allowed[words.letter]
-    if text and allowed[words.quote]:
-        return [words.quote]
-    closer = None if text else next((token for token in words.closers if allowed[token]), None)
-    if closer is not None:
-        return [closer]
-    for hint in hints if not allowed[words.quote] else []:
-        ahead = matcher.deep_copy()
-        if ahead.consume_tokens(hint) and _allowed(ahead, words.size)[words.quote]:
-            return hint
+    if hints is not None:
+        if text and allowed[words.quote]:
+            return [words.quote]
+        closer = None if text else next((token for token in words.closers if allowed[token]), None)
+        if closer is not None:
+            return [closer]
+        for hint in hints if not allowed[words.quote] else []:
+            if matcher.validate_tokens([*hint, words.quote]) == len(hint) + 1:
+                return hint
     possible = [token for token in (words.marks if text else words.values) if allowed[token]]
     if not possible:
         possible = np.flatnonzero(allowed)[:64].tolist() or [0]
@@ -239,6 +246,6 @@ def _next(matcher: LLMatcher, words: Words, hints: list[list[int]], tried: Count
 def _allowed(matcher: LLMatcher, size: int) -> Bits:
     bits = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
     if matcher.is_error():
-        raise EngineError(f"The grammar broke off: {matcher.get_error()[:300]}", "Simplify the schema.")
+        raise RuntimeError(f"the grammar broke off: {matcher.get_error()[:300]}")
     allowed: Bits = np.unpackbits(bits, bitorder="little")[:size].astype(np.bool_)
     return allowed if len(allowed) == size else np.pad(allowed, (0, size - len(allowed)))
