@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from feilun.cli import commands, main
 from feilun.errors import FeilunError
-from feilun.records import Deployment, ModelVersion, Permissions, Record, Source, Trace, Usage
+from feilun.records import Deployment, ModelVersion, Permissions, Record, Source, Target, Trace, Usage
 from feilun.store import datasets, feedback, keys, lineage, models, open_database, sources, traces, verdicts, workspaces
+from feilun.store.access import endpoints, limits, providers
+from feilun.store.calls.calllog import CallLog, line
 
 COMMANDS = (
     *("up", "turn", "pull", "key", "lineage", "impact", "records", "permissions", "feedback", "status", "settings"),
+    *("member", "provider", "endpoint", "limit", "usage"),
 )
 
 
@@ -131,6 +137,114 @@ def test_keys_are_made_listed_and_revoked(home: Path, capsys: pytest.CaptureFixt
     assert "revoked" in capsys.readouterr().out
 
 
+def test_a_members_key_ends_with_them(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A key has a member, an end and scopes; removing the member is said and done."""
+    assert run("member", "add", "Ann 安", "--role", "viewer", home=home) == 0
+    options = ("--member", "Ann 安", "--role", "viewer", "--expires", "90d", "--scope", "models", "--scope", "data")
+    assert run("key", "create", *options, home=home) == 0
+    assert run("key", "create", "--expires", "2999-12-31", home=home) == 0
+    db = open_database(home)
+    first, second = keys.find(db, "default")
+    assert first.scopes == ("models", "data")
+    assert first.expires is not None
+    assert 89 < (first.expires - time.time()) / 86400 < 91
+    assert second.expires == datetime(3000, 1, 1, tzinfo=UTC).timestamp()
+    assert len(keys.all_active(db)) == 2
+    capsys.readouterr()
+    assert run("key", "list", home=home) == 0
+    assert "models,data" in capsys.readouterr().out
+    assert run("member", "remove", "Ann 安", home=home) == 0
+    assert [key.id for key in keys.all_active(db).values()] == [second.id]
+    db.close()
+    assert run("member", "list", home=home) == 0
+    assert "removed" in capsys.readouterr().out
+
+
+def test_a_providers_key_is_never_shown(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes from the environment or standard input, stays when asked to, and there is no option for it."""
+    add = ("provider", "add", "cloud", "--url", "https://api.example.com/v1")
+    monkeypatch.setenv("CLOUD_KEY", "sk-from-environment")
+    assert run(*add, "--key-from", "CLOUD_KEY", home=home) == 0
+    db = open_database(home)
+    kept = [providers.unseal(db, providers.get(db, "default", "cloud"))]
+    for given, option in (("sk-from-stdin-0001\n", ()), ("", ("--keep-key",)), ("", ("--no-key",))):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(given))
+        assert run(*add, *option, home=home) == 0
+        kept.append(providers.unseal(db, providers.get(db, "default", "cloud")))
+    db.close()
+    assert kept == ["sk-from-environment", "sk-from-stdin-0001", "sk-from-stdin-0001", ""]
+    assert run("provider", "list", home=home) == 0
+    assert run(*add, home=home) == 2
+    said = capsys.readouterr()
+    assert "no key on standard input" in said.err
+    assert "sk-from" not in said.out + said.err
+    with pytest.raises(SystemExit):
+        run(*add, "--key", "sk", home=home)
+    assert run("provider", "remove", "cloud", home=home) == 0
+
+
+def test_endpoints_are_set_with_targets_and_prices(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A target is a model, perhaps at a provider, perhaps with a weight; prices are exact, once or for each."""
+    assert run("provider", "add", "cloud", "--url", "https://api.example.com/v1", "--no-key", home=home) == 0
+    targets = ("--target", "own=3", "--target", "org/gpt@5@cloud=0.5", "--target", "gpt@cloud")
+    prices = ("--price-in", "0", "--price-in", "2.50", "--price-in", "1", "--price-out", "10.001")
+    more = ("--fallback", "spare", "--sticky", "prefix", "--timeout", "first=2.5", "--retries", "0")
+    assert run("endpoint", "set", "task", *targets, *prices, *more, home=home) == 0
+    db = open_database(home)
+    (kept,) = endpoints.find(db, "default")
+    assert kept.targets == (
+        Target("own", "", 3.0, 0, 10001),
+        Target("org/gpt@5", "cloud", 0.5, 2500, 10001),
+        Target("gpt", "cloud", 1.0, 1000, 10001),
+    )
+    assert (kept.fallback, kept.sticky, kept.timeouts, kept.retries) == (("spare",), "prefix", {"first": 2.5}, 0)
+    capsys.readouterr()
+    assert run("endpoint", "list", home=home) == 0
+    assert "org/gpt@5@cloud  =0.5  2.5/10.001" in capsys.readouterr().out
+    assert run("endpoint", "set", "task", "--target", "own", "--exam", "eval-1", "--bar", "0.8", home=home) == 0
+    assert endpoints.get(db, "default", "task").policy == "cheapest"
+    assert run("endpoint", "remove", "task", home=home) == 0
+    assert endpoints.find(db, "default") == []
+    db.close()
+
+
+def test_limits_are_set_listed_and_removed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By scope and target, members by name, money as decimals."""
+    assert run("member", "add", "Ann", home=home) == 0
+    assert run("limit", "set", "member", "Ann", "--money-per-day", "1.5", "--concurrent", "4", home=home) == 0
+    assert run("limit", "set", "workspace", "--tokens-per-month", "1000", home=home) == 0
+    db = open_database(home)
+    first, second = limits.find(db, "default")
+    assert (first.money_per_day, first.concurrent, first.tokens_per_day) == (1_500_000_000, 4, None)
+    assert (second.target, second.tokens_per_month) == ("default", 1000)
+    assert run("limit", "remove", first.id, home=home) == 0
+    assert limits.find(db, "default") == [second]
+    db.close()
+    capsys.readouterr()
+    assert run("limit", "list", home=home) == 0
+    assert "tokens_per_month=1000" in capsys.readouterr().out
+
+
+def test_usage_is_shown_as_a_table_as_csv_and_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What a killed gateway left in its log is counted too; the table is in the reader's language."""
+    log = CallLog(home / "calls", "gateway")
+    log.write([line(Trace("trace-b", "default", "key-a", "own", "模型", (), "", "stop", Usage(5, 2), cost=2500))])
+    log.close()
+    assert run("usage", "--by", "model", "--csv", home=home) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[0] == "model,calls,prompt_tokens,completion_tokens,cached_tokens,cost"
+    assert set(rows[1:]) == {"model-a,1,3,1,0,0", "模型,1,5,2,0,0.0000025"}
+    assert run("usage", "--by", "endpoint", "--json", home=home) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["endpoint"], row["prompt_tokens"], row["cost"]) == ("own", 8, "0.0000025")
+    assert run("usage", "--language", "zh", home=home) == 0
+    assert "费用 (CNY)" in capsys.readouterr().out
+    assert run("usage", "--until", "1970-01-01", "--json", home=home) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
 def test_status_and_settings_say_what_there_is(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is served, and every setting with its help; Chinese where asked for."""
     assert run("status", home=home) == 0
@@ -151,6 +265,20 @@ def test_status_and_settings_say_what_there_is(home: Path, capsys: pytest.Captur
         (("feedback", "trace-a", "--score", "2"), 2, "not between 0 and 1"),
         (("key", "revoke", "key-none"), 2, "no key key-none"),
         (("permissions", "fees.md", "--until", "soon"), 2, "is no date"),
+        (("key", "create", "--expires", "soon"), 2, "is no time"),
+        (("key", "create", "--expires", "2020-01-01"), 2, "expired already"),
+        (("key", "create", "--member", "nobody"), 2, "no member nobody"),
+        (("member", "remove", "nobody"), 2, "no member nobody"),
+        (("provider", "add", "x", "--url", "ftp://x", "--no-key"), 2, "no address"),
+        (("provider", "add", "x", "--url", "http://x", "--key-from", "NO_SUCH"), 2, "no variable NO_SUCH"),
+        (("endpoint", "set", "task"), 2, "1 to 32 targets"),
+        (("endpoint", "set", "task", "--target", "own=1.2.3"), 2, "is no target"),
+        (("endpoint", "set", "task", "--target", "own", "--price-in", "0.0001"), 2, "finer than 0.001"),
+        (("endpoint", "set", "task", "--target", "a", "--price-in", "1", "--price-in", "2"), 2, "2 times for 1"),
+        (("endpoint", "set", "task", "--target", "a", "--timeout", "first"), 2, "is no timeout"),
+        (("limit", "set", "planet", "--concurrent", "1"), 2, "cannot be limited"),
+        (("limit", "set", "workspace"), 2, "limits nothing"),
+        (("usage", "--by", "colour"), 2, "cannot be told by"),
         (("turn", "--workspace", "Bad Name", "."), 2, "cannot name a workspace"),
         (("turn", "--drill", "fire", "."), 2, "no drill named fire"),
         (("up", "--port", "99999"), 2, "not between 0 and 65535"),

@@ -15,6 +15,7 @@ from typing import Any
 
 from feilun import __version__
 from feilun.cli import commands
+from feilun.cli.access_arguments import add_access
 from feilun.cli.words import Teller
 from feilun.errors import FeilunError
 from feilun.settings import Settings, load, table
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_wheel(found)
     _add_questions(found)
     _add_rules(found)
+    add_access(found, _command)
     return parser
 
 
@@ -164,15 +166,6 @@ def _add_questions(found: Any) -> None:
 
 
 def _add_rules(found: Any) -> None:
-    key = _command(found, "key", commands.key, "make, list and revoke API keys", "key create --role viewer --name web")
-    key.add_argument("action", choices=["create", "list", "revoke"], help="what to do")
-    key.add_argument("id", nargs="?", default="", metavar="ID", help="which key to revoke")
-    key.add_argument(
-        "--role", default="builder", choices=["owner", "builder", "annotator", "viewer"], help="what it may"
-    )
-    key.add_argument("--name", default="key", help="what it is for")
-    _workspace(key)
-
     permissions = _command(
         found,
         "permissions",

@@ -38,6 +38,25 @@ PARTS = {
     "create key": "feilun.store.keys:create",
     "find keys": "feilun.store.keys:find",
     "revoke key": "feilun.store.keys:revoke",
+    "add member": "feilun.store.access.members:add",
+    "find members": "feilun.store.access.members:find",
+    "member": "feilun.store.access.members:resolve",
+    "remove member": "feilun.store.access.members:remove",
+    "put provider": "feilun.store.access.providers:put",
+    "find providers": "feilun.store.access.providers:find",
+    "remove provider": "feilun.store.access.providers:remove",
+    "put endpoint": "feilun.store.access.endpoints:put",
+    "find endpoints": "feilun.store.access.endpoints:find",
+    "remove endpoint": "feilun.store.access.endpoints:remove",
+    "put limit": "feilun.store.access.limits:put",
+    "find limits": "feilun.store.access.limits:find",
+    "remove limit": "feilun.store.access.limits:remove",
+    "nano": "feilun.store.access.money:nano",
+    "nano a token": "feilun.store.access.money:nano_a_token",
+    "amount": "feilun.store.access.money:amount",
+    "price": "feilun.store.access.money:price",
+    "usage": "feilun.store.calls.usage:report",
+    "call log": "feilun.store.calls.calllog:CallLog",
     "workspaces": "feilun.store.workspaces:names",
     "ensure workspace": "feilun.store.workspaces:ensure",
     "datasets": "feilun.store.datasets:find",
@@ -57,7 +76,8 @@ def part(name: str) -> Any:
     return registry.load(name)
 
 
-def _with_store(settings: Settings, work: Callable[[Any], Any]) -> Any:
+def with_store(settings: Settings, work: Callable[[Any], Any]) -> Any:
+    """Return what ``work`` returns, given the database of the home, which is closed afterwards."""
     db = part("store")(settings.root, settings.database)
     try:
         return work(db)
@@ -78,7 +98,7 @@ def turn(given: argparse.Namespace, teller: Teller) -> int:
     paths = [Path(path) for path in given.paths] or part("sample")()
     # The sample has a workspace of its own, so that it never mixes with anybody's files.
     ws = given.workspace or (DEFAULT_WORKSPACE if given.paths else SAMPLE_WORKSPACE)
-    result: JSON = _with_store(
+    result: JSON = with_store(
         teller.settings,
         lambda db: _await(part("turn")(db, teller.settings, ws, paths, given.drill, teller.progress)),
     )
@@ -100,29 +120,6 @@ def pull(given: argparse.Namespace, teller: Teller) -> int:
     """Fetch a base model."""
     version = part("pull")(teller.settings.root, given.name, lambda text: teller.say("{}", text))
     teller.say("Ready: {}. Use it with: feilun up --model {}", version.name, version.name)
-    return 0
-
-
-def key(given: argparse.Namespace, teller: Teller) -> int:
-    """Make, list or revoke API keys."""
-
-    def create(db: Any) -> None:
-        ws = _named(db, given)
-        part("ensure workspace")(db, ws)
-        key, secret = part("create key")(db, ws, given.name, given.role)
-        teller.say("Key {} (role {}, workspace {}), shown only now:", key.id, key.role, ws)
-        print(secret)
-
-    def show(db: Any) -> None:
-        for key in part("find keys")(db, _named(db, given)):
-            state = "revoked" if key.revoked else "active"
-            print(f"{key.id}  {key.hint}  {key.role:<9}  {state:<7}  {_when(key.created)}  {key.name}")
-
-    def revoke(db: Any) -> None:
-        part("revoke key")(db, _named(db, given), given.id)
-        teller.say("Revoked {}.", given.id)
-
-    _with_store(teller.settings, {"create": create, "list": show, "revoke": revoke}[given.action])
     return 0
 
 
@@ -168,7 +165,7 @@ def records(given: argparse.Namespace, teller: Teller) -> int:
     wanted = given.find.casefold()
 
     def show(db: Any) -> None:
-        newest = {version.name: version for version in part("datasets")(db, _named(db, given))}
+        newest = {version.name: version for version in part("datasets")(db, named(db, given))}
         count = 0
         for version in newest.values():
             for record in part("records")(db, version.workspace, version.id, given.purpose):
@@ -178,7 +175,7 @@ def records(given: argparse.Namespace, teller: Teller) -> int:
                     print(f"{record.id}  {' '.join(text.split())}  [{', '.join(record.sources)}]")
         teller.say("{} records", count)
 
-    _with_store(teller.settings, show)
+    with_store(teller.settings, show)
     return 0
 
 
@@ -227,13 +224,13 @@ def status(_given: argparse.Namespace, teller: Teller) -> int:
             teller.say("workspace {}", ws)
             current = {each.endpoint: each for each in part("deployments")(db, ws)}
             for each in current.values():
-                teller.say("  serves {} as {} since {}", each.model, each.endpoint, _when(each.created))
+                teller.say("  serves {} as {} since {}", each.model, each.endpoint, when(each.created))
             if not current:
                 teller.say("  serves no model of its own yet")
             for job in journal.find(ws, limit=5):
-                print(f"  {job.id}  {job.kind}  {job.status}  {_when(job.created)}")
+                print(f"  {job.id}  {job.kind}  {job.status}  {when(job.created)}")
 
-    _with_store(teller.settings, show)
+    with_store(teller.settings, show)
     return 0
 
 
@@ -261,16 +258,17 @@ def _in_workspaces(given: argparse.Namespace, teller: Teller, work: Callable[[An
                 missing = error
         raise missing
 
-    return _with_store(teller.settings, search)
+    return with_store(teller.settings, search)
 
 
-def _named(db: Any, given: argparse.Namespace) -> str:
+def named(db: Any, given: argparse.Namespace) -> str:
     """Return the workspace that was named, else the only one there is, else the default."""
     names: list[str] = part("workspaces")(db)
     return str(given.workspace or (names[0] if len(names) == 1 else DEFAULT_WORKSPACE))
 
 
-def _when(stamp: float) -> str:
+def when(stamp: float) -> str:
+    """Return a time as people here read it."""
     return datetime.fromtimestamp(stamp, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
