@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import Moderation
 
-from feilun.gateway.surface.rules import CATEGORIES, FLAG, judge, normalise, result
+from feilun.gateway.surface.rules import CATEGORIES, FLAG, MODEL, judge, normalise, result
 
 BAD = [
     ("harassment", "You are such a worthless idiot."),
@@ -117,3 +120,22 @@ def test_any_text_has_a_verdict(text: str) -> None:
 def test_normalising_again_changes_nothing_of_a_verdict(text: str) -> None:
     """Text that is normalised already says the same."""
     assert judge(normalise(text)).scores == judge(text).scores
+
+
+def test_texts_are_moderated_through_the_client(client: openai.OpenAI) -> None:
+    """A text, a list and parts each get the results that the API gives them; images are refused."""
+    one = client.moderations.create(input="I will kill you and your family")
+    assert one.model == MODEL
+    assert one.results[0].flagged
+    assert one.results[0].categories.harassment_threatening
+    assert [found.flagged for found in client.moderations.create(input=["hello", "你就是个废物，去死吧"]).results] == [
+        False,
+        True,
+    ]
+    parts: Any = [{"type": "text", "text": "you are an"}, {"type": "text", "text": "idiot"}]
+    assert [found.flagged for found in client.moderations.create(input=parts).results] == [True]
+    picture: Any = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
+    for wrong in (picture, [], "x" * 200_001):
+        with pytest.raises(openai.APIStatusError) as caught:
+            client.moderations.create(input=wrong)
+        assert caught.value.status_code in {400, 413}
