@@ -86,7 +86,7 @@ def _up(programs: Programs, home: Path, core: int | None, settings: JSON) -> tup
     given = {"home": str(home), "port": port, **settings}
     file = home / "bench.toml"
     file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items()), encoding="utf-8")
-    argv = [sys.executable, "-m", "feilun.cli", "--settings", str(file), "up"]
+    argv = [str(Path(sys.executable).with_name("feilun")), "up", "--settings", str(file)]
     program = programs.start(home.name, argv, core, engines=ENGINES)
     program.wait_for(port, START_SECONDS)
     return program, port
@@ -99,7 +99,7 @@ def start_feilun(programs: Programs, core: int, upstream: int, keys: int = 1, en
     secrets, names = _set_up(home, upstream, keys, endpoints)
     settings = {"engine": "fake", "embedding": "", "private_hosts": "127.0.0.1"}
     program, port = _up(programs, home, core, settings)
-    gate = Gate(f"Feilun, {keys:,} keys", port, program, 0, tuple(secrets), tuple(names))
+    gate = Gate("Feilun" if keys == 1 else f"Feilun with {keys:,} keys", port, program, 0, tuple(secrets), tuple(names))
     ask(gate)
     return gate
 

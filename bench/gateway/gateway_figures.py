@@ -20,6 +20,7 @@ from table import Figure
 from feilun.records import JSON
 
 CALLS, REQUESTS, STREAMS, PACE, BURSTS, OPEN_STREAMS = 64, 10_000, 128, 50, 32, 1000
+LITELLM_SECONDS = 5.0  # its answers take seconds at this load
 BURST_TOKENS, FRAME_EVENTS = 400, 3  # beside its tokens a stream has a finish, a usage and a [DONE]
 
 VS_NGINX = Figure("calls/s over nginx's", 0.20, 0.6)
@@ -64,13 +65,15 @@ def calls(bench: Bench, gates: Gates, rounds: int, seconds: float, say: Say) -> 
     load = Load(CALLS, seconds, {"max_tokens": 16}, requests=REQUESTS)
     loads = [(gates.nginx, load), (gates.feilun, load), (gates.crowded, load)]
     if gates.litellm is not None:
-        loads.append((gates.litellm, Load(CALLS, 2.5 * seconds, load.body, warm=2.0)))
+        loads.append((gates.litellm, Load(CALLS, LITELLM_SECONDS, load.body, warm=2.0)))
     found = take_turns(bench, loads, rounds)
     for number, (gate, _) in enumerate(loads):
-        say(f"  {gate.name}: {median(_rate(outcomes[number]) for outcomes in found):,.0f} calls/s")
+        rate = median(_rate(outcomes[number]) for outcomes in found)
+        cost = median(outcomes[number].cpu / max(outcomes[number].calls, 1) for outcomes in found)
+        say(f"  {gate.name}: {rate:,.0f} calls/s, {1e6 * cost:,.0f} µs of processor time a call")
     rows = [
         VS_NGINX.row([_rate(ours) / _rate(nginx) for nginx, ours, *_ in found]),
-        VS_LITELLM.row([_rate(o[1]) / max(_rate(o[3]), 0.01) for o in found if len(o) == 4], gates.why_no_litellm),
+        VS_LITELLM.row([_rate(o[1]) / _rate(o[3]) for o in found if len(o) == 4 and o[3].calls], gates.why_no_litellm),
         MANY_KEYS.row([_rate(crowded) / _rate(ours) for _, ours, crowded, *_ in found]),
     ]
     return rows, median(_rate(ours) for _, ours, *_ in found)
