@@ -6,18 +6,27 @@ It knows the seam's promises. It does not know any fact that was not put into it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+import json
+import random
+import re
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
+from feilun.engines.schema import Unsatisfiable, call_text, functions, is_free, schemas, smallest
 from feilun.engines.seam import Delta, Request
 from feilun.errors import BadRequest, ContextTooLong, EngineDown, NotFound
-from feilun.records import ModelVersion, Usage, normalise_text
+from feilun.records import JSON, ModelVersion, Usage, normalise_text
+
+LOGPROB = -0.1
 
 
 class FakeEngine:
     """Answers a known question with its answer, and any other by saying it again. One word is one token.
 
-    ``answers`` maps a model's id to questions and answers. ``crash_after`` makes every call fail after that many words.
+    ``answers`` maps a model's id to questions and answers. A tool is called if it must be, or if the question names it;
+    arguments, and answers that must conform to a schema, are the smallest that do. ``crash_after`` makes every call
+    fail after that many words, ``failures`` that share of calls at any word; ``pause`` is the time between words (s).
+    ``counts`` is what it made, also of calls that were given up.
     """
 
     def __init__(self, answers: Mapping[str, Mapping[str, str]] | None = None, context: int = 2048) -> None:
@@ -28,48 +37,147 @@ class FakeEngine:
         }
         self.context = context
         self.crash_after: int | None = None
+        self.failures = 0.0
         self.pause = 0.0
+        self.random = random.Random(0)
         self.loaded: dict[str, ModelVersion] = {}
+        self.running = 0
+        self.counts = {"calls": 0, "prompt_tokens": 0, "completion_tokens": 0, "cached_tokens": 0}
+        self._given_up: dict[int, bool] = {}
 
     async def load(self, version: ModelVersion) -> dict[str, Any]:
         """Make a version servable; its identity is what the version says."""
         self.loaded[version.id] = version
         return dict(version.identity)
 
-    async def generate(self, request: Request) -> AsyncIterator[Delta]:
+    async def unload(self, model: str) -> None:
+        """Forget a version; calls that run go on."""
+        self.loaded.pop(model, None)
+
+    def stop(self, request: Request) -> None:
+        """End the call of this very request: its last delta says ``cancelled``."""
+        if id(request) in self._given_up:
+            self._given_up[id(request)] = True
+
+    def text(self, model: str, tokens: list[int]) -> str:
+        """Return the text of token numbers: the numbers."""
+        self._check_loaded(model)
+        return " ".join(map(str, tokens))
+
+    async def count(self, request: Request) -> int:
+        """Return how many tokens the prompt of a request has."""
+        self._check_loaded(request.model)
+        return len(_prompt(request).split())
+
+    def state(self) -> JSON:
+        """Return what it does just now."""
+        return {"alive": True, "running": self.running, "waiting": 0, "models": sorted(self.loaded)}
+
+    def _check_loaded(self, model: str) -> None:
+        if model not in self.loaded:
+            raise NotFound(f"The engine has not loaded {model}.", param="model")
+
+    async def generate(self, request: Request) -> AsyncGenerator[Delta, None]:
         """Answer word by word."""
-        if request.model not in self.loaded:
-            raise NotFound(f"The engine has not loaded {request.model}.", param="model")
+        self._check_loaded(request.model)
         if request.max_tokens < 1:
             raise BadRequest("max_tokens must be at least 1.", param="max_tokens")
-        question = str(request.messages[-1].get("content") or "") if request.messages else ""
-        prompt = "\n".join(f"{message['role']}: {message.get('content') or ''}" for message in request.messages)
-        prompt_tokens = len(prompt.split())
-        if prompt_tokens >= self.context:
-            raise ContextTooLong(f"The messages are {prompt_tokens} tokens long; this model takes {self.context}.")
-        yield Delta(prompt=prompt, usage=Usage(prompt_tokens, 0))
-        answer = self.answers.get(request.model, {}).get(normalise_text(question), f"You said: {question}")
-        made, said, finish = 0, "", "stop"
-        for word in answer.split():
-            if made == request.max_tokens:
-                finish = "length"
-                break
-            if made == self.crash_after:
-                raise EngineDown("The engine stopped while it answered.", "Try again in a moment.")
-            await asyncio.sleep(self.pause)
-            made += 1
-            piece = word if not said else f" {word}"
-            cut = min(
-                (place for place in ((said + piece).find(stop) for stop in request.stop) if place >= 0), default=-1
+        prompt = _prompt(request)
+        tokens = len(prompt.split())
+        if tokens >= self.context:
+            what = "prompt" if request.prompt else "messages"
+            raise ContextTooLong(
+                f"The {what} are {tokens} tokens long; this model takes {self.context}.", "Shorten them.", what
             )
-            if cut >= 0:
-                if cut > len(said):
-                    yield Delta(piece[: cut - len(said)])
-                break
-            said += piece
-            yield Delta(piece, made, -0.1 if request.logprobs else None)
-        yield Delta(finish=finish, usage=Usage(prompt_tokens, max(made, 1)))
+        words, crash = self._answer(request), self._crash()
+        made, self._given_up[id(request)] = 0, False
+        self.running += 1
+        try:
+            yield Delta(prompt=prompt, usage=Usage(tokens, 0))
+            pending, finish = _Pending(request.stop), "stop"
+            for word in words:
+                if made == request.max_tokens:
+                    finish = "length"
+                    break
+                if made == crash:
+                    raise EngineDown("The engine stopped while it answered.", "Try again in a moment.")
+                await asyncio.sleep(self.pause)
+                if self._given_up[id(request)]:
+                    finish = "cancelled"
+                    break
+                made += 1
+                text = pending.push(word)
+                yield self._delta(request, word, text, made, Usage(tokens, made))
+                if pending.met:
+                    break
+            made = made if finish == "cancelled" else max(made, 1)
+            yield Delta(pending.rest(), finish=finish, usage=Usage(tokens, made))
+        finally:
+            self.running -= 1
+            self._given_up.pop(id(request), None)
+            for name, more in (("calls", 1), ("prompt_tokens", tokens), ("completion_tokens", made)):
+                self.counts[name] += more
+
+    def _crash(self) -> int | None:
+        if self.failures and self.random.random() < self.failures:
+            return self.random.randrange(1, 10)
+        return self.crash_after
+
+    def _delta(self, request: Request, word: str, text: str, number: int, usage: Usage) -> Delta:
+        if not request.logprobs:
+            return Delta(text, number, usage=usage, piece=word)
+        top = [(word, LOGPROB), *((f" other{n}", LOGPROB - n) for n in range(1, request.top_logprobs))]
+        return Delta(text, number, LOGPROB, None, usage, None, word, tuple(top[: request.top_logprobs]))
+
+    def _answer(self, request: Request) -> list[str]:
+        question = request.prompt or (str(request.messages[-1].get("content") or "") if request.messages else "")
+        answer = self.answers.get(request.model, {}).get(normalise_text(question), f"You said: {question}")
+        if not request.grammar:
+            return re.findall(r"\s*\S+", answer)
+        calls = functions(request.grammar)
+        try:
+            if calls:
+                named = [each for each in calls if each[0] in question]
+                if not named and is_free(request.grammar):
+                    return re.findall(r"\s*\S+", answer)
+                answer = "\n".join(call_text(name, smallest(schema)) for name, schema in named or calls[:1])
+            else:
+                answer = json.dumps(smallest(schemas(request.grammar)[0]), separators=(",", ":"))
+        except Unsatisfiable as error:
+            raise BadRequest(f"This schema cannot be enforced: {error}.", param="response_format") from error
+        return re.findall(r"\s*\S{1,8}", answer)
 
     async def close(self) -> None:
         """Nothing to let go of."""
         self.loaded.clear()
+
+
+def _prompt(request: Request) -> str:
+    if request.prompt:
+        return request.prompt
+    return "\n".join(f"{message['role']}: {message.get('content') or ''}" for message in request.messages)
+
+
+class _Pending:
+    """Text on its way out: what might begin a stop text waits."""
+
+    def __init__(self, stops: tuple[str, ...]) -> None:
+        self.stops = stops
+        self.held = ""
+        self.met = False
+
+    def push(self, word: str) -> str:
+        """Add a word; return what is certain."""
+        self.held += word
+        places = [place for place in map(self.held.find, self.stops) if place >= 0]
+        if places:
+            text, self.held, self.met = self.held[: min(places)], "", True
+            return text
+        keep = max((n for stop in self.stops for n in range(1, len(stop)) if self.held.endswith(stop[:n])), default=0)
+        cut = len(self.held) - keep
+        text, self.held = self.held[:cut], self.held[cut:]
+        return text
+
+    def rest(self) -> str:
+        """Return what was held back."""
+        return self.held

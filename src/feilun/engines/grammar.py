@@ -87,10 +87,9 @@ class Grammars:
         self._words = Words(
             vocabulary,
             prompter.end_ids,
-            *(
-                [single[mark.encode()] for mark in marks if mark.encode() in single]
-                for marks in (CLOSERS, VALUES, MARKS)
-            ),
+            known(CLOSERS),
+            known(VALUES),
+            known(MARKS),
             single.get(b'"', 0),
             single.get(LETTER.encode(), 0),
             np.array([not opening.isdisjoint(text) for text in texts]),

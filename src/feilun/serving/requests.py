@@ -351,7 +351,11 @@ def refuse_chat(given: ChatRequest) -> None:
     if isinstance(choice, ChosenTool) and choice.function.name not in names:
         raise BadRequest(f"There is no tool {choice.function.name[:128]!r}.", param="tool_choice")
     form = given.response_format
-    if form is not None and form.type == "json_schema" and (form.json_schema is None or form.json_schema.schema is None):
+    if (
+        form is not None
+        and form.type == "json_schema"
+        and (form.json_schema is None or form.json_schema.schema is None)
+    ):
         raise BadRequest("response_format.json_schema.schema is missing.", param="response_format")
     _check_bias(given.logit_bias)
 

@@ -170,12 +170,12 @@ class Reader:
             self._held = ""
         return False
 
-    def _tail(self, _found: list[Piece]) -> bool:
+    def _tail(self, found: list[Piece]) -> bool:
         at = self._held.find(CALL_CLOSE)
         if at < 0:
             return False
         self._held, self._state = self._held[at + len(CALL_CLOSE) :], self._outside
-        return True
+        return bool(self._held) or bool(found)
 
 
 def delta(piece: Piece) -> JSON:

@@ -43,6 +43,7 @@ _FORMATS = {
     *("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown"),
 }
 _LENGTHS = {"email": 64, "hostname": 63}  # what readers take, who count the parts
+_NAMES = "// functions: "
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 
 
@@ -61,13 +62,14 @@ def call_grammar(functions: Sequence[tuple[str, Any]], *, free: bool, parallel: 
     With ``free`` the answer may be, or begin with, plain text. Without ``parallel`` there is one call and no more.
     """
     more = r' ("\n" call)*' if parallel else ""
-    rules = [r"%llguidance {}", f"start: call{more}"]
+    rules = ["%llguidance {}", _NAMES + json.dumps([name for name, _ in functions])]
     if free:
         # A lazy text ends where a call opens; only a text in which none opens may be the whole answer.
-        rules = [r"%llguidance {}", f"start: TEXT | opened_call{more}", "TEXT: /(?s:.*)/", "opened_call: head body"]
-        rules += [f"head[lazy]: /(?s:.*){CALL_OPEN}/", f'call: "{CALL_OPEN}" body']
+        rules += [f"start: TEXT | opened_call{more}", "TEXT: /(?s:.*)/", "opened_call: head body"]
+        rules.append(f"head[lazy]: /(?s:.*){CALL_OPEN}/")
     else:
-        rules.append(f'call: "{CALL_OPEN}" body')
+        rules.append(f"start: call{more}")
+    rules.append(f'call: "{CALL_OPEN}" body')
     rules.append("body: " + " | ".join(f"body_{place}" for place in range(len(functions))))
     parts: list[JSON] = []
     for place, (name, schema) in enumerate(functions):
@@ -86,6 +88,25 @@ def _text(grammars: list[JSON]) -> str:
 def schemas(grammar: str) -> list[JSON]:
     """Return the schemas inside a grammar."""
     return [part["json_schema"] for part in json.loads(grammar)["grammars"] if "json_schema" in part]
+
+
+def functions(grammar: str) -> list[tuple[str, JSON]]:
+    """Return the functions (name, schema of the arguments) that a grammar of calls lets call; nothing for others."""
+    first, *rest = json.loads(grammar)["grammars"]
+    if "lark_grammar" not in first:
+        return []
+    names = json.loads(first["lark_grammar"].split("\n")[1].removeprefix(_NAMES))
+    return list(zip(names, [part["json_schema"] for part in rest], strict=True))
+
+
+def is_free(grammar: str) -> bool:
+    """Say whether an answer may be plain text all the same."""
+    return "\nstart: TEXT |" in json.loads(grammar)["grammars"][0].get("lark_grammar", "")
+
+
+def call_text(name: str, arguments: Any) -> str:
+    """Return a call as models write it."""
+    return f'{CALL_OPEN}\n{{"name": {json.dumps(name)}, "arguments": {json.dumps(arguments)}}}\n{CALL_CLOSE}'
 
 
 def patterns(schema: JSON) -> list[str]:
