@@ -15,6 +15,7 @@ import httpx
 import openai
 import pytest
 import uvloop
+from feilun.serving.indoors import IndoorFleet
 
 from feilun.engines.fake import FakeEngine
 from feilun.engines.models import ensure_base
@@ -22,7 +23,6 @@ from feilun.gateway import create_app, create_server
 from feilun.gateway.serve import bind
 from feilun.gateway.state import Gateway
 from feilun.records import Role
-from feilun.serving.indoors import IndoorFleet
 from feilun.settings import Settings, load
 from feilun.store import Database, keys, open_database, workspaces
 from feilun.wire import Server
@@ -67,6 +67,16 @@ class Running:
         while httpx.get(f"{self.url}/v1/models", headers=bearer(secret)).status_code == 401:
             threading.Event().wait(0.05)
         return secret
+
+    def wait(self, so: Callable[[], object]) -> None:
+        """Wait until something is so; the test's own limit ends a wait in vain."""
+        while not so():
+            threading.Event().wait(0.02)
+
+    def flush(self) -> None:
+        """Return once every call that is over is in rows."""
+        if self.state is not None and self.loop is not None:
+            asyncio.run_coroutine_threadsafe(self.state.writer.flush(), self.loop).result(60)
 
     def http(self, secret: str) -> httpx.Client:
         """Return a plain HTTP client with a key."""

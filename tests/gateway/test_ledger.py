@@ -138,7 +138,7 @@ def test_an_alert_comes_once_before_the_budget_is_spent() -> None:
     for _ in range(3):
         ledger.settle(ledger.reserve(accounts, 1, 30), 1, 30)
     assert list(ledger.alerts) == ["key key-1 of workspace bank has used 60 of 100 (money of the day)"]
-    with pytest.raises(BudgetExhausted, match="has 0.000000 left"):
+    with pytest.raises(BudgetExhausted, match=r"has 0\.000000 left"):
         ledger.reserve(accounts, 1, 30)
 
 
