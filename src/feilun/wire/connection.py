@@ -22,6 +22,7 @@ from feilun.wire.turns import BETWEEN, BODY, HEADERS, NEVER, Turns
 if TYPE_CHECKING:
     from feilun.wire.server import Server
 
+_DIGITS = 4  # a length with so many digits is below _SMALL
 _SMALL = 64 * 1024  # a refused body up to this size is read and thrown away, so that the connection can go on
 _CHUNK_OVERHEAD = 8  # bytes of framing for one byte of body, at most
 _FINAL = {400, 408, 413, 417, 505}  # statuses after which nothing is read
@@ -32,8 +33,8 @@ class Connection(Turns):
     """Parses requests and lets the server answer them in order."""
 
     __slots__ = (
-        *("_arrived", "_fields", "_framing", "_head_bytes", "_mark", "_most", "_pieces", "_refusal", "_taken"),
-        *("_target", "_upgrading", "parser"),
+        *("_arrived", "_framing", "_head_bytes", "_headers", "_limits", "_mark", "_most", "_pieces", "_refusal"),
+        *("_repeated", "_taken", "_target", "_upgrading", "parser"),
     )
 
     parser: httptools.HttpRequestParser
@@ -44,7 +45,9 @@ class Connection(Turns):
         self._arrived = 0
         self._head_bytes = 0
         self._target = b""
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._limits = server.limits
+        self._headers: dict[bytes, bytes] = {}
+        self._repeated: list[tuple[bytes, bytes]] = []
         self._refusal: FeilunError | None = None
         self._pieces: list[bytes] = []
         self._most = 0  # bytes of this body that are allowed, that came, and that had come when its time limit was set
@@ -90,16 +93,19 @@ class Connection(Turns):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header, or a trailer, which is thrown away at the end of the message."""
-        self._fields.append((name.lower(), value))
+        name, headers = name.lower(), self._headers
+        if name in headers:
+            self._repeated.append((name, headers[name]))
+        headers[name] = value
 
     def on_headers_complete(self) -> None:
         """Decide who answers, and whether."""
         if self.deaf:
             return
-        parser, fields, limits = self.parser, self._fields, self.server.limits
+        parser, headers, limits = self.parser, self._headers, self._limits
         self.stage = BODY
-        doubtful = self._head_bytes + self._arrived > limits.line_bytes or len(fields) > limits.headers
-        if doubtful and self._too_much(len(self._target), sum(len(n) + len(v) for n, v in fields)):
+        large = self._head_bytes + self._arrived > limits.line_bytes or len(headers) > limits.headers
+        if (large or self._repeated) and self._too_much(len(self._target), self._header_bytes()):
             return
         if parser.should_upgrade():
             self._upgrading = True
@@ -107,13 +113,13 @@ class Connection(Turns):
         target = self._target.decode("ascii")
         if target[0] != "/":
             target = _origin_form(target)
-        exchange = self.current = Exchange(self, parser.get_method().decode("ascii"), target, fields)
-        self._fields, self._target = [], b""
+        exchange = self.current = Exchange(self, parser.get_method().decode("ascii"), target, headers)
+        self._headers, self._target = {}, b""
+        if self._repeated:
+            exchange.repeated, self._repeated = self._repeated, []
         self._taken = self._mark = self._framing = 0
-        keep = exchange.keep = parser.should_keep_alive()
-        # Only HTTP/1.1 stays without being asked to.
-        version = "1.1" if keep and b"connection" not in exchange.headers else parser.get_http_version()
-        fault = self._judge(exchange, version)
+        exchange.keep = parser.should_keep_alive()
+        fault = self._judge(exchange, parser.get_http_version())
         if fault is not None:
             self._decline(exchange, fault)
         elif exchange.handler is None:
@@ -135,12 +141,12 @@ class Connection(Turns):
     def on_message_complete(self) -> None:
         """Hand the request over."""
         exchange = self.current
-        if self.deaf or self._upgrading or exchange is None:
+        if self.deaf or exchange is None:
             return
         self.stage = BETWEEN
         self.current = None
-        if self._fields:
-            self._fields = []
+        if self._headers:
+            self._headers, self._repeated = {}, []
         if exchange.intake is not None:
             if self.active is exchange and not self.waiting:
                 self.deadline = NEVER
@@ -168,7 +174,7 @@ class Connection(Turns):
         """Find who answers and how much may come; return why nobody does."""
         headers = exchange.headers
         exchange.old = version == "1.0"
-        if version != "1.1" or len(headers) != len(exchange.fields) or b"host" not in headers:
+        if version != "1.1" or exchange.repeated or b"host" not in headers:
             fault = _fault(exchange, version)
             if fault is not None:
                 return fault
@@ -176,16 +182,18 @@ class Connection(Turns):
             self._most = self.server.route(exchange)
         except FeilunError as error:
             return error
-        length = int(headers.get(b"content-length", 0))
-        if length > self._most:
+        length = headers.get(b"content-length", b"0")
+        if (len(length) > _DIGITS or self._most < _SMALL) and int(length) > self._most:
             return _body_too_large(self._most)
-        expected = headers.get(b"expect")
-        if expected is not None and not exchange.old:
-            if expected.lower() != b"100-continue":
+        if b"expect" in headers and not exchange.old:
+            if headers[b"expect"].lower() != b"100-continue":
                 return _error(HTTPStatus.EXPECTATION_FAILED, "Only 100-continue may be expected.", "expectation_failed")
-            if length or b"transfer-encoding" in headers:
+            if length != b"0" or b"transfer-encoding" in headers:
                 self.invite()
         return None
+
+    def _header_bytes(self) -> int:
+        return sum(len(name) + len(value) for name, value in [*self._headers.items(), *self._repeated])
 
     def _decline(self, exchange: Exchange, fault: FeilunError) -> None:
         """Answer with an error: at once, or after a small body, so that the connection can go on."""
@@ -205,7 +213,7 @@ class Connection(Turns):
         self._pieces = []
         exchange, self.current = self.current, None
         if exchange is None:
-            exchange = Exchange(self, "GET", "/", [])
+            exchange = Exchange(self, "GET", "/", {})
         exchange.keep = False
         if exchange is self.active:
             exchange.fail(error)
@@ -219,22 +227,22 @@ class Connection(Turns):
                 self.enqueue(exchange)
 
     def _too_much(self, line: int, size: int) -> bool:
-        limits = self.server.limits
+        limits = self._limits
         if line > limits.line_bytes:
             self._refuse(_error(HTTPStatus.REQUEST_URI_TOO_LONG, "The request line is too long.", "request_too_large"))
-        elif len(self._fields) > limits.headers or size > limits.header_bytes:
+        elif len(self._headers) + len(self._repeated) > limits.headers or size > limits.header_bytes:
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self._refuse(_error(status, "The headers are too many or too large.", "request_too_large"))
         return self.deaf
 
     def _partial(self, size: int) -> None:
         """Hold a request that is not complete to its limits."""
-        limits = self.server.limits
+        limits = self._limits
         if self.stage == HEADERS:
             if not self._head_bytes:
                 self.deadline = self.server.clock + limits.header_seconds
             self._head_bytes += size
-            self._too_much(len(self._target) if self._fields else self._head_bytes, self._head_bytes)
+            self._too_much(len(self._target) if self._headers else self._head_bytes, self._head_bytes)
             return
         if self._head_bytes >= 0:  # the body begins
             self._head_bytes = -1
@@ -254,9 +262,10 @@ class Connection(Turns):
         if method == b"CONNECT":
             self._refuse(BadRequest("CONNECT is not served."))
             return
+        fields = [*self._repeated, *self._headers.items()]
         head = b"%b %b HTTP/1.1\r\n" % (method, self._target)
-        head += b"".join([b"%b: %b\r\n" % field for field in self._fields if field[0] not in _UPGRADE])
-        self._upgrading, self._fields, self._target = False, [], b""
+        head += b"".join([b"%b: %b\r\n" % field for field in fields if field[0] not in _UPGRADE])
+        self._upgrading, self._headers, self._repeated, self._target = False, {}, [], b""
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(head + b"\r\n" + rest)
 

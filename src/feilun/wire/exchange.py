@@ -24,20 +24,22 @@ from feilun.wire.intake import Intake
 JSON = b"application/json"
 EVENTS = b"text/event-stream"
 logger = logging.getLogger(__name__)
-_WAITING, _STARTED, _DONE = range(3)
 _BODILESS = {204, 304}
 
 Fields = Sequence[tuple[bytes, bytes]]
 Handler = Callable[["Exchange"], Awaitable[None]]
 
 
-class Blocks:
-    """Status line, date and media type of answers, as bytes that are made once a second at most."""
+class Blocks(dict[tuple[int, bytes], bytes]):
+    """Status line, date and media type of answers, by status and media type; each is made once a second at most.
+
+    An empty media type leaves the header out.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self._second = 0
         self._date = b""
-        self._made: dict[tuple[int, bytes], bytes] = {}
         self.tick()
 
     def tick(self) -> None:
@@ -46,17 +48,14 @@ class Blocks:
         if second != self._second:
             self._second = second
             self._date = formatdate(second, usegmt=True).encode()
-            self._made.clear()
+            self.clear()
 
-    def head(self, status: int, media: bytes) -> bytes:
-        """Return the beginning of an answer; without a media type if ``media`` is empty."""
-        return self._made.get((status, media)) or self._make(status, media)
-
-    def _make(self, status: int, media: bytes) -> bytes:
+    def __missing__(self, key: tuple[int, bytes]) -> bytes:
+        status, media = key
         block = b"HTTP/1.1 %d %b\r\ndate: %b\r\n" % (status, _phrase(status), self._date)
         if media:
             block += fields_block(((b"content-type", media),))
-        self._made[status, media] = block
+        self[key] = block
         return block
 
 
@@ -101,62 +100,61 @@ class Carrier(Protocol):
 class Exchange:
     """One request whose body was read whole, and its answer."""
 
-    body = b""
-    gone = False
-    keep = True
-    old = False  # HTTP/1.0: no chunks, and the connection closes unless the client asked otherwise
-    failure: FeilunError | None = None
-    handler: Handler | None = None
-    intake: Intake | None = None
-    task: asyncio.Task[None] | None = None
-    _phase = _WAITING
-    _chunked = False
-    _calls: list[Callable[[], None]] | None = None
+    __slots__ = (
+        *("_calls", "_carrier", "_chunked", "body", "done", "failure", "gone", "handler", "headers", "intake", "keep"),
+        *("method", "old", "path", "peer", "query", "repeated", "started", "target", "task"),
+    )
 
-    def __init__(self, carrier: Carrier, method: str, target: str, fields: list[tuple[bytes, bytes]]) -> None:
-        """Keep the request; ``fields`` are all headers as they came, names in lower case."""
+    def __init__(self, carrier: Carrier, method: str, target: str, headers: dict[bytes, bytes]) -> None:
+        """Keep the request; names of headers are in lower case."""
         self._carrier = carrier
+        self._calls: list[Callable[[], None]] | None = None
         self.method = method
         self.target = target
         path, _, self.query = target.partition("?")
         self.path = unquote(path) if "%" in path else path
-        self.fields = fields
-        self.headers = dict(fields)
+        self.headers = headers
+        self.repeated: list[tuple[bytes, bytes]] = []  # headers that came again later
+        self.body = b""
         self.peer = carrier.peer
+        self.gone = False
+        self.started = False  # some of the answer was written
+        self.done = False  # all of it was
+        self.keep = True
+        self.old = False  # HTTP/1.0: no chunks, and the connection closes unless the client asked otherwise
+        self.failure: FeilunError | None = None
+        self.handler: Handler | None = None
+        self.intake: Intake | None = None
+        self.task: asyncio.Task[None] | None = None
 
     @property
-    def started(self) -> bool:
-        """Whether any of the answer was written."""
-        return self._phase != _WAITING
-
-    @property
-    def done(self) -> bool:
-        """Whether the whole answer was written."""
-        return self._phase == _DONE
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """All headers, those that came more than once too."""
+        return [*self.repeated, *self.headers.items()]
 
     def when_gone(self, call: Callable[[], None]) -> None:
         """Have ``call`` called once if the client leaves before the end of the answer, at once if it has left."""
         if self.gone:
             call()
-        elif self._phase != _DONE:
+        elif not self.done:
             self._calls = [*(self._calls or ()), call]
 
     def respond(self, status: int, body: bytes, headers: Fields = (), media: bytes = JSON) -> None:
         """Write the whole answer."""
-        if self._phase:
+        if self.started:
             raise RuntimeError("answered twice")
         carrier = self._carrier
         extra = fields_block(headers) if headers else b""
         if not self.keep or self.old or carrier.last or carrier.current is not None:
             extra += self._persistence()
-        head = carrier.blocks.head(status, media)
+        head = carrier.blocks[status, media]
         if status in _BODILESS:
             answer = b"%b%b\r\n" % (head, extra)
         elif self.method == "HEAD":
             answer = b"%b%bcontent-length: %d\r\n\r\n" % (head, extra, len(body))
         else:
             answer = b"%b%bcontent-length: %d\r\n\r\n%b" % (head, extra, len(body), body)
-        self._phase = _DONE
+        self.started = self.done = True
         self._calls = None
         if not self.gone:
             carrier.transport.write(answer)
@@ -168,7 +166,7 @@ class Exchange:
 
     def open(self, status: int, headers: Fields, media: bytes, sized: bool) -> None:
         """Write the head of an answer; ``sized`` if the headers tell the length of the body."""
-        if self._phase:
+        if self.started:
             raise RuntimeError("answered twice")
         extra = fields_block(headers) if headers else b""
         self._chunked = not sized and not self.old and status not in _BODILESS
@@ -177,17 +175,15 @@ class Exchange:
         extra += self._persistence()
         if self._chunked:
             extra += b"transfer-encoding: chunked\r\n"
-        self._phase = _STARTED
+        self.started = True
         if not self.gone:
-            self._carrier.transport.write(b"%b%b\r\n" % (self._carrier.blocks.head(status, media), extra))
+            self._carrier.transport.write(b"%b%b\r\n" % (self._carrier.blocks[status, media], extra))
 
     def write(self, data: bytes) -> None:
         """Write a piece of the body at once; nothing happens once the client left."""
-        if self._phase != _STARTED:
-            if self._phase == _WAITING:
-                raise RuntimeError("no head was written")
-            return
-        if not data or self.gone or self.method == "HEAD":
+        if not self.started:
+            raise RuntimeError("no head was written")
+        if not data or self.done or self.gone or self.method == "HEAD":
             return
         if self._chunked:
             self._carrier.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
@@ -201,11 +197,11 @@ class Exchange:
 
     def end(self) -> None:
         """Finish the answer."""
-        if self._phase == _DONE:
+        if self.done:
             return
-        if self._phase == _WAITING:
+        if not self.started:
             raise RuntimeError("no head was written")
-        self._phase = _DONE
+        self.done = True
         self._calls = None
         if not self.gone:
             if self._chunked and self.method != "HEAD":
@@ -214,10 +210,10 @@ class Exchange:
 
     def fail(self, error: FeilunError) -> None:
         """Answer with an error in OpenAI's shape; close the connection if the answer had begun."""
-        if self._phase == _WAITING:
+        if not self.started:
             self.respond(error.status, msgspec.json.encode(error.body()), _error_fields(error))
-        elif self._phase == _STARTED:
-            self._phase = _DONE
+        elif not self.done:
+            self.done = True
             self._calls = None
             if not self.gone:
                 self._carrier.break_off()
