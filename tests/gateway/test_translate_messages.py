@@ -205,7 +205,7 @@ ARGUMENTS = st.dictionaries(st.text(max_size=4), st.text(max_size=4) | st.intege
 CALLS = st.lists(ARGUMENTS, max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(text=st.lists(st.text(min_size=1, max_size=5), max_size=4), calls=CALLS, size=st.integers(1, 9))
 def test_a_stream_says_what_the_whole_answer_says(text: list[str], calls: list[dict], size: int) -> None:
     """Whatever pieces come: events are the client's, and add up to the message that a plain call gives."""
@@ -232,7 +232,7 @@ def test_a_stream_says_what_the_whole_answer_says(text: list[str], calls: list[d
     assert accumulated(events) == from_chat(answer(said, finish))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     texts=st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=4),
     calls=CALLS,
@@ -273,7 +273,7 @@ def test_a_message_survives_the_way_there_and_back(texts: list[str], calls: list
     assert [c["finish_reason"] for p in chunks for c in p["choices"] if c["finish_reason"]] == [finish]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(["say", "ask", "call", "show"]), min_size=1, max_size=6))
 def test_a_conversation_survives_the_way_there_and_back(steps: list[str]) -> None:
     """Turns that chat sends to a provider are read back, by the other translator, as the same turns."""
@@ -399,3 +399,60 @@ def test_errors_have_the_shape_of_the_api(error: FeilunError, status: int, kind:
     body = error_body(error)
     assert (body["type"], body["error"]["type"]) == ("error", kind)
     assert body["error"]["message"].endswith("m")
+
+
+WORDS = [
+    "type",
+    "content",
+    "text",
+    "id",
+    "tool_use_id",
+    "name",
+    "input",
+    "source",
+    "media_type",
+    "data",
+    "url",
+    "schema",
+]
+KINDS = ["text", "image", "tool_use", "tool_result", "thinking", "document", "base64", "url", "json_schema", "custom"]
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(KINDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.sampled_from(WORDS), ANY, max_size=6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(blocks=st.lists(OBJECTS, max_size=3), role=st.sampled_from(["user", "assistant", "system"]), more=OBJECTS)
+def test_whatever_is_sent_is_translated_or_refused(blocks: Any, role: str, more: Any) -> None:
+    """No combination of blocks makes any error but ours, in either direction."""
+    for fields in (
+        {"messages": [{"role": role, "content": blocks}, *ASK]},
+        {"system": blocks, "output_config": more},
+        {"output_config": {"format": more}},
+    ):
+        try:
+            to_anthropic(to_chat(request(**fields)))
+        except BadRequest:
+            continue
+    for body in ({"messages": blocks}, {"messages": ASK, "tools": blocks, "tool_choice": more, "stop": more}):
+        try:
+            to_anthropic({"model": "m", **body})
+        except BadRequest:
+            continue
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    event=OBJECTS,
+    kind=st.sampled_from(["message_start", "content_block_start", "content_block_delta", "message_delta"]),
+)
+def test_whatever_a_provider_sends_is_read_or_told(event: Any, kind: str) -> None:
+    """No event or answer of a provider makes any error but ours."""
+    for read in (FromAnthropicStream().feed, from_anthropic):
+        try:
+            read({**event, "type": kind})
+        except FeilunError:
+            continue

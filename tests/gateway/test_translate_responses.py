@@ -236,7 +236,7 @@ def test_a_whole_answer_is_a_response_of_the_client() -> None:
 PIECES = st.lists(st.text(min_size=1, max_size=6), max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(text=PIECES, calls=st.lists(PIECES, max_size=3), cut=st.booleans())
 def test_a_stream_says_what_the_whole_answer_says(text: list[str], calls: list[list[str]], cut: bool) -> None:
     """Whatever pieces come: events are the client's, numbered, and end in the response that a plain call gives."""
@@ -329,3 +329,42 @@ def test_the_oldest_messages_go_first_and_calls_go_with_their_answers() -> None:
         assert shorter[1]["role"] != "tool"
         left = shorter
     assert left == [talk[0], talk[-1]]
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+WORDS = [
+    "type",
+    "role",
+    "content",
+    "text",
+    "id",
+    "call_id",
+    "name",
+    "arguments",
+    "output",
+    "tools",
+    "mode",
+    "image_url",
+]
+KINDS = ["message", "function_call", "function_call_output", "item_reference", "reasoning", "user", "input_text"]
+KINDS += ["input_image", "output_text", "refusal", "function", "allowed_tools", "json_schema", "assistant"]
+ANY = st.recursive(
+    SCALARS | st.sampled_from(KINDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(st.sampled_from(WORDS), ANY, max_size=6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(inputs=st.lists(OBJECTS, max_size=3), tools=st.lists(OBJECTS, max_size=2), choice=OBJECTS, form=OBJECTS)
+def test_whatever_is_sent_is_translated_or_refused(inputs: Any, tools: Any, choice: Any, form: Any) -> None:
+    """No combination of fields makes any error but ours, and what is accepted can be shown again."""
+    for fields in ({"input": inputs}, {"tools": [*tools, TOOL], "tool_choice": choice}, {"text": {"format": form}}):
+        wanted = request(**fields)
+        try:
+            asked(wanted)
+            items.check_calls(items.completed(wanted.input))
+        except BadRequest:
+            continue
+        Response.model_validate(responses.from_chat(wanted, answer({"content": "x"})))

@@ -149,3 +149,17 @@ class ModerationAnswer(Struct):
     id: str
     model: str
     results: list[ModerationResult]
+
+
+class MessageErrorDetail(Struct):
+    """What went wrong, in the words of the messages API."""
+
+    type: str
+    message: str
+
+
+class MessageError(Struct):
+    """The body of every error of the messages API."""
+
+    error: MessageErrorDetail
+    type: Literal["error"] = "error"

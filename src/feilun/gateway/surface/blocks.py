@@ -13,7 +13,7 @@ from feilun.errors import BadRequest
 from feilun.gateway.surface.requests import MessagesTurn
 from feilun.records import JSON
 
-_THOUGHTS = {"thinking", "redacted_thinking"}
+_THOUGHTS = ("thinking", "redacted_thinking")
 
 
 def system_text(system: str | Sequence[JSON] | None, place: str = "system") -> str:

@@ -41,7 +41,7 @@ def completed(given: str | Sequence[JSON]) -> list[JSON]:
     for number, item in enumerate(given):
         place = f"input[{number}]"
         kind = item.get("type") or ("message" if "role" in item else None)
-        if kind not in _COMPLETE:
+        if not isinstance(kind, str) or kind not in _COMPLETE:
             raise BadRequest(f"{place}: items of the type {str(kind)[:60]!r} are not taken.", param=place)
         found.append(_COMPLETE[kind](item, place))
     return found
@@ -76,7 +76,7 @@ def _part(part: Any, role: str, place: str) -> JSON:
     if kind == "input_image" and role != "assistant":
         if not isinstance(part.get("image_url"), str):
             raise BadRequest(f"{place}: an image needs an image_url.", "Images by file_id are not taken.", place)
-        detail = part.get("detail") if part.get("detail") in {"low", "high"} else "auto"
+        detail = part.get("detail") if part.get("detail") in ("low", "high") else "auto"
         return {"type": "input_image", "image_url": part["image_url"], "detail": detail}
     raise BadRequest(f"{place}: parts of the type {str(kind)[:60]!r} are not taken here.", "Send text.", place)
 

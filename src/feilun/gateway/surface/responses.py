@@ -82,11 +82,14 @@ def _tools(request: ResponsesRequest) -> JSON:
     if isinstance(choice, str) and choice not in {"none", "auto", "required"}:
         raise BadRequest("tool_choice: choices are none, auto, required, or an object.", param="tool_choice")
     if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
-        names = {tool.get("name") for tool in choice.get("tools") or [] if isinstance(tool, dict)}
+        allowed = choice.get("tools")
+        if not isinstance(allowed, list):
+            raise BadRequest("tool_choice.tools is no list.", param="tool_choice.tools")
+        names = [tool.get("name") for tool in allowed if isinstance(tool, dict)]
         tools = [tool for tool in tools if tool["name"] in names]
         choice = "required" if choice.get("mode") == "required" else "auto"
     elif isinstance(choice, dict):
-        if choice.get("type") != "function" or choice.get("name") not in {tool["name"] for tool in tools}:
+        if choice.get("type") != "function" or choice.get("name") not in [tool["name"] for tool in tools]:
             raise BadRequest("tool_choice names no function of tools.", param="tool_choice")
         choice = {"type": "function", "function": {"name": choice["name"]}}
     if not tools:
