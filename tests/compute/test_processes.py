@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from feilun.compute import Command, Process, Restart
+from feilun.compute import Command, Process, Restart, Spare
 from feilun.compute.logs import LogFile
 from feilun.errors import BadModel, Conflict, EngineDown
 
@@ -227,3 +228,71 @@ def test_log_is_rotated(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "line 0011\nfrom the child\n"
     assert (tmp_path / "log.1").read_text().startswith("line 0000\n")
     assert log.tail(1) == "from the child"
+
+
+def session_priority(pid: int) -> int | None:
+    """Return the priority of a process's session, where Linux has such a thing."""
+    file = Path(f"/proc/{pid}/autogroup")
+    return int(file.read_text().split()[-1]) if file.exists() else None
+
+
+async def test_background_work_gives_way(command: Callable[..., Command]) -> None:
+    """Work in the background has a lower priority than ours, other work the same; where sessions count, so does its."""
+    async with Process(command("server")) as ordinary, Process(replace(command("server"), background=True)) as patient:
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        assert os.getpriority(os.PRIO_PROCESS, ordinary.pid) == ours
+        assert os.getpriority(os.PRIO_PROCESS, patient.pid) > ours
+        assert session_priority(patient.pid) in {None, 10}
+        assert session_priority(ordinary.pid) in {None, 0}
+
+
+async def test_a_spare_becomes_the_child(tmp_path: Path) -> None:
+    """The spare waits, takes the arguments, environment and log of the command, and is followed by another spare."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    env = {"PYTHONPATH": str(tmp_path)}
+    spare = Spare("program", tmp_path / "spare.log", env)
+    spare.refill()
+    await until(lambda: spare.pid > 0)
+    waiting = spare.pid
+    argv = (sys.executable, "-m", "program", "one", "two")
+    command = Command("the program", argv, tmp_path / "log", env={**env, "SAID": "three"})
+    async with Process(command, restart=Restart(first=60, longest=60, at_once=True), spare=spare) as child:
+        assert child.pid == waiting
+        assert child.info == {"arguments": ["one", "two"], "said": "three"}
+        assert "to the error output" in command.log.read_text()
+        await until(lambda: spare.pid > 0)
+        following = spare.pid
+        os.kill(child.pid, signal.SIGKILL)
+        await child.gone()
+        assert (await child.ready(), child.pid) == (child.info, following)
+    await spare.stop()
+    assert wait_gone(waiting, following)
+    assert spare.pid == 0
+
+
+async def test_a_spare_of_another_program(command: Callable[..., Command], tmp_path: Path) -> None:
+    """A spare that cannot become what is wanted, or is dead, is passed over."""
+    spare = Spare("json", tmp_path / "spare.log", {})
+    spare.refill()
+    async with Process(command("server"), spare=spare) as child:
+        assert child.pid != spare.pid > 0
+        os.kill(spare.pid, signal.SIGKILL)
+        await until(lambda: spare.pid == 0)
+    argv = (sys.executable, "-m", "json")
+    assert await spare.take(argv, {}, LogFile(tmp_path / "log"), None) is None
+    await spare.stop()
+
+
+PROGRAM = """
+import os, sys, time
+from feilun.compute import die_with_parent, say_ready
+
+def main():
+    die_with_parent()
+    print("to the error output", file=sys.stderr, flush=True)
+    say_ready(arguments=sys.argv[1:], said=os.environ["SAID"])
+    time.sleep(600)
+
+if __name__ == "__main__":
+    main()
+"""

@@ -55,7 +55,8 @@ class Command:
     """What to run, directly and not through a shell.
 
     ``env`` is added to ours; ``log`` takes what it prints; with ``ready_seconds`` 0 no ready line is expected (work
-    that just runs and ends); ``stop_seconds`` is how long it may take to end when asked.
+    that just runs and ends); ``stop_seconds`` is how long it may take to end when asked. Others go before work in the
+    ``background``.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Command:
     cwd: Path | None = None
     ready_seconds: float = 120.0
     stop_seconds: float = 10.0
+    background: bool = False
 
 
 class Process:
@@ -187,6 +189,8 @@ class Process:
             except OSError as error:
                 reason = f"{command.name} cannot be started: {command.argv[0]}: {error.strerror}."
                 raise EngineDown(reason, "Check that it is installed.") from error
+            if command.background:
+                child.give_way()
         self._child = child
         self.starts += 1
         if command.ready_seconds:

@@ -22,6 +22,7 @@ from feilun.records import JSON
 
 LONGEST_LINE = 16 * 2**20
 DRAIN_SECONDS = 5.0
+LATER = 10  # the priority (nice) of work that others go before
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -59,6 +60,14 @@ class Child(asyncio.SubprocessProtocol):
         finally:
             if not self.pid:
                 self.close()
+
+    def give_way(self) -> None:
+        """Let others of the machine go first: where all cores are wanted, ours gets a tenth of an ordinary share."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.setpriority(os.PRIO_PROCESS, self.pid, LATER)
+        # Where Linux shares the cores out by session first, the session has to give way, too.
+        with suppress(OSError):
+            Path(f"/proc/{self.pid}/autogroup").write_text(str(LATER))
 
     def enlist(self, order: JSON, log: LogFile, on_message: Callable[[JSON], None] | None) -> None:
         """Send ``order`` as a line to standard input; from now on the child belongs to this log and this listener."""

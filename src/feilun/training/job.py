@@ -134,6 +134,7 @@ async def _fit(context: Context, plan: Plan, folder: Path, log: Path, progress: 
         log,
         env={"OMP_NUM_THREADS": str(count), "HF_HUB_OFFLINE": "1", **ENVIRONMENT},
         ready_seconds=0,
+        background=True,  # whoever is waiting for an answer goes first
     )
     async with Process(command, on_message=listen) as process:
         code = await process.wait()
