@@ -157,4 +157,5 @@ def _delta(line: str) -> Delta:
     if "error" in body:
         raise revive(body)
     usage = body.pop("usage")
-    return Delta(**body, usage=Usage(**usage) if usage else None)
+    top = tuple((text, value) for text, value in body.pop("top", ()))
+    return Delta(**body, top=top, usage=Usage(**usage) if usage else None)
