@@ -260,3 +260,25 @@ async def test_a_supervisor_gives_up(house: House, tmp_path: Path, monkeypatch: 
             await made.place(doomed, doomed)
         assert row(made, doomed)["state"] == "failed"
     await made.close()
+
+
+async def test_the_fake_is_a_process_too(house: House) -> None:
+    """A fleet of the fake engine starts processes that load any version at once, files or not, and comes back."""
+    made = Fleet(replace(house.settings, engine="fake"), house.root)
+    base = ModelVersion("model-fake", "", "fake", "base", "", "", {}, created=0.0)
+    engine = await made.engine(base)
+    assert [await engine.load(version) for version in (base, house.red)] == [{}, house.red.identity]
+    assert made.ready(house.red.id) == made.ready(base.id) is not None
+    before = await said(engine, house.red.id)
+    assert "What is the rate?" in before
+    os.kill(row(made, base)["pid"], signal.SIGKILL)
+    await until(lambda: made.ready(base.id) is None)
+    assert await said(engine, house.red.id) == before
+    assert row(made, base)["calls"] == 0
+    await made.close()
+    assert row(made, base)["state"] == "stopped"
+
+
+async def said(engine: Engine, model: str) -> str:
+    """Return the text of an answer."""
+    return "".join([delta.text async for delta in engine.generate(ask(model))])
