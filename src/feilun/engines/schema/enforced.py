@@ -76,6 +76,8 @@ def call_grammar(functions: Sequence[tuple[str, Any]], *, free: bool, parallel: 
         begin = json.dumps("\n" + '{"name": ' + json.dumps(name) + ', "arguments": ')
         rules.append(f"body_{place}: {begin} @arguments_{place} " + json.dumps("}\n" + CALL_CLOSE))
         given = {"type": "object", "properties": {}} if schema is None else schema
+        if isinstance(given, dict) and given.get("properties") == {}:
+            given = {"additionalProperties": False, **given}  # no parameters
         where = f"{param}[{place}].function.parameters"
         parts.append({"name": f"arguments_{place}", "json_schema": _prepared(given, where, SPACED)})
     return _text([{"name": "calls", "lark_grammar": "\n".join(rules)}, *parts])
@@ -224,7 +226,7 @@ def _bound(schema: JSON) -> None:
     kinds = schema.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     bound = GREATEST_NUMBER if "number" in kinds else GREATEST_INTEGER if "integer" in kinds else None
-    if bound is None or "multipleOf" in schema:
+    if bound is None:
         return
     if not schema.keys() & {"minimum", "exclusiveMinimum"} and schema.get("maximum", 0) > -bound:
         schema["minimum"] = -bound

@@ -87,14 +87,14 @@ class _Smallest:
         return self._shortest([lambda kind=kind: self._typed(kind, schema, depth) for kind in kinds])
 
     def _shortest(self, tries: list[Any]) -> Any:
-        made = []
+        made, reason = [], Unsatisfiable("there is nothing to choose from")
         for attempt in tries:
             try:
                 made.append(attempt())
-            except Unsatisfiable:
-                continue
+            except Unsatisfiable as error:
+                reason = error
         if not made:
-            raise Unsatisfiable("no way leads to an end")
+            raise reason
         return min(made, key=lambda value: len(json.dumps(value)))
 
     def _kind(self, schema: JSON) -> str:
