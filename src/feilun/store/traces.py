@@ -16,11 +16,11 @@ from feilun.store.database import Database, one, rows
 from feilun.store.schema import TRACES, clean, from_row
 
 _COLUMNS = tuple(column.name for column in TRACES.columns)
-_FEW = 500
 _Place = tuple[str, str]
 _Row = tuple[Any, ...]
 _NUL = b"\\u0000"  # as JSON has it
 _INSERT = str(sa.insert(TRACES).compile(dialect=sqlite.dialect(paramstyle="qmark")))
+_KNOWN = "SELECT id FROM traces WHERE workspace = ? AND id IN (SELECT value FROM json_each(?))"
 _POPULATE = sa.text(
     "INSERT INTO traces SELECT * FROM json_populate_recordset(NULL::traces, CAST(:rows AS json)) "
     "ON CONFLICT DO NOTHING RETURNING workspace, id"
@@ -46,15 +46,13 @@ def add(db: Database, traces: Sequence[Trace]) -> int:
 
 
 def _insert_sqlite(conn: Connection, found: dict[_Place, _Row]) -> list[_Place]:
+    # SQL of its own: SQLAlchemy's way through its types takes as long as the database itself.
     known: set[_Place] = set()
     for ws in {ws for ws, _ in found}:
-        ids = [trace_id for workspace, trace_id in found if workspace == ws]
-        for at in range(0, len(ids), _FEW):
-            query = sa.select(TRACES.c.id).where(TRACES.c.workspace == ws, TRACES.c.id.in_(ids[at : at + _FEW]))
-            known.update((ws, trace_id) for trace_id in conn.scalars(query))
+        ids = msgspec.json.encode([trace_id for workspace, trace_id in found if workspace == ws]).decode()
+        known.update((ws, trace_id) for (trace_id,) in conn.exec_driver_sql(_KNOWN, (ws, ids)))
     new = [place for place in found if place not in known]
     if new:
-        # Rows as SQLite takes them: SQLAlchemy's own way through its types takes as long as the insert itself.
         conn.exec_driver_sql(_INSERT, [found[place] for place in new])
     return new
 
