@@ -17,6 +17,7 @@ ASK = [{"role": "user", "content": "What is the fee? 费用是多少？"}]
 def test_an_answer_names_its_trace_and_the_trace_is_safe(client: openai.OpenAI, gateway: Any) -> None:
     """The id of an answer is the id of a trace that holds question, answer and usage."""
     answer = client.chat.completions.create(model=BASE, messages=ASK)
+    gateway.flush()
     trace = traces.get(gateway.db, "bank", answer.id)
     assert trace.answer == answer.choices[0].message.content == "You said: What is the fee? 费用是多少？"
     assert trace.messages == ({"role": "user", "content": ASK[0]["content"]},)
@@ -38,6 +39,7 @@ def test_a_stream_says_the_same_and_ends_after_its_trace(client: openai.OpenAI, 
     assert text == whole.choices[0].message.content
     assert chunks[-1].usage == whole.usage
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    gateway.flush()
     assert traces.get(gateway.db, "bank", chunks[0].id).answer == text
 
 
@@ -51,7 +53,9 @@ def test_leaving_a_stream_stops_the_engine_and_keeps_what_it_cost(
     )
     seen = [next(iter(stream)) for _ in range(5)]
     stream.close()
+    gateway.flush()
     wait(lambda: traces.find(gateway.db, "bank"))
+    gateway.flush()
     trace = traces.get(gateway.db, "bank", seen[0].id)
     assert trace.finish == "cancelled"
     assert 0 < trace.usage.completion_tokens < 900
@@ -65,6 +69,7 @@ def test_several_answers_cost_their_prompt_once(client: openai.OpenAI, gateway: 
     assert len(three.choices) == 3
     assert three.usage.prompt_tokens == one.usage.prompt_tokens
     assert three.usage.completion_tokens == 3 * one.usage.completion_tokens
+    gateway.flush()
     kept = [trace for trace in traces.find(gateway.db, "bank") if trace.id.startswith(three.id)]
     assert sum(trace.usage.prompt_tokens for trace in kept) == three.usage.prompt_tokens
     assert sum(trace.usage.completion_tokens for trace in kept) == three.usage.completion_tokens
@@ -81,6 +86,7 @@ def test_options_reach_the_engine(client: openai.OpenAI, gateway: Any) -> None:
     parts = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]
     assert client.chat.completions.create(model=BASE, messages=parts).choices[0].message.content == "You said: a b"
     private = client.chat.completions.create(model=BASE, messages=ASK, store=False)
+    gateway.flush()
     assert not traces.get(gateway.db, "bank", private.id).permissions.train
 
 
@@ -120,6 +126,7 @@ def test_a_crash_in_the_middle_is_told_and_the_next_call_works(client: openai.Op
     with pytest.raises(openai.APIStatusError) as caught:
         client.chat.completions.create(model=BASE, messages=ASK)
     assert (caught.value.status_code, caught.value.code) == (503, "engine_down")
+    gateway.flush()
     assert {trace.finish for trace in traces.find(gateway.db, "bank")} == {"error"}
     gateway.engine.crash_after = None
     assert client.chat.completions.create(model=BASE, messages=ASK).choices[0].finish_reason == "stop"

@@ -23,6 +23,7 @@ from feilun.gateway.described import Described, document
 from feilun.gateway.door import Door, cancelled, install
 from feilun.gateway.endpoints import (
     admin,
+    batches,
     chat,
     embeddings,
     eval_runs,
@@ -45,6 +46,7 @@ from feilun.gateway.shapes import ErrorBody
 from feilun.gateway.sitting import Sitter
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.state import Gateway, HotHandler
+from feilun.gateway.surface.batch_work import BatchWork
 from feilun.gateway.writer import Writer
 from feilun.records import JSON
 from feilun.serving.fleet import Fleet
@@ -53,7 +55,7 @@ from feilun.store import Database, Journal
 from feilun.training import run_training
 from feilun.wire import Pool, Server, ServerLimits
 
-_GROUPS = (health, models, responses, files, fine_tuning, evals, eval_runs, wheel, admin)
+_GROUPS = (health, models, responses, batches, files, fine_tuning, evals, eval_runs, wheel, admin)
 _HOT = (chat, messages, responses, embeddings, rerank, moderations)
 _ERRORS = {
     400: "the request is wrong",
@@ -122,7 +124,12 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
     async def train(context: Context) -> JSON:
         return await run_training(context, db, settings, context.job.spec["training"])
 
-    kinds = {fine_tuning.KIND: (fine_tuning.PREFIX, train), eval_runs.KIND: (eval_runs.PREFIX, sitter.sit)}
+    batch = BatchWork(db, journal, batches.asks(hotpath, db, settings))
+    kinds = {
+        fine_tuning.KIND: (fine_tuning.PREFIX, train),
+        eval_runs.KIND: (eval_runs.PREFIX, sitter.sit),
+        batches.KIND: (batches.PREFIX, batch.run),
+    }
     background = Background(journal, db.root / "locks", kinds)
     gateway = Gateway(settings, db, journal, snapshot, fleet, answering, hotpath, writer, background)
     app = _App(

@@ -41,4 +41,11 @@ def _gateway(request: Request) -> Gateway:
 
 
 Here = Annotated[Gateway, Depends(_gateway)]
+
+
+async def settled(here: Here) -> None:
+    """Have calls that are over in rows before anybody asks about them."""
+    await here.writer.settled()
+
+
 HotHandler = Callable[[Gateway, Key, Exchange], Awaitable[None]]

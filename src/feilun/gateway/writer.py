@@ -66,8 +66,13 @@ class Writer:
                     pause = AGAIN_SECONDS
             await asyncio.sleep(pause)
 
-    async def flush(self) -> None:
+    async def settled(self) -> None:
         """Return once all that is durable is in rows: for whoever reads them. Raises what the database raises."""
+        if self._undrained or self._draining.locked():
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Bring all that is durable into rows, also what earlier processes left. Raises what the database raises."""
         async with self._draining:
             self._undrained = False
             try:

@@ -1,4 +1,4 @@
-"""``/health``, ``/ready`` and ``/metrics``: is the gateway there, can its engine answer, and what has it done?
+"""``/health``, ``/ready`` and ``/metrics``: is the gateway there, can its engine answer, what has it done.
 
 For probes and for Prometheus. This module knows states and figures. It does not know how they come about.
 """

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import AliasChoices, BaseModel, Field
 
 from feilun import provenance
@@ -17,11 +17,11 @@ from feilun.errors import BadRequest, NotFound
 from feilun.gateway.door import Annotator, Builder, Owner, Viewer
 from feilun.gateway.endpoints.files import Grants
 from feilun.gateway.shapes import Page, Strict, cut, page
-from feilun.gateway.state import Here
+from feilun.gateway.state import Here, settled
 from feilun.records import Deployment, Feedback, Permissions, Source, Trace, new_id
 from feilun.store import feedback, sources, traces, verdicts
 
-router = APIRouter(prefix="/api", tags=["wheel"])
+router = APIRouter(prefix="/api", tags=["wheel"], dependencies=[Depends(settled)])
 Limit = Annotated[int, Query(ge=1, le=1000)]
 _LONGEST = 20_000
 
