@@ -3,7 +3,7 @@
 Prints a table and writes ``bench/out/engine.json``. Both run in this process, on the same threads, in float32, greedily
 and for the same number of tokens, and take turns, so what else the machine does hits both alike; a figure is the ratio
 of the best rounds. transformers gets its best case: all prompts are of one length (no padding) and arrive together.
-Every call asks something of its own: the prompts share the system prompt and no more.
+Every call begins with something of its own, so that nothing is known from an earlier one, but where that is measured.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import json
 import queue
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +31,34 @@ from feilun.errors import FeilunError
 from feilun.records import JSON
 
 OUT = Path(__file__).parent / "out" / "engine.json"
-CALLS, ADAPTERS, RANK = 16, 4, 8
-QUESTIONS = [f"{10 + call} miles of river, a mill, and people beside it: write a long story." for call in range(CALLS)]
+CALLS, RANK = (1, 8, 32), 8
+MIXED, ADAPTERS = 16, (8, 32)  # calls at once over several adapters; as many adapters, each on at least one call
+LONG = "The mill by the river has a wheel of oak, and the people beside it grind their grain there. " * 20
+NUMBERS = count(100)
+
+
+def questions(number: int) -> list[str]:
+    """Return questions that nobody asked before."""
+    return [f"{next(NUMBERS)} miles of river, a mill, and people beside it: write a story." for _ in range(number)]
+
+
+def talk(question: str) -> tuple[dict[str, Any], ...]:
+    """Return messages that begin with the question."""
+    return ({"role": "system", "content": question}, {"role": "user", "content": question})
 
 
 def add_adapters(batcher: Batcher, base: Path, folder: Path) -> list[str]:
     """Load adapters of random factors, too small to change an answer much; return their names."""
     names = []
-    for number in range(ADAPTERS):
+    for number in range(max(ADAPTERS)):
         factors = {
-            (layer, name): (torch.randn(RANK, weight.shape[1]) * 1e-3, torch.randn(weight.shape[0], RANK) * 1e-3)
-            for layer, products in enumerate(batcher.decoder.products)
-            for name, weight in products.items()
+            (layer, name): (torch.randn(RANK, width) * 1e-3, torch.randn(height, RANK) * 1e-3)
+            for layer in range(batcher.decoder.shape.layers)
+            for name, (height, width) in batcher.decoder.sizes.items()
         }
         adapter = folder / f"adapter-{number}"
         write_adapter(adapter, factors, RANK, RANK)
-        template = batcher.versions["base"][0].template
+        template = batcher.versions["base"].prompter.template
         (adapter / "chat_template.jinja").write_text(template, encoding="utf-8")
         batcher.load(adapter.name, base, adapter)
         names.append(adapter.name)
@@ -62,8 +76,8 @@ def ours(batcher: Batcher, models: list[str], tokens: int) -> float:
             over.put(delta.usage.completion_tokens)
 
     began = time.perf_counter()
-    for model, question in zip(models, QUESTIONS, strict=False):
-        batcher.submit(Request(model, ({"role": "user", "content": question},), tokens), hear)
+    for model, question in zip(models, questions(len(models)), strict=True):
+        batcher.submit(Request(model, talk(question), tokens), hear)
     made = 0
     for _ in models:
         answer = over.get()
@@ -71,6 +85,20 @@ def ours(batcher: Batcher, models: list[str], tokens: int) -> float:
             raise answer
         made += answer
     return made / (time.perf_counter() - began)
+
+
+def first_token(batcher: Batcher, question: str) -> float:
+    """Return how many times a second a long prompt could be answered with one token."""
+    over: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def hear(delta: Delta | FeilunError) -> None:
+        if isinstance(delta, FeilunError) or delta.finish:
+            over.put(None)
+
+    began = time.perf_counter()
+    batcher.submit(Request("base", ({"role": "user", "content": question + LONG},), 1), hear)
+    over.get()
+    return 1 / (time.perf_counter() - began)
 
 
 def theirs(model: Any, prompts: list[list[int]], tokens: int) -> float:
@@ -85,19 +113,24 @@ def theirs(model: Any, prompts: list[list[int]], tokens: int) -> float:
 
 def measure(base: Path, folder: Path, rounds: int, tokens: int) -> dict[str, float]:
     """Return the best tokens per second of every way to answer."""
-    batcher = Batcher(base, CALLS, 512)
+    batcher = Batcher(base, max(CALLS), 2048)
     batcher.load("base", base, None)
     names = add_adapters(batcher, base, folder)
-    prompter = batcher.versions["base"][0]
-    prompts = [prompter.encode(prompter.render([{"role": "user", "content": question}])) for question in QUESTIONS]
+    prompter = batcher.versions["base"].prompter
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    ways = {
-        "ours 1": partial(ours, batcher, ["base"], tokens),
-        "theirs 1": partial(theirs, model, prompts[:1], tokens),
-        "ours 16": partial(ours, batcher, ["base"] * CALLS, tokens),
-        "theirs 16": partial(theirs, model, prompts, tokens),
-        "ours 16 with 4 adapters": partial(ours, batcher, names * (CALLS // ADAPTERS), tokens),
-    }
+    batcher.decoder.settled.wait()
+    ways: dict[str, Callable[[], float]] = {}
+    for calls in CALLS:
+        prompts = [prompter.encode(prompter.render(talk(question))) for question in questions(calls)]
+        ways[f"ours {calls}"] = partial(ours, batcher, ["base"] * calls, tokens)
+        ways[f"theirs {calls}"] = partial(theirs, model, prompts, tokens)
+    for number in (1, *ADAPTERS):
+        calls = max(MIXED, number)
+        ways[f"ours {calls}, {number} adapters"] = partial(ours, batcher, (names[:number] * calls)[:calls], tokens)
+    ways[f"ours {max(ADAPTERS)}, 1 adapters"] = partial(ours, batcher, names[:1] * max(ADAPTERS), tokens)
+    ways["long prompts a second, new"] = lambda: first_token(batcher, questions(1)[0])
+    ways["long prompts a second, known"] = partial(first_token, batcher, "Again and again.")
+    ways["long prompts a second, known"]()
     best = dict.fromkeys(ways, 0.0)
     for _ in range(rounds):
         for name, way in ways.items():
@@ -117,24 +150,49 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=DEFAULT, help="base model: a name, a Hugging Face folder or a GGUF file")
     parser.add_argument("--home", type=Path, default=Path("feilun-data"), help="where prepared models are kept")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=48, help="length of every answer")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=32, help="length of every answer")
     parser.add_argument("--threads", type=int, default=0, help="0 is all cores; 1 where others use the machine too")
     given = parser.parse_args()
     torch.set_num_threads(threads(given.threads))
     base = Path(ensure_base(given.home.absolute(), given.model).folder)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         best = measure(base, Path(folder), given.rounds, given.tokens)
+    few, many = ADAPTERS
     rows = [
-        row("1 call: our tokens/s over transformers'", best["ours 1"] / best["theirs 1"], 1.0, 1.5),
-        row("16 calls: our tokens/s over transformers'", best["ours 16"] / best["theirs 16"], 1.0, 1.5),
-        row("ours, 16 calls over 1 call, tokens/s", best["ours 16"] / best["ours 1"], 3.0, 6.0),
-        row("ours, 16 calls: 4 adapters over base only", best["ours 16 with 4 adapters"] / best["ours 16"], 0.5, 0.8),
+        *(
+            row(
+                f"{calls} calls: our tokens/s over transformers'",
+                best[f"ours {calls}"] / best[f"theirs {calls}"],
+                1.0,
+                1.5,
+            )
+            for calls in CALLS
+        ),
+        row("32 calls over 1 call, tokens/s", best["ours 32"] / best["ours 1"], 4.0, 8.0),
+        row(
+            f"{MIXED} calls: {few} adapters over 1 adapter, tokens/s",
+            best[f"ours {MIXED}, {few} adapters"] / best[f"ours {MIXED}, 1 adapters"],
+            0.7,
+            0.9,
+        ),
+        row(
+            f"{many} calls: {many} adapters over 1 adapter, tokens/s",
+            best[f"ours {many}, {many} adapters"] / best[f"ours {many}, 1 adapters"],
+            0.3,
+            0.6,
+        ),
+        row(
+            "first token of a long prompt: known beginning over a new one, times as fast",
+            best["long prompts a second, known"] / best["long prompts a second, new"],
+            2.0,
+            5.0,
+        ),
         *(row(f"tokens/s: {name}", value) for name, value in best.items()),
     ]
     for one in rows:
         bound = "" if one["must"] is None else f"must >= {one['must']:g}, reach >= {one['reach']:g}"
-        print(f"{one['figure']:<52} {one['value']:>9.2f}  {bound}  {'' if one['met'] else 'NOT MET'}".rstrip())
+        print(f"{one['figure']:<76} {one['value']:>9.2f}  {bound}  {'' if one['met'] else 'NOT MET'}".rstrip())
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(
         json.dumps({"machine": machine(), "rows": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"

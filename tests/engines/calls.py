@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -64,3 +65,12 @@ class Heard:
 def ask(content: str, model: str = "base", **more: Any) -> Request:
     """Return a request with one user message that asks for log-probabilities, so that every token is heard."""
     return Request(model, ({"role": "user", "content": content},), **{"logprobs": True, "max_tokens": 12, **more})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return once ``condition`` holds; fail after half a minute."""
+    for _ in range(6000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it did not happen")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tests.engines.calls import Heard, ask
+from tests.engines.calls import Heard, ask, until
 from tests.models import tiny_adapter, tiny_model
 from transformers import AutoModelForCausalLM
 
@@ -30,15 +28,6 @@ QUESTIONS = [
     "",
     "You are a helpful assistant.",
 ]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Return once ``condition`` holds; fail after half a minute."""
-    for _ in range(6000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it did not happen")
 
 
 def counted(heard: Heard) -> tuple[int, int]:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -252,13 +252,8 @@ class Batcher:
 
     def _end(self, call: Call, last: Delta | FeilunError) -> None:
         """Count a call and send its last delta."""
-        used, counts = call.usage(), self.counts
-        self.counts = {
-            "calls": counts["calls"] + 1,
-            "prompt_tokens": counts["prompt_tokens"] + used.prompt_tokens,
-            "completion_tokens": counts["completion_tokens"] + used.completion_tokens,
-            "cached_tokens": counts["cached_tokens"] + used.cached_tokens,
-        }
+        used = {"calls": 1, **asdict(call.usage())}
+        self.counts = {name: value + used[name] for name, value in self.counts.items()}
         call.send(last)
 
     def _loop(self) -> None:
@@ -382,18 +377,19 @@ class Batcher:
         """Free a call's slot; ``keep`` what it holds for prompts that begin so."""
         if keep and call.made:
             self._keep(call, call.prompt + call.made[:-1])
+        if not self._is_loaded(call.loaded):
+            self._forget(call.loaded)
         self.running.remove(call)
         self.free.append(call.slot)
         self.free.sort()
 
     def _keep(self, call: Call, tokens: list[int]) -> None:
-        """Keep a call's beginning for prompts that begin so; nothing of a version that was unloaded."""
-        adapter = call.loaded.adapter
-        if any(loaded.adapter is adapter for loaded in list(self.versions.values())):
-            if call.prefixes:
-                call.prefixes.keep(adapter, tokens, self.cache, call.slot)
-        elif adapter in self.mixture.adapters:
-            self.mixture = Mixture(self.decoder, [])
+        """Keep a call's beginning for prompts that begin so."""
+        if call.prefixes and self._is_loaded(call.loaded):
+            call.prefixes.keep(call.loaded.adapter, tokens, self.cache, call.slot)
+
+    def _is_loaded(self, loaded: Loaded) -> bool:
+        return any(one.adapter is loaded.adapter for one in list(self.versions.values()))
 
 
 def _order(call: Call) -> tuple[list[int], str, int]:
