@@ -9,8 +9,8 @@ import pytest
 FACES = {
     "feilun.cli": "main",
     "feilun.compute": (
-        "Command Context Journal PeakMemory Process Restart describe die_with_parent disk_errors ensure_space has_amx "
-        "has_bf16 holder lock machine revive rss run say say_failure say_ready threads"
+        "Command Context Journal PeakMemory Process Restart Spare describe die_with_parent disk_errors ensure_space "
+        "has_amx has_bf16 holder lock machine memory_limit revive rss run say say_failure say_ready threads"
     ),
     "feilun.curation": (
         "Block Correction Curated Document IngestReport Report Skip Unreadable curate documents exam_items holdout "

@@ -210,7 +210,7 @@ async def call_during_close(fleet: Fleet, base: ModelVersion) -> None:
 async def test_memory_for_one_of_two(house: House, other: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     """The base that nobody holds makes room for the other and comes back when called; calls are waited for."""
     monkeypatch.setattr("feilun.serving.fleet.SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr("feilun.serving.budget.PROCESS_BYTES", 500 << 20)
+    monkeypatch.setattr("feilun.serving.start.PROCESS_BYTES", 500 << 20)
     small = Fleet(replace(house.settings, memory=1.1), house.root)
     try:
         first = await small.place(house.base, house.base)

@@ -18,10 +18,18 @@ from feilun.engines import Delta, Engine, Request
 from feilun.engines.models import model_name
 from feilun.errors import BadModel, EngineDown, FeilunError, NotFound, OutOfSpace
 from feilun.records import JSON, ModelVersion
-from feilun.serving.budget import EMBEDDING_BYTES, PROCESS_BYTES, estimate
 from feilun.serving.client import ProcessEngine
 from feilun.serving.replica import Place, Replica
-from feilun.serving.start import MODULES, check_choice, embedding_command, engine_command, environment
+from feilun.serving.start import (
+    EMBEDDING_BYTES,
+    MODULES,
+    PROCESS_BYTES,
+    check_choice,
+    embedding_command,
+    engine_command,
+    environment,
+    estimate,
+)
 from feilun.settings import Settings
 
 RESTART = Restart(at_once=True)
