@@ -61,6 +61,7 @@ class Bench:
     programs: Programs
     core: int
     rivals: list[Program] = field(default_factory=list)
+    failed: int = 0
     failures: list[str] = field(default_factory=list)
     _generator: Path | None = None
 
@@ -92,6 +93,7 @@ class Bench:
         cpu_after, memory_after = _used(gate.program)
         end = _line(out, gate)
         if end["failed"]:
+            self.failed += int(end["failed"])
             self.failures.append(f"{gate.name}: {end['failed']} ({end['reason']})")
         return Outcome(**told, cpu=cpu_after - cpu, memory=max(memory, memory_after))
 
