@@ -2,9 +2,9 @@
 
     python bench/gateway [--quick] [--only calls,streams,latency,memory,engine] [--rounds 5]
 
-Prints the table; the exit code is 1 if a *must* is missed. A whole run writes ``bench/out/gateway.json``. It takes about seven
-minutes, and some more the first time, when LiteLLM is installed in an environment of its own under ``bench/out``. It
-needs cc and nginx (Debian: ``apt-get install gcc libc6-dev nginx-light``) and two cores.
+Prints the table; the exit code is 1 if a *must* is missed. A whole run writes ``bench/out/gateway.json``. It takes
+about seven minutes, and some more the first time, when LiteLLM is installed in an environment of its own under
+``bench/out``. It needs cc and nginx (Debian: ``apt-get install gcc libc6-dev nginx-light``) and two cores.
 
 - Everything listens on 127.0.0.1. Every gateway runs on one core, the first. The upstream (upstream.c), which answers
   at once, the load generator (load.c) and this program share the second. Every answer is read to its end and checked.
