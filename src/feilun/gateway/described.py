@@ -22,7 +22,10 @@ _PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """One operation: what it takes and gives. ``streams`` says that it may answer with server-sent events."""
+    """One operation: what it takes and gives. ``streams`` says that it may answer with server-sent events.
+
+    ``errors`` is the shape of its errors where that is not OpenAI's.
+    """
 
     method: str
     path: str
@@ -31,6 +34,7 @@ class Described:
     response: Any
     streams: bool = False
     tag: str = "models"
+    errors: Any = None
 
 
 class _Decoders(dict[Any, msgspec.json.Decoder[Any]]):
@@ -71,7 +75,7 @@ def wrong(error: msgspec.ValidationError) -> BadRequest:
 
 def document(found: JSON, operations: Sequence[Described], errors: JSON) -> None:
     """Add operations, and the schemas that they use, to an OpenAPI document."""
-    shapes = [shape for each in operations for shape in (each.request, each.response) if shape is not None]
+    shapes = [shape for each in operations for shape in (each.request, each.response, each.errors) if shape is not None]
     schemas, components = msgspec.json.schema_components(shapes, ref_template=REF)
     by_shape = dict(zip(map(id, shapes), schemas, strict=True))
     found["components"]["schemas"] |= components
@@ -86,9 +90,18 @@ def document(found: JSON, operations: Sequence[Described], errors: JSON) -> None
             "responses": {"200": {"description": "the answer", "content": answer}, **errors},
             "security": [{"HTTPBearer": []}],
         }
+        if each.errors is not None:
+            operation["responses"] |= _in_shape(errors, by_shape[id(each.errors)])
         if each.request is not None:
             operation["requestBody"] = {
                 "required": True,
                 "content": {"application/json": {"schema": by_shape[id(each.request)]}},
             }
         found["paths"].setdefault(each.path, {})[each.method.lower()] = operation
+
+
+def _in_shape(errors: JSON, schema: JSON) -> JSON:
+    """Return answers with errors in another shape than OpenAI's; those of the server itself stay in that one."""
+    both = {"anyOf": [schema, next(iter(errors.values()))["content"]["application/json"]["schema"]]}
+    found = {status: {**answer, "content": {"application/json": {"schema": both}}} for status, answer in errors.items()}
+    return {**found, "529": {"description": "overloaded", "content": {"application/json": {"schema": schema}}}}

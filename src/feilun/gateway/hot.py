@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from feilun.errors import Forbidden, Unauthorized
+from feilun.errors import FeilunError, Forbidden, Unauthorized
 from feilun.gateway.door import LARGEST_BODY, LARGEST_FILE
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.state import Gateway, HotHandler
+from feilun.gateway.surface.messages import error_body, error_status
 from feilun.records import Key
 from feilun.wire import Exchange
 
 FORM_BYTES = 1 << 20
 _GUARDED = ("/v1", "/api")
+_MESSAGES = "/v1/messages"
 _UPLOADS = ("/v1/files", "/v1/uploads")
 
 
@@ -56,6 +58,19 @@ def permit(key: Key, path: str) -> None:
         raise Forbidden(f"This key may be used for {', '.join(key.scopes)} only, not for {scope}.", "Use another key.")
 
 
+class _InMessagesShape(FeilunError):
+    """An error in the shape of Anthropic's API, for its clients."""
+
+    def __init__(self, error: FeilunError) -> None:
+        super().__init__(error.message, error.hint, error.param)
+        self.status = error_status(error)
+        self._body = error_body(error)
+
+    def body(self) -> dict[str, object]:
+        """Return the body."""
+        return self._body
+
+
 class Admission:
     """Says, before a body is read, whether it may come and how large it may be."""
 
@@ -66,7 +81,12 @@ class Admission:
     def __call__(self, _method: str, path: str, headers: dict[bytes, bytes]) -> int:
         """Return the largest body in bytes; raise Unauthorized or Forbidden."""
         if path.startswith(_GUARDED):
-            permit(known(self._snapshot, headers), path)
+            try:
+                permit(known(self._snapshot, headers), path)
+            except FeilunError as error:
+                if path.startswith(_MESSAGES):
+                    raise _InMessagesShape(error) from error
+                raise
         return LARGEST_FILE + FORM_BYTES if path.startswith(_UPLOADS) else LARGEST_BODY
 
 

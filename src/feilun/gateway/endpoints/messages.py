@@ -13,7 +13,7 @@ import msgspec
 from feilun.errors import FeilunError, RateLimited
 from feilun.gateway.described import Described, decode
 from feilun.gateway.state import Gateway, HotHandler
-from feilun.gateway.surface.answers import MessageAnswer, MessageTokens
+from feilun.gateway.surface.answers import MessageAnswer, MessageError, MessageTokens
 from feilun.gateway.surface.events import end_with_client, event_stream
 from feilun.gateway.surface.messages import MessageStream, error_body, error_status, from_chat, to_chat
 from feilun.gateway.surface.requests import CountRequest, MessagesRequest
@@ -91,6 +91,7 @@ DESCRIBED = [
         MessageAnswer,
         streams=True,
         tag="messages",
+        errors=MessageError,
     ),
     Described(
         "POST",
@@ -99,5 +100,6 @@ DESCRIBED = [
         CountRequest,
         MessageTokens,
         tag="messages",
+        errors=MessageError,
     ),
 ]

@@ -245,7 +245,7 @@ class Hotpath:
         sent.reply.abandon()
         self.upstreams.release(sent)
         if reading.begun or usage.prompt_tokens:
-            finish = done.status if done.status != "ok" else "stop"
+            finish = "cancelled" if call.left else "stop" if done.status == "ok" else done.status
             await self._writer.write(traces_of(call, sent.choice, sent.model, reading, finish, plan.first))
 
     def _headers(self, plan: Plan, done: Done) -> Headers:

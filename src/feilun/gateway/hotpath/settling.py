@@ -45,7 +45,7 @@ def traces_of(call: Call, choice: Choice, model: str, reading: Reading, finish: 
                 model=model,
                 messages=messages,
                 answer="".join(said.parts) if said is not None else "",
-                finish=(said.finish if said is not None else "") or finish,
+                finish=finish if call.left else (said.finish if said is not None else "") or finish,
                 usage=usage if not found else Usage(0, 0),
                 deployment=choice.deployment,
                 permissions=Permissions(train=call.learn),

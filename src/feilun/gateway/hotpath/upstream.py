@@ -140,7 +140,13 @@ class Upstreams:
             version, base = await self._local(call.key.workspace, choice.target.model)
             place = self._fleet.ready(version.id) or await self._fleet.place(version, base)
         body = _body(call, version.id if version else choice.target.model, most, "max_tokens")
-        body["feilun"] = {"id": call.id, "name": call.name, "version": version.id if version else choice.target.model}
+        told = body.get("feilun") if version is None else None  # what an endpoint of ours says to an embedding model
+        body["feilun"] = {
+            **(told if isinstance(told, dict) else {}),
+            "id": call.id,
+            "name": call.name,
+            "version": version.id if version else choice.target.model,
+        }
         if version is not None and version.meta.get("defaults"):
             body["feilun"]["defaults"] = version.meta["defaults"]
         self._fleet.hold(place)
@@ -234,6 +240,7 @@ async def _refusal(sent: Sent) -> FeilunError:
 
 def _body(call: Call, model: str, most: int | None, most_name: str) -> JSON:
     body = {**call.body, "model": model}
+    body.pop("metadata", None)  # it is for us
     if call.stream:
         given = body.get("stream_options")
         body["stream_options"] = {**(given if isinstance(given, dict) else {}), "include_usage": True}
