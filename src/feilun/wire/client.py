@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from feilun.errors import EngineDown, UpstreamError
 from feilun.wire.reply import TICK, Line, Reply, Timeouts
@@ -23,6 +23,11 @@ class Origin:
     host: str
     port: int
     address: str = ""
+    key: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the key by which the pool knows it; hashing four fields for every request costs more."""
+        object.__setattr__(self, "key", f"{self.scheme}://{self.host}:{self.port}@{self.address}")
 
 
 class Pool:
@@ -30,11 +35,10 @@ class Pool:
 
     def __init__(self, idle_seconds: float = 30.0, most: int = 0, context: ssl.SSLContext | None = None) -> None:
         """Keep unused connections for ``idle_seconds``; have ``most`` for an origin at once (0: no limit)."""
-        self.clock = 0.0
         self._idle_seconds = idle_seconds
         self._most = most
         self._context = context
-        self._lanes: dict[Origin, _Lane] = {}
+        self._lanes: dict[str, _Lane] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -44,16 +48,13 @@ class Pool:
         ``head`` is the request line and the headers, each line with its end, without Content-Length and the blank line.
         Raise EngineDown if nothing was sent, UpstreamTimeout, or UpstreamError if there was no answer, or none in HTTP.
         """
-        lane = self._lanes.get(origin)
+        lane = self._lanes.get(origin.key)
         line = (lane.take() if lane is not None else None) or await self._connect(origin, timeouts.connect)
         reused = line.idle_since > 0
         while True:
             reply = line.send(head, body, timeouts)
             try:
                 await reply.begin()
-            except asyncio.CancelledError:
-                reply.abandon()
-                raise
             except UpstreamError:
                 if not (reused and reply.unheard):
                     raise
@@ -74,7 +75,7 @@ class Pool:
 
     async def _connect(self, origin: Origin, seconds: float) -> Line:
         loop = asyncio.get_running_loop()
-        lane = self._lanes.setdefault(origin, _Lane(self))
+        lane = self._lanes.setdefault(origin.key, _Lane())
         secure = origin.scheme == "https"
         if secure and self._context is None:
             self._context = ssl.create_default_context()
@@ -107,32 +108,28 @@ class Pool:
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        now = self.clock = loop.time()
-        for origin, lane in list(self._lanes.items()):
+        now = loop.time()
+        for key, lane in list(self._lanes.items()):
+            lane.clock = now
             for line in list(lane.busy):
                 if now > line.deadline or now > line.until:
                     line.expire()
             while lane.idle and now > lane.idle[0].idle_since + self._idle_seconds:
                 lane.idle[0].close()
             if not lane.count and not lane.queue:
-                del self._lanes[origin]
+                del self._lanes[key]
         self._timer = loop.call_later(TICK, self._sweep) if self._lanes else None
 
 
 class _Lane:
     """The connections to one origin."""
 
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
+    def __init__(self) -> None:
+        self.clock = asyncio.get_running_loop().time()
         self.idle: deque[Line] = deque()  # the one that was used last is last, and taken first
         self.busy: set[Line] = set()
         self.queue: deque[asyncio.Future[None]] = deque()
         self.count = 0
-
-    @property
-    def clock(self) -> float:
-        """The pool's clock."""
-        return self.pool.clock
 
     def take(self) -> Line | None:
         """Return a free connection, if there is one."""
@@ -179,7 +176,7 @@ class _Lane:
     def put(self, line: Line) -> None:
         """Take back a connection that can be used again."""
         self.busy.discard(line)
-        line.idle_since = self.pool.clock
+        line.idle_since = self.clock
         self.idle.append(line)
         self.wake()
 

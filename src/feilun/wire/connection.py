@@ -34,13 +34,14 @@ class Connection(Turns):
 
     __slots__ = (
         *("_arrived", "_framing", "_head_bytes", "_headers", "_limits", "_mark", "_most", "_pieces", "_refusal"),
-        *("_repeated", "_taken", "_target", "_upgrading", "parser"),
+        *("_repeated", "_taken", "_target", "_upgrading", "_version", "parser"),
     )
 
     parser: httptools.HttpRequestParser
 
     def __init__(self, server: Server) -> None:
         super().__init__(server)
+        self._version = ""
         self._upgrading = False
         self._arrived = 0
         self._head_bytes = 0
@@ -119,7 +120,9 @@ class Connection(Turns):
             exchange.repeated, self._repeated = self._repeated, []
         self._taken = self._mark = self._framing = 0
         exchange.keep = parser.should_keep_alive()
-        fault = self._judge(exchange, parser.get_http_version())
+        if not exchange.keep or not self._version:  # as costly as it is unlikely to change on a connection that is kept
+            self._version = parser.get_http_version()
+        fault = self._judge(exchange, self._version)
         if fault is not None:
             self._decline(exchange, fault)
         elif exchange.handler is None:

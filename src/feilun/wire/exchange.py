@@ -111,10 +111,9 @@ class Exchange:
         self._calls: list[Callable[[], None]] | None = None
         self.method = method
         self.target = target
-        path, _, self.query = target.partition("?")
-        self.path = unquote(path) if "%" in path else path
+        self.path, self.query = _parts(target) if "?" in target or "%" in target else (target, "")
         self.headers = headers
-        self.repeated: list[tuple[bytes, bytes]] = []  # headers that came again later
+        self.repeated: Fields = ()  # headers that came again later
         self.body = b""
         self.peer = carrier.peer
         self.gone = False
@@ -238,6 +237,11 @@ class Exchange:
         elif self.keep and not self.old:
             return b""
         return b"connection: keep-alive\r\n" if self.keep else b"connection: close\r\n"
+
+
+def _parts(target: str) -> tuple[str, str]:
+    path, _, query = target.partition("?")
+    return unquote(path), query
 
 
 def _error_fields(error: FeilunError) -> Fields:

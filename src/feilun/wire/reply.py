@@ -42,9 +42,7 @@ def send_at_once(transport: asyncio.Transport) -> None:
 class Keeper(Protocol):
     """Where a connection goes when it is free, or lost."""
 
-    @property
-    def clock(self) -> float:
-        """Seconds, not older than a tick."""
+    clock: float
 
     def use(self, line: Line) -> None:
         """Watch the time limits of a connection."""
@@ -94,7 +92,12 @@ class Reply:
                 raise self._error
             if self.complete:
                 return b""
-            await self._wait()
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.abandon()
+                raise
         data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
         self._pieces.clear()
         self._size = 0
@@ -113,11 +116,16 @@ class Reply:
     # What the connection and the pool call.
 
     async def begin(self) -> None:
-        """Wait for the headers."""
+        """Wait for the headers; a cancelled wait closes the connection."""
         while not self.begun:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.abandon()
+                raise
 
     def feed(self, data: bytes) -> bool:
         """Add a piece; tell whether there is enough for now."""
@@ -139,18 +147,9 @@ class Reply:
 
     def wake(self) -> None:
         """Let whoever waits look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        except asyncio.CancelledError:
-            self.abandon()
-            raise
-        finally:
-            self._waiter = None
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 class Line(asyncio.Protocol):
@@ -189,12 +188,14 @@ class Line(asyncio.Protocol):
         self._timeouts = timeouts
         self._bodiless = head.startswith(b"HEAD ")
         self._heard = self._finished = self._interim = False
-        self._head, self._head_bytes = True, 0
+        self._head = True
+        self._head_bytes = 0
         if self._fields:
             self._fields = {}
         now = self.keeper.clock + TICK
-        self.until = now + timeouts.total if timeouts.total else _NEVER
-        self.deadline = min(now + timeouts.first, self.until)
+        self.deadline = now + timeouts.first
+        if timeouts.total:
+            self.until = now + timeouts.total
         if not body and head.startswith((b"GET ", b"HEAD ", b"DELETE ")):
             self.transport.write(head + b"\r\n")
         elif len(body) > HIGH_WATER:
@@ -207,7 +208,7 @@ class Line(asyncio.Protocol):
     def resume(self) -> None:
         """Read on."""
         self.paused = False
-        self.deadline = min(self.keeper.clock + TICK + self._timeouts.between, self.until)
+        self.deadline = self.keeper.clock + TICK + self._timeouts.between
         self.transport.resume_reading()
 
     def close(self) -> None:
@@ -261,7 +262,7 @@ class Line(asyncio.Protocol):
                 self._fail(UpstreamError("The headers of the upstream's answer are too large."))
             return
         else:
-            self.deadline = min(self.keeper.clock + TICK + self._timeouts.between, self.until)
+            self.deadline = self.keeper.clock + TICK + self._timeouts.between
         reply.wake()
 
     def eof_received(self) -> bool:
