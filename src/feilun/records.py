@@ -1,9 +1,7 @@
 """The nouns of Feilun, as plain typed data.
 
-This module knows the shape of every record that goes round the wheel. It knows nothing about where records are kept,
-who makes them, or how they travel, and it imports nothing of ours.
-
-Times are UTC seconds since the epoch (``float``). Ids carry a prefix that names the noun (``trace-…``).
+This module knows the shape of every record that goes round the wheel. It knows nothing about where they are kept or
+how they travel. Times are UTC seconds since the epoch (``float``). Ids carry the noun as a prefix (``trace-…``).
 """
 
 from __future__ import annotations
@@ -20,19 +18,19 @@ from typing import Any, Literal
 Purpose = Literal["train", "retrieve", "send_outside", "evaluate", "inspect"]
 PURPOSES: tuple[Purpose, ...] = ("train", "retrieve", "send_outside", "evaluate", "inspect")
 Role = Literal["owner", "builder", "annotator", "viewer"]
+LimitScope = Literal["workspace", "member", "key", "endpoint"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JSON = dict[str, Any]
 
 _ALPHANUMERIC = re.compile(r"[^\W_]+")
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _ID_PAIRS = [first + second for first in _ID_ALPHABET for second in _ID_ALPHABET]
-_ID_SHIFTS = range(120, -1, -10)
 
 
 def new_id(prefix: str) -> str:
     """Return a fresh id such as ``trace-01jd…``: time-ordered (ms) and unguessable (80 random bits)."""
     number = (int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10))
-    return f"{prefix}-{''.join([_ID_PAIRS[(number >> shift) & 1023] for shift in _ID_SHIFTS])}"
+    return f"{prefix}-{''.join([_ID_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])}"
 
 
 def content_hash(value: Any) -> str:
@@ -75,10 +73,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of data: a question/answer exchange (``chat``) or a piece of text (``passage``).
+    """One row of data: an exchange (``chat``) or a piece of text; permissions follow the ids in ``sources``.
 
-    ``sources`` are the ids of every source that it derives from: permissions follow them. ``meta`` may hold ``topic``,
-    ``lang``, ``group`` (questions with one answer share a group) and ``place`` (row, page or line in its source).
+    ``meta``: ``topic``, ``lang``, ``group`` (questions with one answer share it), ``place`` (row, page, line).
     """
 
     id: str
@@ -107,8 +104,7 @@ class DatasetVersion:
 class ModelVersion:
     """A model that can be served: a base (``kind`` ``base``) or an adapter on a base (``adapter``).
 
-    ``folder`` holds its files; ``identity`` maps ``weights``, ``adapter``, ``tokenizer``, ``template`` and ``defaults``
-    to SHA-256 sums. ``workspace`` is empty for a base, which every workspace may use.
+    ``identity`` maps the parts of what is in ``folder`` to SHA-256 sums. A base has no ``workspace``: all may use it.
     """
 
     id: str
@@ -258,7 +254,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A person of a workspace. A removed member's keys are of no use any more."""
+    """A person of a workspace; the keys of a removed one are of no use."""
 
     id: str
     workspace: str
@@ -284,10 +280,9 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One deployment that an endpoint may use: ``model`` on ``provider`` (empty: a model that is served here).
+    """One deployment of an endpoint: ``model`` on ``provider`` (empty: served here), with its share ``weight``.
 
-    ``weight`` is its share among the targets (0: only when others fail). Prices are in nano-units of money a token
-    (2.50 a million tokens is 2500). ``context`` is its window in tokens, 0 if not known.
+    Prices are nano-units of money a token (2.50 a million is 2500); ``context`` is its window in tokens (0: not known).
     """
 
     model: str
@@ -301,10 +296,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A stable task name, and the deployments behind it.
+    """A stable task name, and the deployments behind it; ``fallback`` names endpoints to try when none of them answers.
 
-    ``fallback`` names endpoints that are tried when no target here answers. ``sticky`` keeps a ``conversation`` or a
-    ``prefix`` on one target. ``policy`` ``cheapest`` takes the cheapest target whose recorded score on the exam
+    ``sticky`` keeps a ``conversation`` or a ``prefix`` on one target. ``cheapest`` takes the cheapest whose score on
     ``exam`` reaches ``bar`` (0–1). ``timeouts`` are seconds: ``connect``, ``first``, ``between``, ``total``.
     """
 
@@ -322,15 +316,11 @@ class Endpoint:
     created: float = field(default_factory=time.time)
 
 
-LimitScope = Literal["workspace", "member", "key", "endpoint"]
-
-
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a workspace, member, key or endpoint (``scope``, ``target``: its id or name) may use; None is no limit.
+    """What a workspace, member, key or endpoint (``scope``; ``target``: its id or name) may use; None is no limit.
 
-    Money is in nano-units. ``soft`` is the share of a budget at which an alert is given; the whole is a hard stop.
-    Days and months are those of UTC.
+    Money is in nano-units, days are UTC's. At the share ``soft`` of a budget comes an alert, at the whole a hard stop.
     """
 
     id: str
@@ -359,10 +349,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One call: who asked what, which model version or remote model answered what, how it ended, and its cost.
+    """One call (``kind``: ``chat``, ``embedding``, …): who asked what, what answered, how it ended, and its cost.
 
-    ``kind`` is what was called (``chat``, ``completion``, ``embedding``, …); ``cost`` is in nano-units of money;
-    ``first`` is the time to the first token (s). ``meta`` holds what else is known, such as ``attempts``.
+    ``cost`` is in nano-units of money; ``first`` is the time to the first token (s).
     """
 
     id: str
