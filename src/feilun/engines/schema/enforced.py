@@ -43,6 +43,8 @@ _FORMATS = {
     *("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri", "unknown"),
 }
 _LENGTHS = {"email": 64, "hostname": 63}  # what readers take, who count the parts
+_SECONDS = {"date-time": "^.{17}[0-5]", "time": "^.{6}[0-5]"}  # leap seconds are right, but few readers take them
+_BLANKS = r" \t\n\r\f\v"
 _NAMES = "// functions: "
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 
@@ -207,17 +209,39 @@ def _copy(schema: Any, *, closed: bool) -> Any:
             made[name] = {key: _copy(each, closed=closed) for key, each in value.items()}
         elif name in _ONE:
             made[name] = _copy(value, closed=closed)
+        elif name == "pattern" and isinstance(value, str):
+            made[name] = _portable(value)
         else:
             made[name] = value
     if not made.keys() & {"const", "enum"}:
         _bound(made)
     if made.get("format") in _LENGTHS:
         made["maxLength"] = min(made.get("maxLength", _LENGTHS[made["format"]]), _LENGTHS[made["format"]])
+    if (pattern := _SECONDS.get(made.get("format", ""))) is not None:
+        made["allOf"] = [*made.get("allOf", []), {"pattern": pattern}]
     listed = made.get("properties")
     if closed and listed and not made.keys() & {"additionalProperties", "patternProperties", "anyOf", "$ref"}:
         needed, least = made.get("required", []), made.get("minProperties", 0)
         if isinstance(needed, list) and set(needed) <= listed.keys() and least <= len(listed):
             made["additionalProperties"] = False
+    return made
+
+
+def _portable(pattern: str) -> str:
+    r"""Return a pattern whose ``\s`` means the same to every reader: some count U+0085 and U+FEFF as blanks."""
+    made, inside, without, place = "", False, False, 0
+    while place < len(pattern):
+        mark = pattern[place : place + 2] if pattern[place] == "\\" else pattern[place]
+        place += len(mark)
+        inside = mark == "[" or (inside and mark != "]")
+        without = without if inside and mark != "[" else pattern[place : place + 1] == "^"
+        if mark == "\\s" and without and inside:
+            mark = r"\s\u{FEFF}"
+        elif mark == "\\s":
+            mark = _BLANKS if inside else f"[{_BLANKS}]"
+        elif mark == "\\S" and not inside:
+            mark = r"[^\s\u{FEFF}]"
+        made += mark
     return made
 
 
