@@ -215,16 +215,18 @@ def _copy(schema: Any, *, closed: bool) -> Any:
             made[name] = value
     if not made.keys() & {"const", "enum"}:
         _bound(made)
-    if made.get("format") in _LENGTHS:
-        made["maxLength"] = min(made.get("maxLength", _LENGTHS[made["format"]]), _LENGTHS[made["format"]])
-    if (pattern := _SECONDS.get(made.get("format", ""))) is not None:
-        made["allOf"] = [*made.get("allOf", []), {"pattern": pattern}]
-    listed = made.get("properties")
-    if closed and listed and not made.keys() & {"additionalProperties", "patternProperties", "anyOf", "$ref"}:
-        needed, least = made.get("required", []), made.get("minProperties", 0)
-        if isinstance(needed, list) and set(needed) <= listed.keys() and least <= len(listed):
-            made["additionalProperties"] = False
+    if closed:
+        _close(made)
     return made
+
+
+def _close(schema: JSON) -> None:
+    """Let an object that lists its properties have no others, where that leaves an instance."""
+    listed = schema.get("properties")
+    if listed and not schema.keys() & {"additionalProperties", "patternProperties", "anyOf", "$ref"}:
+        needed, least = schema.get("required", []), schema.get("minProperties", 0)
+        if isinstance(needed, list) and set(needed) <= listed.keys() and least <= len(listed):
+            schema["additionalProperties"] = False
 
 
 def _portable(pattern: str) -> str:
@@ -246,7 +248,11 @@ def _portable(pattern: str) -> str:
 
 
 def _bound(schema: JSON) -> None:
-    """Keep numbers within what every reader of JSON takes: 1e999 is a number, but reads as infinity."""
+    """Keep within what every reader takes: 1e999 is a number, but reads as infinity; names and hosts have lengths."""
+    if schema.get("format") in _LENGTHS:
+        schema["maxLength"] = min(schema.get("maxLength", _LENGTHS[schema["format"]]), _LENGTHS[schema["format"]])
+    if (pattern := _SECONDS.get(schema.get("format", ""))) is not None:
+        schema["allOf"] = [*schema.get("allOf", []), {"pattern": pattern}]
     kinds = schema.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     bound = GREATEST_NUMBER if "number" in kinds else GREATEST_INTEGER if "integer" in kinds else None
