@@ -12,6 +12,7 @@ import logging
 import logging.handlers
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from feilun.wire import Server
 
 DEFAULT_WORKSPACE = "default"
 DRAIN_SECONDS = 20.0
+SWITCH_SECONDS = 0.0005  # a thread that has written to the disk must not wait long to say so
 GARBAGE = 20_000  # new objects until the collector looks: calls make many and leave no cycles behind
 _LARGEST_LOG = 10_000_000
 
@@ -52,6 +54,7 @@ async def up(settings: Settings, say: Say = print, workspace: str = "") -> None:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE)
+        sys.setswitchinterval(SWITCH_SECONDS)
         await server.serve(listener)
     finally:
         listener.close()

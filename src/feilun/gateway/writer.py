@@ -13,9 +13,8 @@ import os
 from pathlib import Path
 
 from feilun.errors import EngineDown, FeilunError
-from feilun.records import Trace
 from feilun.store import Database
-from feilun.store.calls.calllog import CallLog, line
+from feilun.store.calls.calllog import CallLog
 
 DRAIN_SECONDS = 0.25
 AGAIN_SECONDS = 2.0
@@ -36,11 +35,11 @@ class Writer:
         self._undrained = False
         self._closed = False
 
-    async def write(self, found: list[Trace]) -> None:
-        """Return once the traces are safe, also if the caller is cancelled meanwhile; raise what the disk raises."""
+    async def write(self, lines: list[bytes]) -> None:
+        """Return once the lines of traces are safe; raise what the disk raises. A cancelled caller's are written too."""
         if self._closed:
             raise EngineDown("The gateway is shutting down.", "Try again in a moment.")
-        self._lines += [line(trace) for trace in found]
+        self._lines += lines
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
         self._news.set()

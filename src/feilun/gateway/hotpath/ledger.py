@@ -20,6 +20,10 @@ from feilun.store.calls.usage import Spent as UsedBefore
 
 _log = logging.getLogger(__name__)
 MINUTE = 60
+_LIMITED = (
+    (b"requests", "requests_per_minute", "requests"),
+    (b"tokens", "tokens_per_minute", "minute_tokens"),
+)
 Place = tuple[str, LimitScope, str]  # workspace, scope, id or name
 Clock = Callable[[], float]
 
@@ -67,10 +71,11 @@ class Window:
 
     def correct(self, second: int, amount: int) -> None:
         """Change what was added at ``second``, if that is not forgotten yet."""
-        for entry in self._seconds:
-            if entry[0] >= second:
-                entry[1] += amount
-                self.total += amount
+        for entry in reversed(self._seconds):
+            if entry[0] <= second:
+                if entry[0] == second:
+                    entry[1] += amount
+                    self.total += amount
                 return
 
     def wait(self, now: int, most: int, amount: int) -> int:
@@ -96,34 +101,47 @@ class Account:
     requests: Window = field(default_factory=Window)
     minute_tokens: Window = field(default_factory=Window)
     alerted: bool = False
+    budgets: tuple[tuple[str, str, int], ...] = ()
+
+    def whose(self) -> str:
+        """Say in words whose account it is."""
+        ws, scope, target = self.place
+        return f"the {scope} {target}" if scope != "workspace" else f"the workspace {ws}"
+
+    def put(self, limit: Limit | None) -> None:
+        """Put a limit in force."""
+        self.limit, self.alerted = limit, False
+        self.budgets = ()
+        if limit is not None:
+            named = (
+                ("day_tokens", "tokens of the day", limit.tokens_per_day),
+                ("month_tokens", "tokens of the month", limit.tokens_per_month),
+                ("day_money", "money of the day", limit.money_per_day),
+                ("month_money", "money of the month", limit.money_per_month),
+            )
+            self.budgets = tuple((spent, name, most) for spent, name, most in named if most is not None)
 
     def most_tokens(self) -> int | None:
-        """Return how many tokens a budget still allows; None without a budget."""
-        if (limit := self.limit) is None:
-            return None
-        left = [
-            budget - used - self.tokens
-            for budget, used in (
-                (limit.tokens_per_day, self.spent.day_tokens),
-                (limit.tokens_per_month, self.spent.month_tokens),
-            )
-            if budget is not None
-        ]
-        return min(left) if left else None
+        """Return how many tokens the budgets still allow; None without such a budget."""
+        limit, spent, left = self.limit, self.spent, None
+        if limit is not None:
+            if limit.tokens_per_day is not None:
+                left = limit.tokens_per_day - spent.day_tokens - self.tokens
+            if limit.tokens_per_month is not None:
+                month = limit.tokens_per_month - spent.month_tokens - self.tokens
+                left = month if left is None or month < left else left
+        return left
 
     def most_money(self) -> int | None:
-        """Return how much money a budget still allows; None without a budget."""
-        if (limit := self.limit) is None:
-            return None
-        left = [
-            budget - used - self.money
-            for budget, used in (
-                (limit.money_per_day, self.spent.day_money),
-                (limit.money_per_month, self.spent.month_money),
-            )
-            if budget is not None
-        ]
-        return min(left) if left else None
+        """Return how much money the budgets still allow; None without such a budget."""
+        limit, spent, left = self.limit, self.spent, None
+        if limit is not None:
+            if limit.money_per_day is not None:
+                left = limit.money_per_day - spent.day_money - self.money
+            if limit.money_per_month is not None:
+                month = limit.money_per_month - spent.month_money - self.money
+                left = month if left is None or month < left else left
+        return left
 
 
 @dataclass(slots=True)
@@ -164,9 +182,9 @@ class Ledger:
         wanted = {(limit.workspace, limit.scope, limit.target): limit for limit in limits}
         for place, account in self._accounts.items():
             if account.limit != wanted.get(place):
-                account.limit, account.alerted = wanted.get(place), False
+                account.put(wanted.get(place))
         for place in wanted.keys() - self._accounts.keys():
-            self.account(place).limit = wanted[place]
+            self.account(place).put(wanted[place])
 
     def account(self, place: Place) -> Account:
         """Return the account of a place."""
@@ -219,7 +237,8 @@ class Ledger:
         if held.done:
             return
         held.done = True
-        self._turn(self._clock())
+        if self._clock() >= self._next_day:
+            self._turn(self._clock())
         for account in held.accounts:
             account.tokens -= held.tokens
             account.money -= held.money
@@ -227,23 +246,27 @@ class Ledger:
             account.spent.add(tokens, money)
             if account.limit is not None:
                 account.minute_tokens.correct(held.second, tokens - held.tokens)
-                self._alert(account, account.limit)
+                if account.budgets and not account.alerted:
+                    self._alert(account, account.limit.soft)
 
     def headers(self, accounts: tuple[Account, ...]) -> list[tuple[bytes, bytes]]:
         """Return OpenAI's rate-limit headers for the tightest limit; none where there is no limit."""
         second = int(self._clock())
         found: list[tuple[bytes, bytes]] = []
-        for name, limits in (
-            (b"requests", [(a.limit.requests_per_minute, a.requests) for a in accounts if a.limit]),
-            (b"tokens", [(a.limit.tokens_per_minute, a.minute_tokens) for a in accounts if a.limit]),
-        ):
-            known = [(most - window.turn(second), most, window) for most, window in limits if most is not None]
-            if known:
-                left, most, window = min(known, key=lambda each: each[0])
-                reset = window.wait(second, most, 1) if left < most else 0
+        for name, limited, kept in _LIMITED:
+            least: int | None = None
+            for account in accounts:
+                most = None if account.limit is None else getattr(account.limit, limited)
+                if most is not None:
+                    window: Window = getattr(account, kept)
+                    left = most - window.turn(second)
+                    if least is None or left < least:
+                        least, tightest, bound = left, window, most
+            if least is not None:
+                reset = tightest.wait(second, bound, 1) if least < 1 else 60 if least < bound else 0
                 found += [
-                    (b"x-ratelimit-limit-" + name, b"%d" % most),
-                    (b"x-ratelimit-remaining-" + name, b"%d" % max(0, left)),
+                    (b"x-ratelimit-limit-" + name, b"%d" % bound),
+                    (b"x-ratelimit-remaining-" + name, b"%d" % max(0, least)),
                     (b"x-ratelimit-reset-" + name, b"%ds" % reset),
                 ]
         return found
@@ -264,17 +287,10 @@ class Ledger:
         midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
         self._next_day = (midnight + timedelta(days=1)).timestamp()
 
-    def _alert(self, account: Account, limit: Limit) -> None:
-        if account.alerted:
-            return
-        spent = account.spent
-        for name, budget, used in (
-            ("tokens of the day", limit.tokens_per_day, spent.day_tokens),
-            ("tokens of the month", limit.tokens_per_month, spent.month_tokens),
-            ("money of the day", limit.money_per_day, spent.day_money),
-            ("money of the month", limit.money_per_month, spent.month_money),
-        ):
-            if budget is not None and used >= budget * limit.soft:
+    def _alert(self, account: Account, soft: float) -> None:
+        for spent, name, budget in account.budgets:
+            used = getattr(account.spent, spent)
+            if used >= budget * soft:
                 account.alerted = True
                 ws, scope, target = account.place
                 text = f"{scope} {target} of workspace {ws} has used {used} of {budget} ({name})"
@@ -285,28 +301,28 @@ class Ledger:
 
 def _check(account: Account, limit: Limit, tokens: int, money: int, second: int) -> None:
     """Raise unless one more call fits into an account."""
-    ws, scope, target = account.place
-    whose = f"the {scope} {target}" if scope != "workspace" else f"the workspace {ws}"
     if limit.concurrent is not None and account.concurrent >= limit.concurrent:
-        raise _limited(f"More than {limit.concurrent} calls at once for {whose}.", 1)
-    requests, per_minute = limit.requests_per_minute, limit.tokens_per_minute
-    if requests is not None and account.requests.turn(second) + 1 > requests:
-        wait = account.requests.wait(second, requests, 1)
-        raise _limited(f"More than {requests} requests a minute for {whose}.", wait)
-    if per_minute is not None and account.minute_tokens.turn(second) + tokens > per_minute:
-        wait = account.minute_tokens.wait(second, per_minute, tokens)
-        raise _limited(f"This call could use {tokens} tokens; {whose} may use {per_minute} a minute.", wait)
-    left_tokens, left_money = account.most_tokens(), account.most_money()
-    if left_tokens is not None and tokens > left_tokens:
-        raise BudgetExhausted(
-            f"This call could use {tokens} tokens; the budget of {whose} has {max(0, left_tokens)} left.",
-            "Ask for fewer with max_tokens, or raise the budget.",
-        )
-    if left_money is not None and money > left_money:
-        raise BudgetExhausted(
-            f"This call could cost {money / 1e9:.6f}; the budget of {whose} has {max(0, left_money) / 1e9:.6f} left.",
-            "Ask for fewer tokens with max_tokens, or raise the budget.",
-        )
+        raise _limited(f"More than {limit.concurrent} calls at once for {account.whose()}.", 1)
+    most = limit.requests_per_minute
+    if most is not None and account.requests.turn(second) >= most:
+        wait = account.requests.wait(second, most, 1)
+        raise _limited(f"More than {most} requests a minute for {account.whose()}.", wait)
+    most = limit.tokens_per_minute
+    if most is not None and account.minute_tokens.turn(second) + tokens > most:
+        wait = account.minute_tokens.wait(second, most, tokens)
+        raise _limited(f"This call could use {tokens} tokens; {account.whose()} may use {most} a minute.", wait)
+    if account.budgets:
+        if (left := account.most_tokens()) is not None and tokens > left:
+            raise BudgetExhausted(
+                f"This call could use {tokens} tokens; the budget of {account.whose()} has {max(0, left)} left.",
+                "Ask for fewer with max_tokens, or raise the budget.",
+            )
+        if (left := account.most_money()) is not None and money > left:
+            raise BudgetExhausted(
+                f"This call could cost {money / 1e9:.6f}; the budget of {account.whose()} has "
+                f"{max(0, left) / 1e9:.6f} left.",
+                "Ask for fewer tokens with max_tokens, or raise the budget.",
+            )
 
 
 def _limited(text: str, wait: int) -> RateLimited:

@@ -25,7 +25,7 @@ from feilun.gateway.hotpath.metrics import Metrics
 from feilun.gateway.hotpath.planning import Plan, Planner, Resolve
 from feilun.gateway.hotpath.reading import Reading
 from feilun.gateway.hotpath.routes import Choice
-from feilun.gateway.hotpath.settling import cost, traces_of
+from feilun.gateway.hotpath.settling import cost, lines_of
 from feilun.gateway.hotpath.sinks import Chunks, Sink
 from feilun.gateway.hotpath.upstream import Sent, Upstreams
 from feilun.gateway.snapshot import Snapshot
@@ -246,7 +246,7 @@ class Hotpath:
         self.upstreams.release(sent)
         if reading.begun or usage.prompt_tokens:
             finish = "cancelled" if call.left else "stop" if done.status == "ok" else done.status
-            await self._writer.write(traces_of(call, sent.choice, sent.model, reading, finish, plan.first))
+            await self._writer.write(lines_of(call, sent.choice, sent.model, reading, finish, plan.first))
 
     def _headers(self, plan: Plan, done: Done) -> Headers:
         trace = plan.call.id.encode()

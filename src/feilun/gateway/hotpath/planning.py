@@ -51,54 +51,59 @@ class Planner:
         """
         ws = call.key.workspace
         endpoint, deployment = await self._resolve(ws, call.name)
-        chain = [(endpoint, deployment)]
-        if endpoint.fallback:
-            chain = await self._chain(ws, chain)
         reason = ""
-        if any(target.provider for one, _ in chain for target in one.targets):
-            reason = kept_inside(call, self._snapshot.private(ws))
-        wanted = Wanted(call.prompt, call.answer or 0, sticky_key(call, endpoint.sticky), call.images, reason)
-        order = self._routes.order(chain, wanted, self._snapshot.scores(ws))
+        targets = endpoint.targets
+        if len(targets) == 1 and not endpoint.fallback:  # the common case
+            target = targets[0]
+            if target.provider:
+                reason = kept_inside(call, self._snapshot.private(ws))
+            order = self._routes.only(endpoint, target, deployment, reason)
+            price_in, price_out, outside = target.price_in, target.price_out, bool(target.provider)
+        else:
+            chain = await self._chain(ws, endpoint, deployment)
+            if any(target.provider for one, _ in chain for target in one.targets):
+                reason = kept_inside(call, self._snapshot.private(ws))
+            wanted = Wanted(call.prompt, call.answer or 0, sticky_key(call, endpoint.sticky), call.images, reason)
+            order = self._routes.order(chain, wanted, self._snapshot.scores(ws))
+            price_in = max(choice.target.price_in for choice in order)
+            price_out = max(choice.target.price_out for choice in order)
+            outside = any(target.provider for target in targets)
         accounts = self._ledger.accounts(ws, call.key.member, call.key.id, endpoint.name)
-        prompt, answer, most = self._bounds(call, order, accounts)
-        price_in = max(choice.target.price_in for choice in order)
-        price_out = max(choice.target.price_out for choice in order)
+        prompt, answer, most = self._bounds(call, order, accounts, (price_in, price_out))
         held = self._ledger.reserve(accounts, prompt + answer, prompt * price_in + answer * price_out)
-        return Plan(
-            call,
-            order,
-            accounts,
-            held,
-            most,
-            _timeouts(endpoint),
-            max(len(order), 1 + endpoint.retries),
-            reason if any(target.provider for target in endpoint.targets) else "",
-        )
+        attempts = max(len(order), 1 + endpoint.retries)
+        kept = reason if outside else ""
+        return Plan(call, order, accounts, held, most, _timeouts(endpoint), attempts, kept)
 
-    def _bounds(self, call: Call, order: list[Choice], accounts: tuple[Account, ...]) -> tuple[int, int, int | None]:
+    def _bounds(
+        self, call: Call, order: list[Choice], accounts: tuple[Account, ...], prices: tuple[int, int]
+    ) -> tuple[int, int, int | None]:
         """Return the most tokens of the prompt and of all answers, and what to ask for where the call says nothing.
 
         Where a budget would not allow the model's whole window, the answer is bounded by what is left of it.
         """
-        windows = [choice.target.context or (0 if choice.remote else self._context) for choice in order]
-        window = max(windows) if all(windows) else 0
+        window = 0
+        for choice in order:
+            own = choice.target.context or (0 if choice.target.provider else self._context)
+            if not own:
+                window = 0  # one that is not known bounds nothing
+                break
+            window = max(window, own)
         prompt = min(call.prompt, window) if window else call.prompt
         if call.answer is not None:
-            answer = min(call.answer, window) if window else call.answer
-            return prompt, answer * call.choices, None
-        price_in = max(choice.target.price_in for choice in order)
-        price_out = max(choice.target.price_out for choice in order)
+            return prompt, (min(call.answer, window) if window else call.answer) * call.choices, None
         wanted = window or MOST_ANSWER
-        room = self._ledger.room(accounts, price_in, price_out, prompt)
+        room = self._ledger.room(accounts, *prices, prompt)
         if room is None:
             return prompt, wanted * call.choices, None
         each = max(1, min(wanted, room // call.choices))
         return prompt, each * call.choices, each
 
-    async def _chain(self, ws: str, chain: list[tuple[Endpoint, str]]) -> list[tuple[Endpoint, str]]:
+    async def _chain(self, ws: str, endpoint: Endpoint, deployment: str) -> list[tuple[Endpoint, str]]:
         """Return the endpoints to try, each once: an endpoint, then its fallbacks and theirs."""
-        seen = {chain[0][0].name}
-        waiting = list(chain[0][0].fallback)
+        chain = [(endpoint, deployment)]
+        seen = {endpoint.name}
+        waiting = list(endpoint.fallback)
         while waiting and len(chain) < MOST_FALLBACKS:
             name = waiting.pop(0)
             if name not in seen:

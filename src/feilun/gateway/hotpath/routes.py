@@ -18,7 +18,7 @@ from feilun.records import Endpoint, Target
 MOST_FALLBACKS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
     """One deployment that may answer: a target of an endpoint. ``deployment`` is what lineage calls it."""
 
@@ -30,8 +30,9 @@ class Choice:
     def name(self) -> str:
         """Return the name of its circuit: the same model on the same provider fails for everybody."""
         target = self.target
-        where = self.endpoint.workspace if target.provider else ""
-        return f"{where}/{target.provider}/{target.model}"
+        if not target.provider:
+            return target.model
+        return f"{self.endpoint.workspace}/{target.provider}/{target.model}"
 
     @property
     def remote(self) -> bool:
@@ -59,6 +60,13 @@ class Routes:
     def __init__(self, breakers: Breakers, dice: Callable[[], float] = random.random) -> None:
         """Keep the circuits; ``dice`` gives a number in [0, 1)."""
         self._breakers, self._dice = breakers, dice
+
+    def only(self, endpoint: Endpoint, target: Target, deployment: str, keep_inside: str) -> list[Choice]:
+        """Return the only target of an endpoint without fallbacks, or raise as :meth:`order` does."""
+        choice = Choice(endpoint, target, deployment)
+        if target.provider and (keep_inside or not self._breakers.allows(choice.name)):
+            return self.order([(endpoint, deployment)], Wanted(0, 0, keep_inside=keep_inside), {})
+        return [choice]
 
     def order(self, chain: Sequence[tuple[Endpoint, str]], wanted: Wanted, scores: Scores) -> list[Choice]:
         """Return the targets of an endpoint and of its fallbacks (``chain``, with their deployments), best first.

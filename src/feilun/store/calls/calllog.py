@@ -155,8 +155,8 @@ class CallLog:
             yield _Segment(path, handle)
 
 
-def line(trace: Trace) -> bytes:
-    """Return the line of a call, whatever characters its texts hold."""
+def line(trace: Trace | msgspec.Struct) -> bytes:
+    """Return the line of a trace, or of what has its fields, whatever characters its texts hold."""
     try:
         return msgspec.json.encode(trace)
     except UnicodeEncodeError:
