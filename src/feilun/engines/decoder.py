@@ -247,34 +247,42 @@ class Decoder(Layers):
 class Product:
     """``x W' + b`` in float32, for weights of several projections of the same x, one below the other.
 
-    Weights that float16 holds can be packed, which halves what is read from memory for every token; inputs, products
-    and sums are float32 all the same.
+    Weights that float16 holds are packed so, which halves what is read from memory for every token; inputs, products
+    and sums are float32 all the same. Until they are packed, they are widened anew for every product.
     """
 
     def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor | None]) -> None:
-        """Take weights [out, in], and as many biases."""
+        """Take weights [out, in] as they are stored, and as many biases."""
         self.sizes = [len(weight) for weight in weights]
-        self.weight: Tensor | None = torch.empty(sum(self.sizes), weights[0].shape[1])
-        for part, weight in zip(self.weight.split_with_sizes(self.sizes), weights, strict=True):
-            part.copy_(weight)  # at once: fresh memory for a copy between would take longer than the copying
-        self.bias = None
+        self.stored = list(weights)
+        self.whole: Tensor | None = None
+        self.packed: Any = None
+        self.bias: Tensor | None = None
         if any(bias is not None for bias in biases):
-            parts = [w.new_zeros(len(w)) if b is None else b for w, b in zip(weights, biases, strict=True)]
-            self.bias = torch.cat(parts).float()
+            parts = [torch.zeros(len(w)) if b is None else b.float() for w, b in zip(weights, biases, strict=True)]
+            self.bias = torch.cat(parts)
 
-    def pack(self) -> None:
-        """Pack the weights if they fit; others may multiply meanwhile."""
-        if self.weight is not None and _fits_half(self.weight):
-            self.packed = torch.ops.quantized.linear_prepack_fp16(self.weight, self.bias)
-            self.weight = None
+    def settle(self, *, narrow: bool) -> None:
+        """Take the form that is kept, ``narrow`` if it fits; others may multiply meanwhile."""
+        whole = torch.empty(sum(self.sizes), self.stored[0].shape[1])
+        for part, weight in zip(whole.split_with_sizes(self.sizes), self.stored, strict=True):
+            part.copy_(weight)
+        if narrow and _fits_half(whole):
+            self.packed = torch.ops.quantized.linear_prepack_fp16(whole, self.bias)
+        else:
+            self.whole = whole
+        self.stored = []
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return [N, out]."""
-        weight = self.weight
-        if weight is not None:
-            return functional.linear(x, weight, self.bias)
-        result: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
-        return result
+        stored = self.stored  # looked at first, since it is let go of last
+        if self.packed is not None:
+            result: Tensor = torch.ops.quantized.linear_dynamic_fp16(x, self.packed)
+            return result
+        if self.whole is not None:
+            return functional.linear(x, self.whole, self.bias)
+        y = torch.cat([functional.linear(x, weight.float()) for weight in stored], -1)
+        return y if self.bias is None else y + self.bias
 
 
 def _fits_half(weight: Tensor) -> bool:
@@ -292,9 +300,10 @@ def _fits_half(weight: Tensor) -> bool:
 
 
 class Packed(Layers):
-    """A decoder-only transformer over flat tokens for serving: float32, its products fused, and packed by and by.
+    """A decoder-only transformer over flat tokens for serving: float32, its products fused and packed.
 
-    Packing takes seconds, so it is done beside the first answers; ``settled`` is set when sums change no more.
+    Packing takes seconds, so it is done beside the first answers, which are slower; ``settled`` is set when sums change
+    no more, and nothing lies in the files any longer.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -305,23 +314,21 @@ class Packed(Layers):
             for own, biases in zip(self.products, self.biases, strict=True)
         ]
         self.top = Product([self.head], [None])
-        # Nothing may go on lying in the files, which others may change.
         self.embedding = self.embedding.clone()
         self.final_norm = self.final_norm.clone()
         self.norms = [(before.clone(), after.clone()) for before, after in self.norms]
         del self.head, self.products, self.biases
         self.settled = threading.Event()
         self._closed = False
-        self._packing = threading.Thread(target=self._pack, name="packing", daemon=True)
+        self._packing = threading.Thread(target=self._settle, name="packing", daemon=True)
         self._packing.start()
 
-    def _pack(self) -> None:
-        products = [product for layer in self.fused for product in layer.values()]
-        if "fbgemm" in torch.backends.quantized.supported_engines:
-            for product in (self.top, *products):
-                if self._closed:
-                    return
-                product.pack()
+    def _settle(self) -> None:
+        narrow = "fbgemm" in torch.backends.quantized.supported_engines
+        for product in (self.top, *(product for layer in self.fused for product in layer.values())):
+            if self._closed:
+                return
+            product.settle(narrow=narrow)
         self.settled.set()
 
     def close(self) -> None:
