@@ -1,0 +1,206 @@
+"""A call that is over, as a line of the log and as a span: exact, without texts, and nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from feilun.errors import BadSetting, UpstreamTimeout
+from feilun.gateway.hotpath.calls import Call, read
+from feilun.gateway.hotpath.ledger import Reservation
+from feilun.gateway.hotpath.planning import DEFAULT_TIMEOUTS, Plan
+from feilun.gateway.hotpath.reading import Reading
+from feilun.gateway.hotpath.routes import Choice
+from feilun.gateway.hotpath.upstream import Remote, Sent, Upstreams
+from feilun.gateway.observability import Watch, watching
+from feilun.records import Endpoint, Key, Target, Usage
+from feilun.serving.fleet import Fleet
+from feilun.settings import Settings
+from feilun.wire import Exchange, Origin, Pool, Server, ServerLimits
+
+KEY = Key("key-1", "bank", "a key", "owner", "0" * 64, "fl-…1234")
+SECRET = "the vault opens at noon"
+BODY = {"model": "help", "messages": [{"role": "user", "content": SECRET}], "temperature": 0.5, "max_tokens": 9}
+ANSWER = {
+    "id": "x",
+    "model": "words",
+    "choices": [{"index": 0, "message": {"content": f"Yes: {SECRET}"}, "finish_reason": "length"}],
+    "usage": {"prompt_tokens": 7, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 2}},
+}
+USAGE = Usage(7, 9, 2)
+
+
+@pytest.fixture
+async def upstreams(settings: Settings) -> AsyncIterator[Upstreams]:
+    """Give a way to one provider, which nothing is sent to."""
+    pool, fleet = Pool(), Fleet(settings, settings.root)
+
+    async def local(_ws: str, _name: str) -> Any:
+        raise AssertionError
+
+    found = Upstreams(fleet, pool, local)
+    origin = Origin("https", "api.example.com", 8443)
+    found.remotes["bank", "out"] = Remote("provider-1", "openai", origin, "/v1", b"")
+    yield found
+    await fleet.close()
+    await pool.close()
+
+
+def ended(watch: Watch, status: str = "ok") -> Call:
+    """Tell of a call that is over; return it."""
+    call = read(KEY, "chat", "/v1/chat/completions", BODY, {})
+    target = Target("words", "out")
+    choice = Choice(Endpoint("endpoint-1", "bank", "help", (target,)), target)
+    plan = Plan(call, [choice], (), Reservation((), 0, 0, 0), None, DEFAULT_TIMEOUTS, 1, first=0.25)
+    reading = Reading(call, "openai")
+    if status == "ok":
+        reading.whole(json.dumps(ANSWER).encode())
+        watch(plan, Sent(choice, None, None, "openai"), reading, status, USAGE, 1.5)
+    else:
+        watch(plan, None, None, status, Usage(0, 0), 1.5)
+    return call
+
+
+def test_nobody_is_told_by_default(upstreams: Upstreams) -> None:
+    """Without settings there is nothing to call."""
+    assert watching(upstreams) is None
+
+
+def test_a_line_for_each_call_without_its_texts(upstreams: Upstreams, caplog: pytest.LogCaptureFixture) -> None:
+    """One line of JSON with who, what, how it ended and what it used; nothing while nobody reads the level."""
+    watch = watching(upstreams, calls=True)
+    caplog.set_level(logging.WARNING, "feilun.calls")
+    ended(watch)
+    assert caplog.text == ""
+    caplog.set_level(logging.INFO, "feilun.calls")
+    call = ended(watch)
+    line = json.loads(caplog.messages[-1])
+    assert line == {
+        "time": call.created,
+        "trace": call.id,
+        "workspace": "bank",
+        "key": "key-1",
+        "kind": "chat",
+        "endpoint": "help",
+        "model": "out/words",
+        "status": "ok",
+        "prompt_tokens": 7,
+        "completion_tokens": 9,
+        "cached_tokens": 2,
+        "seconds": 1.5,
+        "first": 0.25,
+    }
+
+
+def test_texts_are_in_the_line_when_asked_for(upstreams: Upstreams, caplog: pytest.LogCaptureFixture) -> None:
+    """With the setting log_prompts, what was asked and what was answered."""
+    caplog.set_level(logging.INFO, "feilun.calls")
+    ended(watching(upstreams, calls=True, prompts=True))
+    line = json.loads(caplog.messages[-1])
+    assert line["asked"] == BODY["messages"]
+    assert line["answered"] == [f"Yes: {SECRET}"]
+
+
+def test_a_call_that_failed_says_with_what(upstreams: Upstreams, caplog: pytest.LogCaptureFixture) -> None:
+    """The code of the error that ends the call, as it is being handled."""
+    caplog.set_level(logging.INFO, "feilun.calls")
+    watch = watching(upstreams, calls=True)
+
+    def hang() -> None:
+        try:
+            raise UpstreamTimeout("It hangs.")
+        finally:
+            ended(watch, "error")
+
+    with pytest.raises(UpstreamTimeout):
+        hang()
+    assert json.loads(caplog.messages[-1])["error"] == "upstream_timeout"
+    ended(watch, "error")
+    assert json.loads(caplog.messages[-1])["error"] == "upstream_error"
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[tuple[str, list[bytes]]]:
+    """Give an OTLP/HTTP collector on a loopback port, and what it was sent."""
+    taken: list[bytes] = []
+
+    async def take(exchange: Exchange) -> None:
+        taken.append(exchange.body)
+        exchange.respond(200, b"", media=b"application/x-protobuf")
+
+    server = Server({("POST", "/v1/traces"): take}, None, ServerLimits())
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        task = asyncio.create_task(server.serve(listener))
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", taken
+        await server.close(1)
+        await task
+
+
+def values(attributes: Any) -> dict[str, Any]:
+    """Return attributes as a plain mapping."""
+    found = {}
+    for each in attributes:
+        kind = each.value.WhichOneof("value")
+        value = getattr(each.value, kind)
+        found[each.key] = [one.string_value for one in value.values] if kind == "array_value" else value
+    return found
+
+
+async def test_a_span_for_each_call_in_the_words_of_genai(
+    upstreams: Upstreams, collector: tuple[str, list[bytes]]
+) -> None:
+    """Model, tokens, end, server and error, at the call's own times; and never a text."""
+    address, taken = collector
+    watch = watching(upstreams, address)
+    call = ended(watch)
+    ended(watch, "error")
+    await asyncio.to_thread(watch.close)
+    assert SECRET.encode() not in b"".join(taken)
+    sent = [ExportTraceServiceRequest.FromString(each) for each in taken]
+    groups = [group for each in sent for group in each.resource_spans]
+    assert values(groups[0].resource.attributes)["service.name"] == "feilun"
+    good, bad = [span for group in groups for scope in group.scope_spans for span in scope.spans]
+    assert good.name == "chat help"
+    assert good.end_time_unix_nano - good.start_time_unix_nano == pytest.approx(1.5e9, abs=1000)
+    assert good.start_time_unix_nano == int(call.created * 1e9)
+    found = values(good.attributes)
+    assert found == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "help",
+        "gen_ai.request.stream": False,
+        "gen_ai.request.max_tokens": 9,
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.response.id": call.id,
+        "gen_ai.response.model": "out/words",
+        "gen_ai.response.finish_reasons": ["length"],
+        "gen_ai.response.time_to_first_chunk": 0.25,
+        "gen_ai.usage.input_tokens": 7,
+        "gen_ai.usage.output_tokens": 9,
+        "gen_ai.usage.cache_read.input_tokens": 2,
+        "server.address": "api.example.com",
+        "server.port": 8443,
+        "feilun.workspace": "bank",
+        "feilun.key": "key-1",
+        "feilun.status": "ok",
+    }
+    failed: Mapping[str, Any] = values(bad.attributes)
+    assert failed["error.type"] == "upstream_error"
+    assert bad.status.code == 2
+    assert "server.address" not in failed
+
+
+@pytest.mark.parametrize("address", ["collector:4318", "ftp://collector", "http://", "nonsense"])
+def test_a_collectors_address_that_is_none_is_refused(upstreams: Upstreams, address: str) -> None:
+    """At the start, not with the first call."""
+    with pytest.raises(BadSetting, match="telemetry"):
+        watching(upstreams, address)
