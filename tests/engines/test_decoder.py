@@ -38,9 +38,12 @@ def reference(folder: Path, adapter: Path | None = None) -> list[torch.Tensor]:
         return [model(ids[None]).logits[0] for ids in sequences()]
 
 
-def ours(folder: Path, adapter: Path | None = None) -> list[torch.Tensor]:
+def ours(folder: Path, adapter: Path | None = None, *, settled: bool = True) -> list[torch.Tensor]:
     """Return our logits of every sequence, all flat in one batch: first half of each by prefill, the rest by decode."""
     decoder = Packed(folder)
+    if settled:
+        decoder.settle()
+        assert decoder.settled.wait(60)
     cache = Cache(decoder.shape, len(LENGTHS) + 2, 128)
     slots = [0, 2, 3]  # with a gap
     half = [(length + 1) // 2 for length in LENGTHS]
@@ -91,6 +94,25 @@ def test_logits_equal_transformers(tmp_path: Path, kind: str, config: dict[str, 
     folder = tiny_model(tmp_path, kind, **config)
     for mine, theirs in zip(ours(folder), reference(folder), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_packing_changes_nothing(tmp_path: Path, kind: str) -> None:
+    """Weights that float16 holds are packed, others are not; logits stay transformers' before and after."""
+    folder = tiny_model(tmp_path, kind, attention_bias=True)
+    for dtype in (torch.float32, torch.bfloat16):
+        file = folder / "model.safetensors"
+        save_file({name: tensor.to(dtype) for name, tensor in load_file(file).items()}, file, {"format": "pt"})
+        expected = reference(folder)
+        for settled in (False, True):
+            for mine, theirs in zip(ours(folder, settled=settled), expected, strict=True):
+                torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-4)
+        decoder = Packed(folder)
+        decoder.settle()
+        assert decoder.settled.wait(60)
+        packed = {product.packed is not None for layer in decoder.fused for product in layer.values()}
+        fbgemm = "fbgemm" in torch.backends.quantized.supported_engines
+        assert packed == {fbgemm and dtype == torch.bfloat16}
 
 
 def test_old_rotary_settings(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ class Batcher:
         with self.lock:
             if folder not in self.prompters:
                 self.prompters[folder] = Prompter(folder)
+            self.decoder.settle()
         before = self.versions.get(model)
         self.versions[model] = Loaded(self.prompters[folder].dressed(template), factors)
         if before:

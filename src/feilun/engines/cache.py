@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -30,6 +31,11 @@ class Span:
     start: int = 0
 
 
+def _zeros(size: tuple[int, int, int]) -> Tensor:
+    """Return zeros that take memory only where something is written."""
+    return torch.from_numpy(np.zeros(size, np.float32))
+
+
 class Cache:
     """Float32 keys and values [held * Hkv, room, D] of every layer.
 
@@ -42,8 +48,8 @@ class Cache:
         self.heads, self.groups = shape.kv_heads, shape.heads // shape.kv_heads
         self.held, self.room = min(slots, FIRST_SLOTS), min(context, FIRST_ROOM)
         size = (self.held * self.heads, self.room, shape.head_dim)
-        self.keys = [torch.zeros(size) for _ in range(shape.layers)]
-        self.values = [torch.zeros(size) for _ in range(shape.layers)]
+        self.keys = [_zeros(size) for _ in range(shape.layers)]
+        self.values = [_zeros(size) for _ in range(shape.layers)]
 
     def fit(self, slot: int, tokens: int) -> None:
         """Make room for a sequence of ``tokens`` tokens in ``slot``."""
@@ -53,10 +59,10 @@ class Cache:
         while room < tokens:
             room = min(self.context, room * 2)
         if (held, room) != (self.held, self.room):
-            more = (held - self.held) * self.heads
             for kept in (self.keys, self.values):
                 for layer, old in enumerate(kept):
-                    kept[layer] = functional.pad(old, (0, 0, 0, room - self.room, 0, more))
+                    kept[layer] = _zeros((held * self.heads, room, old.shape[2]))
+                    kept[layer][: old.shape[0], : old.shape[1]] = old
             self.held, self.room = held, room
 
     def own(self, slot: int) -> slice:

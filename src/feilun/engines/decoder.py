@@ -302,8 +302,8 @@ def _fits_half(weight: Tensor) -> bool:
 class Packed(Layers):
     """A decoder-only transformer over flat tokens for serving: float32, its products fused and packed.
 
-    Packing takes seconds, so it is done beside the first answers, which are slower; ``settled`` is set when sums change
-    no more, and nothing lies in the files any longer.
+    Packing takes seconds, so ``settle`` has it done beside the first answers, which are slower; ``settled`` is set when
+    sums change no more, and nothing lies in the files any longer.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -321,7 +321,11 @@ class Packed(Layers):
         self.settled = threading.Event()
         self._closed = False
         self._packing = threading.Thread(target=self._settle, name="packing", daemon=True)
-        self._packing.start()
+
+    def settle(self) -> None:
+        """Begin to pack, once."""
+        if self._packing.ident is None:
+            self._packing.start()
 
     def _settle(self) -> None:
         narrow = "fbgemm" in torch.backends.quantized.supported_engines
@@ -334,7 +338,8 @@ class Packed(Layers):
     def close(self) -> None:
         """Stop packing."""
         self._closed = True
-        self._packing.join()
+        if self._packing.ident is not None:
+            self._packing.join()
 
     def project(self, layer: int, names: Names, x: Tensor) -> Sequence[Tensor]:
         """Return the base model's products, without any adapter."""
