@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feilun.engines.prompts import Prompter
-from feilun.engines.schema import Unsatisfiable, patterns, schemas, smallest
+from feilun.engines.schema import Unsatisfiable, call_text, functions, patterns, schemas, smallest
 from feilun.errors import BadRequest
 
 KEPT = 128
@@ -59,13 +59,15 @@ class Words:
 
 @dataclass(frozen=True)
 class Plan:
-    """A compiled grammar: a matcher at its beginning, by how many tokens one token may put off the end, and hints.
+    """A compiled grammar: a matcher at its beginning, and what is known of its ends.
 
-    Hints are texts (as tokens) that look as the patterns of the schema want.
+    ``jump`` is by how many tokens one token may put off the end, ``again`` by how many where the answer might end but
+    for another call. ``hints`` are texts (as tokens) that look as the patterns of the schema want.
     """
 
     matcher: LLMatcher
     jump: int
+    again: int
     hints: list[list[int]]
 
 
@@ -126,9 +128,11 @@ class Grammars:
             texts += patterns(schema)
         matcher = LLMatcher(self._tokens, grammar, log_level=0, limits=_LIMITS)
         if matcher.is_error():
-            reason = " ".join(matcher.get_error().split())[:500]
+            reason = " ".join(matcher.get_error().split("Enable '")[0].split())[:500]  # an option that we have not
             raise BadRequest(f"This schema cannot be enforced: {reason}", "Leave it out.", param)
-        return Plan(matcher, max(sizes), [hint for text in texts[:HINTS] if (hint := self._hint(text))])
+        hints = [hint for text in texts[:HINTS] if (hint := self._hint(text))]
+        opening = max((len(call_text(name, "")) for name, _ in functions(grammar)), default=0)
+        return Plan(matcher, max(sizes), max(sizes) + opening, hints)
 
     def _hint(self, pattern: str) -> list[int]:
         grammar = LLMatcher.grammar_from_regex(pattern.removeprefix("^").removesuffix("$"))
@@ -144,7 +148,6 @@ class Matcher:
         self._matcher = plan.matcher.deep_copy()
         self._plan = plan
         self._words = words
-        self._jump = plan.jump
         self._left: int | None = None
         self._end: list[int] = []  # a short way to an end from here, once one was looked for
         self._look_at = -1
@@ -167,7 +170,10 @@ class Matcher:
         """Go on by a token that was chosen; False when the answer is complete, and nothing can follow."""
         if not self._matcher.consume_token(token):
             raise RuntimeError(f"the grammar broke off: {self._matcher.get_error()[:300]}")
-        self._end = self._end[1:] if self._end and self._end[0] == token else []
+        if self._end and self._end[0] == token:
+            self._end = self._end[1:]
+        elif self._matcher.validate_tokens(self._end) < len(self._end):
+            self._end = []
         return not self._matcher.is_stopped()
 
     def closing(self, left: int) -> None:
@@ -182,16 +188,16 @@ class Matcher:
         if left > self._look_at >= 0:
             return allowed
         if self._matcher.is_accepting():  # it may be cut off here, so only nothing may be opened
-            return allowed if left > self._jump else self._unopened(allowed)
+            return allowed if left > self._plan.again + MARGIN else self._unopened(allowed)
         if not self._end:
             self._end = _shortest(self._matcher.deep_copy(), self._words, self._plan.hints, min(left + JUMP, STEPS))
         if not self._end:  # no end was found: look again a little later
             self._look_at = left - 8
             return allowed
         need = len(self._end)
-        spare = left - need - 2 * self._jump - MARGIN
+        spare = left - need - self._plan.jump - MARGIN
         if spare > 0:
-            self._look_at = left - 1 - spare // (self._jump + 1)
+            self._look_at = left - 1 - spare // (self._plan.again + 1)
             self._end = []
             return allowed
         self._look_at = -1
@@ -202,8 +208,9 @@ class Matcher:
         return (allowed & ~self._words.openers) | only
 
     def _unopened(self, allowed: Bits) -> Bits:
-        narrowed = allowed & ~self._words.openers
-        narrowed[list(self._words.ends)] = allowed[list(self._words.ends)]
+        ends = list(self._words.ends)
+        narrowed = allowed & ~self._words.openers if allowed[self._words.letter] else np.zeros_like(allowed)
+        narrowed[ends] = allowed[ends]
         return narrowed if narrowed.any() else allowed
 
 
