@@ -49,7 +49,8 @@ class Delta:
 
     The first may carry the ``prompt`` as the model saw it. Every one carries the ``usage`` up to it; the last carries
     ``finish`` (``stop``, ``length``, or ``cancelled`` for a call that was given up) and the whole ``usage``. ``piece``
-    is the text of ``token`` alone, ``top`` its likely alternatives with their log-probabilities (nats), best first.
+    is the text of ``token`` alone, ``top`` its likely alternatives with their log-probabilities (nats), best first. The
+    last may say which stop text the answer was ``stopped_by``.
     """
 
     text: str = ""
@@ -60,6 +61,7 @@ class Delta:
     prompt: str | None = None
     piece: str = ""
     top: tuple[tuple[str, float], ...] = ()
+    stopped_by: str = ""
 
 
 class Engine(Protocol):

@@ -215,6 +215,7 @@ class Said:
     calls: list[JSON] = field(default_factory=list)
     tokens: list[Delta] = field(default_factory=list)
     finish: str = ""
+    stopped_by: str = ""
     reader: tools.Reader | None = None
 
     def take(self, delta: Delta) -> list[tools.Piece]:
@@ -238,6 +239,7 @@ class Said:
         if delta.finish:
             called = self.calls and delta.finish == "stop"
             self.finish = "tool_calls" if called else "stop" if delta.finish == "cancelled" else delta.finish
+            self.stopped_by = delta.stopped_by
         if delta.logprob is not None and delta.piece:
             self.tokens.append(delta)
         return pieces
@@ -303,16 +305,21 @@ def whole(asked: Asked, said: Sequence[Said]) -> JSON:
     }
 
 
+def ending(one: Said) -> JSON:
+    """Return how an answer ended; ``stop_reason`` is the stop text that ended it, if one did, as vLLM has it."""
+    return {"finish_reason": one.finish, **({"stop_reason": one.stopped_by} if one.stopped_by else {})}
+
+
 def _chat_choice(asked: Asked, index: int, one: Said) -> JSON:
     text = "".join(one.parts)
     message: JSON = {"role": "assistant", "content": None if one.calls and not text else text, "refusal": None}
     if one.calls:
         message["tool_calls"] = one.calls
     logprobs = {"content": [logprob_row(delta) for delta in one.tokens], "refusal": None} if asked.logprobs else None
-    return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": one.finish}
+    return {"index": index, "message": message, "logprobs": logprobs, **ending(one)}
 
 
 def _text_choice(asked: Asked, index: int, one: Said) -> JSON:
     begin = asked.echo[index // asked.each] if asked.echo else ""
     logprobs = text_logprobs(one.tokens, asked.top) if asked.logprobs else None
-    return {"index": index, "text": begin + "".join(one.parts), "logprobs": logprobs, "finish_reason": one.finish}
+    return {"index": index, "text": begin + "".join(one.parts), "logprobs": logprobs, **ending(one)}

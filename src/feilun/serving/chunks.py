@@ -11,7 +11,7 @@ from msgspec.json import Encoder
 from feilun.engines.seam import Delta
 from feilun.errors import FeilunError
 from feilun.records import JSON, Usage
-from feilun.serving.answers import Asked, logprob_row, text_logprobs, usage_body
+from feilun.serving.answers import Asked, Said, ending, logprob_row, text_logprobs, usage_body
 from feilun.serving.tools import Piece, delta
 
 _encode = Encoder().encode
@@ -72,19 +72,19 @@ class Chunks:
         self._offsets[index] += len(said.piece)
         return text_logprobs([said], self._asked.top, offset)
 
-    def finish(self, index: int, usage: Usage, reason: str) -> bytes:
-        """Return the last chunk of a choice."""
-        return self._chunk(index, usage, {}, finish=reason)
+    def finish(self, index: int, usage: Usage, one: Said) -> bytes:
+        """Return the last chunk of a choice: how it ended."""
+        return self._chunk(index, usage, {}, ended=ending(one))
 
     def end(self, usage: Usage) -> bytes:
         """Return the chunk with the usage and the end of the stream."""
         return b"".join((_count(usage), self._none, _encode(usage_body(usage)), b"}\n\n", DONE))
 
     def _chunk(
-        self, index: int, usage: Usage, body: JSON, *, logprobs: JSON | None = None, finish: str | None = None
+        self, index: int, usage: Usage, body: JSON, *, logprobs: JSON | None = None, ended: JSON | None = None
     ) -> bytes:
         shown = b',"delta":' + _encode(body) if self._asked.chat else b',"text":' + _encode(body.get("content", ""))
-        rest = b',"logprobs":%b,"finish_reason":%b}]}\n\n' % (_encode(logprobs), _encode(finish))
+        rest = b',"logprobs":%b,%b]}\n\n' % (_encode(logprobs), _encode(ended or {"finish_reason": None})[1:])
         return b"".join((_count(usage), self._head, b"%d" % index, shown, rest))
 
 

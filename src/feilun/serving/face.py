@@ -185,7 +185,7 @@ class Face:
                     usage = one.usage if single else total(asked, said)
                     data = chunks.pieces(index, usage, pieces, delta)
                     if delta.finish:
-                        data += chunks.finish(index, usage, one.finish)
+                        data += chunks.finish(index, usage, one)
                     if not exchange.started:
                         exchange.start(200, ())
                         data = b"".join(chunks.begin(each, usage) for each in range(len(said))) + data

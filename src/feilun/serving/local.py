@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from feilun.engines.batch import Batcher, Call
 from feilun.engines.identity import adapter_identity, base_identity
+from feilun.engines.prompts import TextStream
 from feilun.engines.seam import Delta, Request
 from feilun.errors import BadRequest, FeilunError, NotFound
 from feilun.records import JSON, ModelVersion
@@ -103,7 +105,7 @@ class BatchEngine:
                 over = isinstance(said, FeilunError) or said.finish is not None
                 if isinstance(said, FeilunError):
                     raise said
-                yield said
+                yield replace(said, stopped_by=_met(call.text)) if said.finish == "stop" and request.stop else said
         finally:
             left = self._calls.pop(key, None)
             self._given_up.discard(key)
@@ -113,3 +115,10 @@ class BatchEngine:
     async def close(self) -> None:
         """End the batcher."""
         await asyncio.to_thread(self.batcher.stop)
+
+
+def _met(answer: TextStream) -> str:
+    """Return the stop text that ended an answer, the first in it; empty if the model ended it itself."""
+    text = answer.prompter.decode(answer.ids)
+    places = {stop: text.find(stop, answer.given) for stop in answer.stop}
+    return min((stop for stop in answer.stop if places[stop] >= 0), key=lambda stop: places[stop], default="")

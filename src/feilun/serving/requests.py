@@ -227,6 +227,7 @@ class Choice(Struct):
     message: Answer
     finish_reason: Literal["stop", "length", "tool_calls"]
     logprobs: Logprobs | None = None
+    stop_reason: str | None = None
 
 
 class PromptDetails(Struct):
@@ -282,6 +283,7 @@ class TextChoice(Struct):
     text: str
     finish_reason: Literal["stop", "length"]
     logprobs: TextLogprobs | None = None
+    stop_reason: str | None = None
 
 
 class TextCompletion(Struct):
