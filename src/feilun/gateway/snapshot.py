@@ -64,7 +64,10 @@ class Snapshot:
 
     def key(self, secret: str) -> Key | None:
         """Return the key with this secret, unless it is unknown, revoked or expired."""
-        sha = hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+        return self.by_sum(hashlib.sha256(secret.encode(errors="replace")).hexdigest())
+
+    def by_sum(self, sha: str) -> Key | None:
+        """Return the key whose secret has this SHA-256 (hex), unless it is unknown, revoked or expired."""
         found = self._now.keys.get(sha)
         # The look-up by digest tells nothing about the secret; the comparison takes the same time for all.
         if found is None or not hmac.compare_digest(found.sha256, sha):

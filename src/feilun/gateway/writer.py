@@ -36,7 +36,7 @@ class Writer:
         self._closed = False
 
     async def write(self, lines: list[bytes]) -> None:
-        """Return once the lines of traces are safe; raise what the disk raises. A cancelled caller's are written too."""
+        """Return once lines are safe, those of a cancelled caller too; raise what the disk raises."""
         if self._closed:
             raise EngineDown("The gateway is shutting down.", "Try again in a moment.")
         self._lines += lines

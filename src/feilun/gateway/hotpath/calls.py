@@ -65,7 +65,7 @@ def read(key: Key, kind: str, path: str, body: JSON, headers: Mapping[bytes, byt
     call.learn = body.get("store") is not False
     messages = body.get("messages")
     count = len(messages) if isinstance(messages, list) else 1
-    if b"image_url" in _marks(messages):
+    if isinstance(messages, list) and _shows_images(messages):
         call.images = True
     call.prompt = (size or _size(body)) + count * MESSAGE_TOKENS + TEMPLATE_TOKENS
     if call.images:
@@ -82,18 +82,27 @@ def read(key: Key, kind: str, path: str, body: JSON, headers: Mapping[bytes, byt
 
 def _extras(call: Call, headers: Mapping[bytes, bytes]) -> None:
     """Read what a caller says about its data and its conversation, from headers or from the call's metadata."""
-    metadata = call.body.get("metadata")
-    told: Mapping[str, Any] = metadata if isinstance(metadata, dict) else {}
-    leave = headers.get(b"x-feilun-leave", b"").decode("latin-1") or str(told.get("feilun_leave") or "")
-    if leave:
-        call.leave = leave.strip().lower() not in {"no", "false", "0"}
-    named = headers.get(b"x-feilun-sources", b"").decode("latin-1") or str(told.get("feilun_sources") or "")
-    call.sources = tuple(name.strip() for name in named.split(",") if name.strip())[:100]
-    call.conversation = (
-        headers.get(b"x-feilun-conversation", b"").decode("latin-1")
-        or str(call.body.get("prompt_cache_key") or "")
-        or str(call.body.get("user") or "")
-    )[:200]
+    body = call.body
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict):
+        call.leave = _permitted(str(metadata.get("feilun_leave") or ""))
+        call.sources = _names(str(metadata.get("feilun_sources") or ""))
+    if (leave := headers.get(b"x-feilun-leave")) is not None:
+        call.leave = _permitted(leave.decode("latin-1"))
+    if (named := headers.get(b"x-feilun-sources")) is not None:
+        call.sources = _names(named.decode("latin-1"))
+    conversation = headers.get(b"x-feilun-conversation") or body.get("prompt_cache_key") or body.get("user")
+    if conversation:
+        text = conversation.decode("latin-1") if isinstance(conversation, bytes) else str(conversation)
+        call.conversation = text[:200]
+
+
+def _permitted(word: str) -> bool | None:
+    return word.strip().lower() not in {"no", "false", "0"} if word else None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())[:100]
 
 
 def sticky_key(call: Call, how: str) -> str:
@@ -145,15 +154,12 @@ def _is_ids(prompt: list[Any]) -> bool:
     return bool(prompt) and isinstance(prompt[0], int)
 
 
-def _marks(messages: Any) -> set[bytes]:
-    """Return which kinds of parts, other than text, the messages hold."""
-    kinds: set[bytes] = set()
-    if isinstance(messages, list):
-        for message in messages:
-            content = message.get("content") if isinstance(message, dict) else None
-            if isinstance(content, list):
-                kinds.update(str(p.get("type")).encode(errors="replace") for p in content if isinstance(p, dict))
-    return kinds
+def _shows_images(messages: list[Any]) -> bool:
+    for message in messages:
+        content = message.get("content") if isinstance(message, dict) else None
+        if isinstance(content, list) and any(isinstance(p, dict) and p.get("type") == "image_url" for p in content):
+            return True
+    return False
 
 
 def _images(messages: Any) -> int:

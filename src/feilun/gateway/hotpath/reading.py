@@ -113,7 +113,7 @@ class Reading:
         self.held: list[bytes] = []
         self.complete = False
         self._call, self._api = call, api
-        self._splitter = Splitter()
+        self._splitter: Splitter | None = None
         self._pieces = 0
         self._finished = 0
         self._names: list[tuple[bytes, bytes]] | None = [] if api == "local" else None
@@ -136,6 +136,8 @@ class Reading:
 
     def feed(self, data: bytes) -> bytes:
         """Read a piece of the stream; return what may go on to the client now. Raises UpstreamError for garbage."""
+        if self._splitter is None:
+            self._splitter = Splitter()
         block = self._splitter.feed(data)
         if not block:
             return b""
@@ -250,8 +252,8 @@ class Reading:
         self.usage = answer.usage.ours() if answer.usage else None
         self.complete = True
         if self._api != "local":
-            for theirs, ours in _renamed(answer, raw, self._call):
-                raw = raw.replace(theirs, ours, 1)
+            raw = _put(raw, b'"id":', answer.id, self._call.id)
+            raw = _put(raw, b'"model":', answer.model, self._call.name)
         return raw
 
     def count(self) -> Usage:
@@ -268,6 +270,19 @@ class Reading:
         if len(counts) != 3 or not all(part.isdigit() for part in counts):
             return None
         return Usage(*(int(part) for part in counts))
+
+
+def _put(raw: bytes, name: bytes, theirs: str, ours: str) -> bytes:
+    """Return an answer whose field ``name`` says what is ours; whatever else says the same stays."""
+    if not theirs or theirs == ours:
+        return raw
+    old = msgspec.json.encode(theirs)
+    for blank in (b"", b" "):
+        place = raw.find(name + blank + old)
+        if place >= 0:
+            begin = place + len(name) + len(blank)
+            return b"%b%b%b" % (raw[:begin], msgspec.json.encode(ours), raw[begin + len(old) :])
+    return raw
 
 
 def _renamed(answer: _Answer, raw: bytes, call: Call) -> list[tuple[bytes, bytes]]:
