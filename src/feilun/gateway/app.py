@@ -90,7 +90,7 @@ class _App(FastAPI):
             for path in found["paths"].values():
                 for operation in path.values():
                     operation["responses"].pop("422", None)
-                    operation["responses"] |= errors
+                    operation["responses"] = errors | operation["responses"]
             schemas = found["components"]["schemas"]
             for name in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(name, None)
@@ -139,10 +139,14 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_beside(gateway, pool),
     )
     app.state.gateway = gateway
-    app.add_middleware(Door, snapshot=snapshot)
+    elsewhere: dict[str, set[str]] = {}
+    for method, path in _hot():
+        elsewhere.setdefault(path, set()).add(method)
+    app.add_middleware(Door, snapshot=snapshot, elsewhere=elsewhere)
     install(app)
     for group in _GROUPS:
         app.include_router(group.router)
@@ -153,10 +157,12 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
 def create_server(app: FastAPI) -> Server:
     """Return the whole gateway, ready to serve on a socket; ``app`` is what :func:`create_app` made."""
     gateway: Gateway = app.state.gateway
-    handlers: dict[tuple[str, str], HotHandler] = {}
-    for group in _HOT:
-        handlers |= group.HOT
-    return Server(bound(gateway, handlers), app, ServerLimits(), Admission(gateway.snapshot))
+    return Server(bound(gateway, _hot()), app, ServerLimits(), Admission(gateway.snapshot))
+
+
+def _hot() -> dict[tuple[str, str], HotHandler]:
+    """Return what is answered without a web framework."""
+    return {place: handler for group in _HOT for place, handler in group.HOT.items()}
 
 
 def _beside(gateway: Gateway, pool: Pool) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

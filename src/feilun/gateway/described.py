@@ -17,6 +17,13 @@ from feilun.records import JSON
 
 Shape = TypeVar("Shape")
 REF = "#/components/schemas/{name}"
+# As in OpenAI's own description, the schema of a stream is that of each of its events.
+_EVENT = {
+    "type": "object",
+    "description": "a server-sent event; its data is JSON, or [DONE]",
+    "properties": {"data": {"type": "string"}, "event": {"type": "string"}, "id": {"type": "string"}},
+    "required": ["data"],
+}
 _PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 
 
@@ -82,7 +89,7 @@ def document(found: JSON, operations: Sequence[Described], errors: JSON) -> None
     for each in operations:
         answer: JSON = {"application/json": {"schema": by_shape.get(id(each.response), {"type": "object"})}}
         if each.streams:
-            answer["text/event-stream"] = {"schema": {"type": "string", "description": "server-sent events"}}
+            answer["text/event-stream"] = {"schema": _EVENT}
         operation: JSON = {
             "tags": [each.tag],
             "summary": each.summary,

@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from feilun.errors import BadRequest, FeilunError, Forbidden, TooLarge, Unauthorized
+from feilun.gateway.described import decode
 from feilun.gateway.snapshot import Snapshot
 from feilun.records import Key, Role
 
@@ -36,15 +39,20 @@ T = TypeVar("T")
 class Door:
     """ASGI middleware: refuse bodies that are too large and calls without a key before anything is parsed."""
 
-    def __init__(self, app: ASGIApp, snapshot: Snapshot) -> None:
-        """Stand before ``app`` with the keys of ``snapshot``."""
-        self._app, self._snapshot = app, snapshot
+    def __init__(self, app: ASGIApp, snapshot: Snapshot, elsewhere: Mapping[str, Iterable[str]]) -> None:
+        """Stand before ``app`` with the keys of ``snapshot``; paths ``elsewhere`` are answered before they come here.
+
+        Calls of those that do come have none of their methods.
+        """
+        self._app, self._snapshot, self._elsewhere = app, snapshot, elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a call in, or answer it with an error."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves the body out
         headers = {name: value for name, value in scope["headers"] if name in {b"authorization", b"content-length"}}
         limit = LARGEST_FILE + _FORM_OVERHEAD if scope["path"] == "/v1/files" else LARGEST_BODY
         try:
@@ -55,6 +63,9 @@ class Door:
                 raise _too_large(limit)
         except FeilunError as error:
             await _answer(error)(scope, receive, send)
+            return
+        if scope["path"] in self._elsewhere:
+            await _wrong_method(self._elsewhere[scope["path"]])(scope, receive, send)
             return
         await self._app(scope, _counted(receive, limit), send)
 
@@ -166,10 +177,44 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+class _StrictRequest(Request):
+    """A request whose body is JSON as the standard has it: no NaN, no number beyond all bounds, no broken text."""
+
+    async def json(self) -> Any:
+        """Return the body; raise BadRequest."""
+        return decode(await self.body(), object)
+
+
+class StrictRoute(APIRoute):
+    """A route that reads bodies as strictly as calls to models are read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers."""
+        handler = super().get_route_handler()
+
+        async def strict(request: Request) -> Response:
+            return await handler(_StrictRequest(request.scope, request.receive))
+
+        return strict
+
+
 def _answer(error: FeilunError) -> Response:
     # ASCII only: a message may quote what a client sent, and not all of that is valid UTF-8.
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else None
     return Response(json.dumps(error.body()), error.status, headers, "application/json")
+
+
+def _wrong_method(allowed: Iterable[str]) -> Response:
+    answer, methods = _answer(_from_status(405, "")), set(allowed)
+    answer.headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods that the path of a request takes."""
+    routes: list[BaseRoute] = request.app.router.routes
+    there = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in there for method in getattr(route, "methods", None) or ()}
 
 
 def _as_ours(error: Exception) -> FeilunError:
@@ -203,6 +248,8 @@ def _from_status(status: int, detail: str) -> FeilunError:
 async def _failure(request: Request, error: Exception) -> Response:
     if isinstance(error, ClientDisconnect):
         return Response(status_code=499)
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return _wrong_method(_methods(request))
     ours = _as_ours(error)
     if ours.status >= 500:
         _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from feilun.errors import BadRequest, Conflict, NotFound
 from feilun.gateway.described import wrong
-from feilun.gateway.door import Builder
+from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.endpoints import embeddings, moderations
 from feilun.gateway.endpoints.files import uploaded
 from feilun.gateway.endpoints.responses import respond
@@ -28,7 +28,7 @@ from feilun.records import JSON, Job, JobEvent, Key, derived_id, new_id
 from feilun.settings import Settings
 from feilun.store import Database
 
-router = APIRouter(prefix="/v1/batches", tags=["batches"])
+router = APIRouter(prefix="/v1/batches", tags=["batches"], route_class=StrictRoute)
 KIND, PREFIX = "batch", "batch"
 Path = Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/moderations"]
 Status = Literal["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]

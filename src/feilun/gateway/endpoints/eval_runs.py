@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.errors import BadRequest, NotFound
-from feilun.gateway.door import Builder
+from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.endpoints.evals import Limit, Order
 from feilun.gateway.endpoints.files import uploaded
 from feilun.gateway.shapes import WHOLE, Deleted, Given, Page, cut, page
@@ -21,7 +21,7 @@ from feilun.gateway.state import Gateway, Here
 from feilun.records import JSON, Eval, EvalAnswer, EvalRun, Job, JobStatus, new_id
 from feilun.store import evals
 
-router = APIRouter(prefix="/v1/evals/{eval_id}/runs", tags=["evals"])
+router = APIRouter(prefix="/v1/evals/{eval_id}/runs", tags=["evals"], route_class=StrictRoute)
 KIND, PREFIX = "eval_run", "evalrun"
 Status = Literal["queued", "in_progress", "completed", "failed", "canceled"]
 _STATUS: dict[JobStatus, Status] = {

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.errors import BadRequest
-from feilun.gateway.door import Builder
+from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.shapes import Deleted, Given, Page, cut, page
 from feilun.gateway.state import Here
 from feilun.records import Eval, new_id
 from feilun.store import evals
 
-router = APIRouter(prefix="/v1/evals", tags=["evals"])
+router = APIRouter(prefix="/v1/evals", tags=["evals"], route_class=StrictRoute)
 Order = Literal["asc", "desc"]
 Limit = Annotated[int, Query(ge=1, le=100)]
 

@@ -18,14 +18,14 @@ from starlette.responses import Response
 
 from feilun.compute import disk_errors, ensure_space
 from feilun.errors import BadRequest, NotFound, TooLarge
-from feilun.gateway.door import LARGEST_FILE, Builder
+from feilun.gateway.door import LARGEST_FILE, Builder, StrictRoute
 from feilun.gateway.examples import chat_records, check
 from feilun.gateway.shapes import Deleted, Page, cut, page
 from feilun.gateway.state import Gateway, Here
 from feilun.records import Permissions, Source, new_id
 from feilun.store import record_digests, sources
 
-router = APIRouter(tags=["files"])
+router = APIRouter(tags=["files"], route_class=StrictRoute)
 PURPOSES = ("fine-tune", "evals", "assistants", "batch", "user_data", "vision")
 _PIECE = 1 << 20
 _LONGEST_NAME = 255

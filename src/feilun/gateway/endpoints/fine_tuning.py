@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.errors import BadRequest, Forbidden, ModelNotFound, NotFound, TooFewSamples
-from feilun.gateway.door import Builder
+from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.endpoints.files import uploaded
 from feilun.gateway.examples import MINIMUM, chat_records
 from feilun.gateway.shapes import WHOLE, Page, page
@@ -21,7 +21,7 @@ from feilun.records import JSON, DatasetVersion, Job, JobEvent, Source, new_id
 from feilun.store import datasets, sources
 from feilun.training.plan import Plan
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"])
+router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"], route_class=StrictRoute)
 KIND, PREFIX = "training", "ftjob"
 _STATUS = {
     "queued": "queued",

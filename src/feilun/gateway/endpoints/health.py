@@ -50,7 +50,7 @@ async def health(here: Here) -> Health:
     return _health(here)
 
 
-@router.get("/ready", response_model=Health)
+@router.get("/ready", response_model=Health, responses={503: {"model": Health, "description": "not ready"}})
 async def ready(here: Here) -> Response:
     """Answer 200 when calls to the default model can be answered, else 503."""
     found = _health(here)

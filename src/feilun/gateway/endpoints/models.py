@@ -37,7 +37,7 @@ async def list_models(here: Here, key: Viewer) -> Page[Model]:
     return Page[Model](**page(await _models(here, key.workspace), more=False))
 
 
-@router.get("/v1/models/{model}")
+@router.get("/v1/models/{model:path}")
 async def retrieve_model(model: str, here: Here, key: Viewer) -> Model:
     """Return one of them."""
     route = await here.answering.route(key.workspace, model)

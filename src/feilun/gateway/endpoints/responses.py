@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from feilun.errors import BadRequest, ContextTooLong, FeilunError, NotFound
 from feilun.gateway.described import Described, decode
-from feilun.gateway.door import Viewer
+from feilun.gateway.door import StrictRoute, Viewer
 from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.shapes import Deleted, Page, cut, page
 from feilun.gateway.state import Gateway, Here, HotHandler
@@ -33,7 +33,7 @@ from feilun.store.calls.responses import StoredResponse
 from feilun.wire import Exchange
 
 Headers = Mapping[bytes, bytes]
-router = APIRouter(prefix="/v1/responses", tags=["responses"])
+router = APIRouter(prefix="/v1/responses", tags=["responses"], route_class=StrictRoute)
 _encode = msgspec.json.Encoder().encode
 _HINT = "Responses made with store: false, or of another workspace, cannot be found."
 

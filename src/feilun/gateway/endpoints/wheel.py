@@ -14,14 +14,14 @@ from pydantic import AliasChoices, BaseModel, Field
 
 from feilun import provenance
 from feilun.errors import BadRequest, NotFound
-from feilun.gateway.door import Annotator, Builder, Owner, Viewer
+from feilun.gateway.door import Annotator, Builder, Owner, StrictRoute, Viewer
 from feilun.gateway.endpoints.files import Grants
 from feilun.gateway.shapes import Page, Strict, cut, page
 from feilun.gateway.state import Here, settled
 from feilun.records import Deployment, Feedback, Permissions, Source, Trace, new_id
 from feilun.store import feedback, sources, traces, verdicts
 
-router = APIRouter(prefix="/api", tags=["wheel"], dependencies=[Depends(settled)])
+router = APIRouter(prefix="/api", tags=["wheel"], dependencies=[Depends(settled)], route_class=StrictRoute)
 Limit = Annotated[int, Query(ge=1, le=1000)]
 _LONGEST = 20_000
 

@@ -9,14 +9,14 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from feilun.gateway.door import Builder
+from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.endpoints.admin.forms import After, Limit, Price
 from feilun.gateway.shapes import Deleted, Page, Strict, cut, page
 from feilun.gateway.state import Here
 from feilun.records import Endpoint, Target, new_id
 from feilun.store.access import endpoints, money
 
-router = APIRouter(prefix="/endpoints", tags=["endpoints"])
+router = APIRouter(prefix="/endpoints", tags=["endpoints"], route_class=StrictRoute)
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 

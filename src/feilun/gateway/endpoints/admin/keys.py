@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from feilun.gateway.door import Owner
+from feilun.gateway.door import Owner, StrictRoute
 from feilun.gateway.endpoints.admin.forms import After, Limit, Name
 from feilun.gateway.shapes import Deleted, Page, Strict, cut, page
 from feilun.gateway.state import Here
@@ -16,7 +16,7 @@ from feilun.records import Key, Role
 from feilun.store import keys
 from feilun.store.access import members
 
-router = APIRouter(prefix="/keys", tags=["keys"])
+router = APIRouter(prefix="/keys", tags=["keys"], route_class=StrictRoute)
 Scope = Literal["models", "data", "admin"]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from feilun.gateway.door import Owner
+from feilun.gateway.door import Owner, StrictRoute
 from feilun.gateway.endpoints.admin.forms import After, Limit, Money
 from feilun.gateway.shapes import Deleted, Page, Strict, cut, page
 from feilun.gateway.state import Here
@@ -17,7 +17,7 @@ from feilun.records import Limit as LimitRecord
 from feilun.records import LimitScope, new_id
 from feilun.store.access import limits, members, money
 
-router = APIRouter(prefix="/limits", tags=["limits"])
+router = APIRouter(prefix="/limits", tags=["limits"], route_class=StrictRoute)
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 

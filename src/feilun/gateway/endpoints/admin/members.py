@@ -8,14 +8,14 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from feilun.gateway.door import Owner
+from feilun.gateway.door import Owner, StrictRoute
 from feilun.gateway.endpoints.admin.forms import After, Limit, Name
 from feilun.gateway.shapes import Deleted, Page, Strict, cut, page
 from feilun.gateway.state import Here
 from feilun.records import Member, Role
 from feilun.store.access import members
 
-router = APIRouter(prefix="/members", tags=["members"])
+router = APIRouter(prefix="/members", tags=["members"], route_class=StrictRoute)
 
 
 class MemberRequest(Strict):

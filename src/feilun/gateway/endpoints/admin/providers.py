@@ -11,14 +11,14 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from feilun.gateway.door import Owner
+from feilun.gateway.door import Owner, StrictRoute
 from feilun.gateway.endpoints.admin.forms import After, Limit
 from feilun.gateway.shapes import Deleted, Page, Strict, cut, page
 from feilun.gateway.state import Here
 from feilun.records import Provider, new_id
 from feilun.store.access import providers
 
-router = APIRouter(prefix="/providers", tags=["providers"])
+router = APIRouter(prefix="/providers", tags=["providers"], route_class=StrictRoute)
 
 
 class ProviderRequest(Strict):
