@@ -14,10 +14,11 @@ import msgspec
 
 from feilun.errors import FeilunError, UpstreamError
 from feilun.gateway.hotpath.calls import Call
+from feilun.gateway.hotpath.frames import Frame, frame_of
 from feilun.records import JSON, Usage
 from feilun.wire import Splitter
 
-_DONE = b"data: [DONE]\n\n"
+FRAMES = 8  # how often a stream whose chunks differ in more than their text is given another try
 WITHOUT_CHOICES = frozenset({"embedding", "tokenize"})
 
 
@@ -67,16 +68,7 @@ class _Answer(msgspec.Struct):
     error: Any = None
 
 
-class _Piece(msgspec.Struct, gc=False):
-    """What most chunks are. Garbage collection need not look at what is dropped at once."""
-
-    choices: list[_Choice]
-    usage: _Usage | None = None
-    error: Any = None
-
-
 _decode = msgspec.json.Decoder(_Answer).decode
-_decode_pieces = msgspec.json.Decoder(list[_Piece]).decode
 
 
 @dataclass(slots=True)
@@ -118,6 +110,9 @@ class Reading:
         self._finished = 0
         self._names: list[tuple[bytes, bytes]] | None = [] if api == "local" else None
         self._last = b""
+        self._frame: Frame | None = None
+        self._only = Said()  # whose pieces the frame stands around
+        self._tries = FRAMES
 
     @property
     def begun(self) -> bool:
@@ -142,56 +137,34 @@ class Reading:
         if not block:
             return b""
         self._last = block
-        first = b""
-        if self._names is None:
-            end = block.find(b"\n\n") + 2
-            first, block = (self._each(block[:end]), block[end:]) if end > 1 else (self._each(block), b"")
-        plain = self._plain(block)
-        return self._ours(first + block[:plain] + self._each(block[plain:]))
+        out: list[bytes] = []
+        place = 0
+        while place < len(block):
+            if self._frame is not None and not self.held:
+                taken = self._frame.take(block[place:] if place else block)
+                if taken.size:
+                    place += taken.size
+                    self._pieces += taken.pieces
+                    self._only.parts.append(taken.text)
+                    out.append(taken.block)
+                    continue
+            end = block.find(b"\n\n", place) + 2
+            if end < 2:  # line ends of two characters
+                out.append(self._each(block[place:].replace(b"\r\n", b"\n")))
+                break
+            out.append(self._each(block[place:end]))
+            place = end
+        return b"".join(out)
 
     def _each(self, block: bytes) -> bytes:
         """Read events one by one; return those that may go on now."""
         out: list[bytes] = []
-        for event in block.replace(b"\r\n", b"\n").split(b"\n\n") if block else ():
+        for event in block.split(b"\n\n"):
             if event:
                 keep, end = self._event(event)
                 if keep:
-                    (self.held if end or self.held else out).append(event)
+                    (self.held if end or self.held else out).append(self._ours(event))
         return b"\n\n".join([*out, b""]) if out else b""
-
-    def _plain(self, block: bytes) -> int:
-        """Read events at once as far as they are nothing but pieces of text; return how many bytes that are.
-
-        Many events that came together are one JSON array with other commas: decoding it is several times cheaper than
-        decoding each.
-        """
-        if self.held or not block.startswith(b"data: "):
-            return 0
-        body = block.removesuffix(_DONE)
-        array = b"[%b]" % body[6:-2].replace(b"\n\ndata: ", b",")
-        try:
-            pieces = _decode_pieces(array)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return 0  # another kind of event, or garbage: read one by one
-        texts: list[tuple[int, str]] = []
-        for piece in pieces:
-            if len(piece.choices) != 1 or piece.usage is not None or piece.error is not None:
-                break
-            choice = piece.choices[0]
-            delta = choice.delta
-            text = choice.text if delta is None else delta.content
-            if choice.finish_reason or not text or (delta is not None and delta.tool_calls):
-                break
-            texts.append((choice.index, text))
-        said = self.said
-        for index, text in texts:
-            if index not in said:
-                said[index] = Said()
-            said[index].parts.append(text)
-        self._pieces += len(texts)
-        if len(texts) == len(pieces):
-            return len(body)
-        return sum(len(event) + 2 for event in body.split(b"\n\n", len(texts))[: len(texts)])
 
     def _event(self, event: bytes) -> tuple[bool, bool]:
         """Read one event; return whether the client is to see it, and whether it belongs to the stream's end."""
@@ -219,12 +192,21 @@ class Reading:
             said = self.said.get(choice.index)
             if said is None:
                 said = self.said[choice.index] = Said()
-            self._pieces += said.take(choice.delta, choice.text)
+            told = said.take(choice.delta, choice.text)
+            self._pieces += told
+            if told and not said.tools and not choice.finish_reason and len(answer.choices) == 1:
+                self._learn(event, said)
             if choice.finish_reason and not said.finish:
                 said.finish = choice.finish_reason
                 self._finished += 1
                 ended = self._finished >= self._call.choices
         return True, ended
+
+    def _learn(self, event: bytes, said: Said) -> None:
+        """Note what stands around a piece of text, if there is only one answer whose pieces could come."""
+        if self._names is not None and self._call.choices == 1 and self._tries and self._api != "local":
+            self._tries -= 1
+            self._frame, self._only = frame_of(event, said.parts[-1], self._names), said
 
     def _ours(self, block: bytes) -> bytes:
         for theirs, ours in self._names or ():
@@ -233,7 +215,7 @@ class Reading:
 
     def end(self) -> bytes:
         """Return what was held back: the end of a stream whose trace is safe."""
-        return self._ours(b"\n\n".join([*self.held, b""])) if self.held else b""
+        return b"\n\n".join([*self.held, b""]) if self.held else b""
 
     def whole(self, raw: bytes) -> bytes:
         """Read a whole answer; return it as the client shall see it. Raises UpstreamError for garbage."""

@@ -1,0 +1,71 @@
+"""The bytes that stand around every piece of text in a stream: what is the same in all chunks but the text.
+
+Pieces that come together are cut at them and decoded as one string, many times cheaper than chunk by chunk; whatever
+does not fit to the last byte is left to whoever reads chunks one by one. This module knows bytes. It does not know what
+a chunk means.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+_decode = msgspec.json.Decoder(str).decode
+_FIELDS = (b'"content":', b'"text":')
+
+
+class Taken(NamedTuple):
+    """What was read of a block: how many bytes, how many pieces, their text, and the bytes with names replaced."""
+
+    size: int
+    pieces: int
+    text: str
+    block: bytes
+
+
+NOTHING = Taken(0, 0, "", b"")
+
+
+class Frame:
+    """The frame of one stream; ``names`` are what stands in it and what shall stand there."""
+
+    __slots__ = ("_between", "_head", "_our_between", "_our_head", "_our_tail", "_tail")
+
+    def __init__(self, head: bytes, tail: bytes, names: list[tuple[bytes, bytes]]) -> None:
+        """Keep the bytes before a text and behind it."""
+        our_head, our_tail = head, tail
+        for theirs, ours in names:
+            our_head, our_tail = our_head.replace(theirs, ours), our_tail.replace(theirs, ours)
+        self._head, self._tail, self._between = head, tail, tail + head
+        self._our_head, self._our_tail, self._our_between = our_head, our_tail, our_tail + our_head
+
+    def take(self, block: bytes) -> Taken:
+        """Read whole events from the beginning of a block, as far as they are nothing but this frame and a text."""
+        if not block.startswith(self._head):
+            return NOTHING
+        end = block.rfind(self._tail)
+        if end < 0:
+            return NOTHING
+        parts = block[len(self._head) : end].split(self._between)
+        try:
+            # A quote that is not escaped, so anything but text, is an error here.
+            text = _decode(b'"%b"' % b"".join(parts))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return NOTHING
+        ours = b"%b%b%b" % (self._our_head, self._our_between.join(parts), self._our_tail)
+        return Taken(end + len(self._tail), len(parts), text, ours)
+
+
+def frame_of(event: bytes, text: str, names: list[tuple[bytes, bytes]]) -> Frame | None:
+    """Return the frame of an event (without the blank line behind it) that carries ``text``; None if it has none."""
+    if not event.startswith(b"data: "):
+        return None
+    encoded = msgspec.json.encode(text)
+    for field in _FIELDS:
+        for blank in (b"", b" "):
+            mark = field + blank + encoded
+            if event.count(mark) == 1:
+                begin = event.index(mark) + len(field) + len(blank) + 1
+                return Frame(event[:begin], event[begin + len(encoded) - 2 :] + b"\n\n", names)
+    return None
