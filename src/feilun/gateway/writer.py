@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from feilun.errors import EngineDown, FeilunError
@@ -28,6 +29,8 @@ class Writer:
         """Keep calls in ``folder`` until they are rows of ``db``; :meth:`run` and :meth:`drain` do the work."""
         self._db = db
         self._log = CallLog(folder, f"gateway-{os.getpid()}")
+        # A thread of its own: what others do in threads must not keep a finished answer waiting.
+        self._thread = ThreadPoolExecutor(1, "call log")
         self._lines: list[bytes] = []
         self._waiting: list[asyncio.Future[None]] = []
         self._news = asyncio.Event()
@@ -87,6 +90,7 @@ class Writer:
 
     def end(self) -> None:
         """Close the log's file."""
+        self._thread.shutdown()
         self._log.close()
 
     async def _commit(self) -> None:
@@ -94,7 +98,7 @@ class Writer:
         self._lines, self._waiting = [], []
         error: FeilunError | None = None
         try:
-            await asyncio.to_thread(self._log.write, lines)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._log.write, lines)
             self._undrained = True
         except FeilunError as failure:
             error = failure
