@@ -186,7 +186,7 @@ def _beside(gateway: Gateway, pool: Pool) -> Callable[[FastAPI], AbstractAsyncCo
             await gateway.hotpath.close()
             await gateway.writer.close()
             await writing
-            gateway.writer.end()
+            await gateway.writer.end()
             await gateway.fleet.close()
             await pool.close()
 

@@ -88,8 +88,12 @@ class Writer:
         self._closed = True
         self._news.set()
 
-    def end(self) -> None:
-        """Close the log's file."""
+    async def end(self) -> None:
+        """Bring the rest into rows if the database is there, and close the log's file; the next start finds it else."""
+        try:
+            await self.flush()
+        except FeilunError as error:
+            _log.warning("calls stay on disk until the next start: %s", error.message)
         self._thread.shutdown()
         self._log.close()
 
