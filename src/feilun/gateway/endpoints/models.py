@@ -8,7 +8,8 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from feilun.gateway.door import Viewer
+from feilun.errors import BadRequest
+from feilun.gateway.door import Builder, Viewer
 from feilun.gateway.shapes import Page, page
 from feilun.gateway.state import Gateway, Here
 from feilun.records import ModelVersion
@@ -49,6 +50,24 @@ async def retrieve_model(model: str, here: Here, key: Viewer) -> Model:
             update={"deployment": route.deployment}
         )
     return _version(route.version, base)
+
+
+class Unloaded(BaseModel):
+    """A version that no engine holds any more; its next call loads it again."""
+
+    id: str
+    object: Literal["model"] = "model"
+    loaded: Literal[False] = False
+
+
+@router.post("/api/models/{model}/unload")
+async def unload_model(model: str, here: Here, key: Builder) -> Unloaded:
+    """Take an adapter out of its engine's memory; its calls go on to their end, and a later one loads it again."""
+    version = (await here.answering.route(key.workspace, model)).version
+    if version.kind == "base":
+        raise BadRequest("A base is shared, and is stopped when its memory is needed.", "Name an adapter.", "model")
+    await here.fleet.unload(version.id)
+    return Unloaded(id=version.id)
 
 
 async def _models(here: Gateway, ws: str) -> list[Model]:
