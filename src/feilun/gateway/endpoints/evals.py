@@ -71,6 +71,12 @@ class EvalObject(BaseModel):
     items: int
 
 
+class EvalDeleted(Deleted):
+    """Which eval was deleted; OpenAI's description calls its id ``eval_id``."""
+
+    eval_id: str
+
+
 @router.post("", status_code=201)
 async def create_eval(given: EvalRequest, here: Here, key: Builder) -> EvalObject:
     """Define what a good answer is."""
@@ -119,14 +125,14 @@ async def update_eval(eval_id: str, given: EvalUpdate, here: Here, key: Builder)
 
 
 @router.delete("/{eval_id}")
-async def delete_eval(eval_id: str, here: Here, key: Builder) -> Deleted:
+async def delete_eval(eval_id: str, here: Here, key: Builder) -> EvalDeleted:
     """Delete an eval with its runs."""
     runs = await asyncio.to_thread(evals.find_runs, here.db, key.workspace, eval_id)
     await asyncio.to_thread(evals.delete, here.db, key.workspace, eval_id)
     for run in runs:
         if run.status in {"queued", "running"} and "data_source" in run.meta:
             await asyncio.to_thread(here.journal.request_cancel, run.id)
-    return Deleted(id=eval_id, object="eval.deleted")
+    return EvalDeleted(id=eval_id, object="eval.deleted", eval_id=eval_id)
 
 
 def _shape(exam: Eval) -> EvalObject:

@@ -68,7 +68,7 @@ async def create_file(
     here: Here,
     key: Builder,
     file: Annotated[UploadFile, File()],
-    purpose: Annotated[str, Form()],
+    purpose: Annotated[str, Form(json_schema_extra={"enum": list(PURPOSES)})],
     permissions: Annotated[str | None, Form(description='JSON, such as {"train": false}')] = None,
 ) -> FileObject:
     """Take in a file of up to 512 MB. Lines of a fine-tune file are checked at once; errors name the line."""

@@ -12,14 +12,17 @@ from feilun.errors import BadRequest
 from feilun.gateway.door import Builder, Viewer
 from feilun.gateway.shapes import Page, page
 from feilun.gateway.state import Gateway, Here
-from feilun.records import ModelVersion
+from feilun.records import Endpoint, ModelVersion
 from feilun.store import models
 
 router = APIRouter(tags=["models"])
 
 
 class Model(BaseModel):
-    """Something that can be named as ``model``: a base, an endpoint, or one version (``adapter``)."""
+    """Something that can be named as ``model``: a base, an endpoint, or one version (``adapter``).
+
+    ``model_version`` and ``base`` are empty for an endpoint that was set up: several models may be behind it.
+    """
 
     id: str
     object: Literal["model"] = "model"
@@ -41,6 +44,9 @@ async def list_models(here: Here, key: Viewer) -> Page[Model]:
 @router.get("/v1/models/{model:path}")
 async def retrieve_model(model: str, here: Here, key: Viewer) -> Model:
     """Return one of them."""
+    for endpoint in here.snapshot.endpoints(key.workspace):
+        if endpoint.name == model:
+            return _set_up(endpoint)
     route = await here.answering.route(key.workspace, model)
     base = await here.answering.base()
     if route.deployment:
@@ -73,14 +79,28 @@ async def unload_model(model: str, here: Here, key: Builder) -> Unloaded:
 async def _models(here: Gateway, ws: str) -> list[Model]:
     base = await here.answering.base()
     versions = {version.id: version for version in await asyncio.to_thread(models.find, here.db, ws)}
-    found = [_version(base, base)]
+    endpoints = here.snapshot.endpoints(ws)
+    found = [_version(base, base), *map(_set_up, endpoints)]
+    names = {endpoint.name for endpoint in endpoints}
     for deployment in here.snapshot.routes(ws):
         version = versions.get(deployment.model)
-        if version is not None:
+        if version is not None and deployment.endpoint not in names:
             endpoint = _endpoint(deployment.endpoint, deployment.created, ws, version, base.name)
             found.append(endpoint.model_copy(update={"deployment": deployment.id}))
     own = [version for version in versions.values() if version.kind == "adapter" and version.base == base.id]
     return found + [_version(version, base) for version in own]
+
+
+def _set_up(endpoint: Endpoint) -> Model:
+    return Model(
+        id=endpoint.name,
+        created=int(endpoint.created),
+        owned_by=endpoint.workspace,
+        kind="endpoint",
+        model_version="",
+        base="",
+        name=endpoint.name,
+    )
 
 
 def _endpoint(name: str, created: float, ws: str, version: ModelVersion, base: str) -> Model:
