@@ -41,6 +41,7 @@ from feilun.gateway.endpoints import (
 from feilun.gateway.hot import Admission, bound
 from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.hotpath.upstream import Upstreams
+from feilun.gateway.observability import Watch, watching
 from feilun.gateway.providing import Providing
 from feilun.gateway.shapes import ErrorBody
 from feilun.gateway.sitting import Sitter
@@ -119,7 +120,12 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
     writer, pool = Writer(db, settings.root / "calls"), Pool()
     upstreams = Upstreams(fleet, pool, answering.local)
     hotpath = Hotpath(snapshot, upstreams, writer, answering.resolve, settings.context)
-    snapshot.heard.append(Providing(settings, upstreams, hotpath.ledger))
+    private = frozenset(host.strip().lower() for host in settings.private_hosts.split(",") if host.strip())
+    snapshot.heard.append(Providing(private, upstreams, hotpath.ledger))
+    hotpath.allow(private)
+    watch = hotpath.watch = watching(
+        upstreams, settings.telemetry, calls=settings.log_calls, prompts=settings.log_prompts
+    )
 
     async def train(context: Context) -> JSON:
         return await run_training(context, db, settings, context.job.spec["training"])
@@ -140,7 +146,7 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_beside(gateway, pool),
+        lifespan=_beside(gateway, pool, watch),
     )
     app.state.gateway = gateway
     elsewhere: dict[str, set[str]] = {}
@@ -165,7 +171,9 @@ def _hot() -> dict[tuple[str, str], HotHandler]:
     return {place: handler for group in _HOT for place, handler in group.HOT.items()}
 
 
-def _beside(gateway: Gateway, pool: Pool) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _beside(
+    gateway: Gateway, pool: Pool, watch: Watch | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await gateway.writer.flush()  # what an earlier process left behind, before budgets are counted
@@ -189,5 +197,7 @@ def _beside(gateway: Gateway, pool: Pool) -> Callable[[FastAPI], AbstractAsyncCo
             await gateway.writer.end()
             await gateway.fleet.close()
             await pool.close()
+            if watch is not None:
+                await asyncio.to_thread(watch.close)
 
     return lifespan

@@ -11,7 +11,6 @@ from feilun.gateway.hotpath.ledger import Ledger
 from feilun.gateway.hotpath.upstream import Remote, Upstreams, authorization
 from feilun.gateway.snapshot import Found
 from feilun.records import Provider
-from feilun.settings import Settings
 from feilun.wire import Origin
 
 _PORTS = {"http": 80, "https": 443}
@@ -20,10 +19,9 @@ _PORTS = {"http": 80, "https": 443}
 class Providing:
     """Told by the snapshot whenever something changed."""
 
-    def __init__(self, settings: Settings, upstreams: Upstreams, ledger: Ledger) -> None:
-        """Keep both sides."""
-        self._upstreams, self._ledger = upstreams, ledger
-        self._private = frozenset(host.strip().lower() for host in settings.private_hosts.split(",") if host.strip())
+    def __init__(self, private: frozenset[str], upstreams: Upstreams, ledger: Ledger) -> None:
+        """Keep both sides; ``private`` are hosts of private networks that providers may be at."""
+        self._private, self._upstreams, self._ledger = private, upstreams, ledger
 
     def __call__(self, found: Found) -> None:
         """Put what is in force into use; a provider that did not change keeps its checked address."""

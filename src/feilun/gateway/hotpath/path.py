@@ -40,6 +40,8 @@ CLOSE_SECONDS = 5.0
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 Headers = list[tuple[bytes, bytes]]
 _log = logging.getLogger(__name__)
+# Told of every call that is over: plan, what was sent, what was read, how it ended, its use, seconds.
+Watch = Callable[[Plan, Sent | None, Reading | None, str, Usage, float], None]
 
 
 @dataclass(slots=True)
@@ -63,6 +65,11 @@ class Hotpath:
         self._writer = writer
         self._planner = Planner(snapshot, self.ledger, self.breakers, resolve, context)
         self._running: set[asyncio.Task[Any]] = set()
+        self.watch: Watch | None = None
+
+    def allow(self, private_hosts: frozenset[str]) -> None:
+        """Permit pictures at these hosts of private networks."""
+        self._planner.private_hosts = private_hosts
 
     async def open(self, db: Database) -> None:
         """Take over what was used today and this month before we started."""
@@ -240,6 +247,8 @@ class Hotpath:
         self.metrics.finished(
             call.key.workspace, plan.order[0].endpoint.name, done.status, usage, price, (plan.first, seconds)
         )
+        if self.watch is not None:
+            self.watch(plan, sent, reading, done.status, usage, seconds)
         if sent is None or reading is None:
             return
         sent.reply.abandon()

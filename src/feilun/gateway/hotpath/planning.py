@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from feilun.errors import BadRequest
 from feilun.gateway.hotpath.breaker import Breakers
 from feilun.gateway.hotpath.calls import MOST_ANSWER, Call, sticky_key
+from feilun.gateway.hotpath.images import check_images
 from feilun.gateway.hotpath.ledger import Account, Ledger, Reservation
 from feilun.gateway.hotpath.privacy import kept_inside
 from feilun.gateway.hotpath.routes import MOST_FALLBACKS, Choice, Routes, Wanted
@@ -43,6 +44,7 @@ class Planner:
         """Keep what is in force; ``context`` is the window of models that are served here, in tokens."""
         self._snapshot, self._ledger, self._resolve, self._context = snapshot, ledger, resolve, context
         self._routes = Routes(breakers)
+        self.private_hosts: frozenset[str] = frozenset()
 
     async def plan(self, call: Call) -> Plan:
         """Return the plan of a call, whose worst case is reserved.
@@ -50,6 +52,8 @@ class Planner:
         Raises ModelNotFound, MustNotLeave, RateLimited, BudgetExhausted, or EngineDown where nothing can be reached.
         """
         ws = call.key.workspace
+        if call.images:
+            await check_images(call.body, self.private_hosts)
         endpoint, deployment = await self._resolve(ws, call.name)
         reason = ""
         targets = endpoint.targets
