@@ -98,7 +98,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 def running(settings: Settings, engine: FakeEngine) -> Iterator[Running]:
     """Run a gateway until the iteration is left."""
-    db = open_database(settings.root)
+    db = open_database(settings.root, settings.database)
     listener = bind("127.0.0.1", 0)
     found = Running(settings, db, engine, f"http://127.0.0.1:{listener.getsockname()[1]}")
     thread = threading.Thread(target=found.serve, args=(listener,), name="gateway")
