@@ -23,10 +23,21 @@ FACES = {
     ),
     "feilun.feedback": "Collected Lesson collect exam_wordings training_wordings",
     "feilun.flywheel": "DRILLS sample_paths turn",
-    "feilun.gateway": "create_app up",
+    "feilun.engines.schema": (
+        "CALL_CLOSE CALL_OPEN Unsatisfiable call_grammar call_text functions is_free json_grammar patterns schemas "
+        "smallest unenforceable"
+    ),
+    "feilun.gateway": "create_app create_server up",
+    "feilun.gateway.endpoints.admin": "router",
+    "feilun.gateway.hotpath": "Hotpath",
+    "feilun.gateway.observability": "Watch watching",
     "feilun.serving": "start_engine",
     "feilun.store": "Database Edge Journal open_database record_digests",
     "feilun.training": "run_training",
+    "feilun.wire": (
+        "ASGIApp Event Exchange Handler Origin Pool Reply Server ServerLimits Splitter Timeouts events last_id parse_url "
+        "payloads resolve"
+    ),
 }
 
 
