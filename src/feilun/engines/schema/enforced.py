@@ -47,6 +47,15 @@ _SECONDS = {"date-time": "^.{17}[0-5]", "time": "^.{6}[0-5]"}  # leap seconds ar
 _BLANKS = r" \t\n\r\f\v"
 _NAMES = "// functions: "
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+_TAKES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(_COUNTS, (int, float)),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (int, float)),
+    **dict.fromkeys(("required", "enum", "allOf", "anyOf", "oneOf", "prefixItems"), (list,)),
+    **dict.fromkeys(("properties", "patternProperties", "$defs", "definitions"), (dict,)),
+    "type": (str, list),
+    "format": (str,),
+    "pattern": (str,),
+}
 
 
 def json_grammar(schema: Any = None, param: str = "response_format") -> str:
@@ -171,6 +180,11 @@ def _walk(schema: Any, place: str) -> Iterator[tuple[str, JSON]]:
 
 
 def _check(place: str, schema: JSON, param: str) -> None:
+    for name in _TAKES.keys() & schema.keys():
+        value = schema[name]
+        whole = all(isinstance(each, str) for each in value) if name == "required" and isinstance(value, list) else True
+        if not isinstance(value, _TAKES[name]) or not whole:
+            raise BadRequest(f"The schema is none: {name} at {place} is {json.dumps(value)[:60]}.", param=param)
     for name in sorted(_REFUSED & schema.keys()):
         if schema[name] not in _INERT.get(name, ()):
             raise unenforceable(f"the keyword {name} at {place}", param)
