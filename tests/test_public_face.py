@@ -17,16 +17,16 @@ FACES = {
         "ingest is_exam parse parse_exam scan"
     ),
     "feilun.engines": "Delta Engine Request",
+    "feilun.engines.schema": (
+        "CALL_CLOSE CALL_OPEN Unsatisfiable call_grammar call_text functions is_free json_grammar patterns schemas "
+        "smallest unenforceable"
+    ),
     "feilun.evaluation": (
         "Sitting check_unseen compare contains decide flips load_exam mcnemar paired_interval parse_exam "
         "render_template sit string_check"
     ),
     "feilun.feedback": "Collected Lesson collect exam_wordings training_wordings",
     "feilun.flywheel": "DRILLS sample_paths turn",
-    "feilun.engines.schema": (
-        "CALL_CLOSE CALL_OPEN Unsatisfiable call_grammar call_text functions is_free json_grammar patterns schemas "
-        "smallest unenforceable"
-    ),
     "feilun.gateway": "create_app create_server up",
     "feilun.gateway.endpoints.admin": "router",
     "feilun.gateway.hotpath": "Hotpath",
@@ -35,8 +35,8 @@ FACES = {
     "feilun.store": "Database Edge Journal open_database record_digests",
     "feilun.training": "run_training",
     "feilun.wire": (
-        "ASGIApp Event Exchange Handler Origin Pool Reply Server ServerLimits Splitter Timeouts events last_id parse_url "
-        "payloads resolve"
+        "ASGIApp Event Exchange Handler Origin Pool Reply Server ServerLimits Splitter Timeouts events last_id "
+        "parse_url payloads resolve"
     ),
 }
 
