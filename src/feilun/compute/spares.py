@@ -19,9 +19,13 @@ from feilun.records import JSON
 class Spare:
     """One child that can become any ``python -m module …`` whose environment at import is ``env``."""
 
-    def __init__(self, module: str, log: Path, env: Mapping[str, str]) -> None:
-        """Keep what is needed; :meth:`refill` starts the first one."""
-        self._module, self._path, self._env = module, log, env
+    def __init__(self, module: str, log: Path, env: Mapping[str, str], pause: float = 0.0) -> None:
+        """Keep what is needed; :meth:`refill` starts the first one.
+
+        It begins after a ``pause`` in seconds, since its imports take a processor from the child that just started.
+        """
+        self._module, self._path, self._env, self._pause = module, log, env, pause
+        self._pausing = False
         self._log: LogFile | None = None
         self._child: Child | None = None
         self._filling: asyncio.Task[None] | None = None
@@ -34,9 +38,12 @@ class Spare:
     def refill(self) -> None:
         """Start a spare in the background unless there is one."""
         if not self.pid and (self._filling is None or self._filling.done()):
+            self._pausing = self._pause > 0
             self._filling = asyncio.create_task(self._fill(), name=f"spare {self._module}")
 
     async def _fill(self) -> None:
+        await asyncio.sleep(self._pause)
+        self._pausing = False
         self._log = self._log or LogFile(self._path)
         self._child = child = Child(self._log, None)
         with suppress(OSError):  # no spare: the next start takes longer
@@ -48,8 +55,7 @@ class Spare:
         """Return the spare, turned into ``argv``; None if there is none or it cannot become that."""
         if argv[:3] != (sys.executable, "-m", self._module):
             return None
-        if self._filling is not None:
-            await asyncio.wait({self._filling})
+        await self._filled()
         child = self._child
         if child is None or not self.pid:
             return None
@@ -57,10 +63,16 @@ class Spare:
         child.enlist({"arguments": argv[3:], "env": dict(env), "log": str(log.path)}, log, on_message)
         return child
 
+    async def _filled(self) -> None:
+        """Wait until the spare is started; one that is not yet begun is given up."""
+        if self._filling is not None:
+            if self._pausing:
+                self._filling.cancel()
+            await asyncio.wait({self._filling})
+
     async def stop(self) -> None:
         """End the spare that waits."""
-        if self._filling is not None:
-            await asyncio.wait({self._filling})
+        await self._filled()
         if self._child is not None:
             await self._child.stop(grace=0)
         if self._log is not None:

@@ -34,6 +34,7 @@ from feilun.settings import Settings
 
 RESTART = Restart(at_once=True)
 SPARE_BYTES = 256 << 20
+SPARE_SECONDS = 5.0  # what an engine that just started needs for its first answers
 ROOM_SECONDS = 60.0  # how long a start waits for others to be used no more
 SETTLE_SECONDS = 1.0  # what was used within them is not stopped for others: two bases must not chase each other out
 IDLE_SECONDS = 1800.0  # after which a base other than the default is stopped
@@ -75,7 +76,9 @@ class Fleet:
         self._spare: Spare | None = None
         if settings.engine != "fake" and self.budget > 4 * SPARE_BYTES:
             self.budget -= SPARE_BYTES
-            self._spare = Spare(MODULES[settings.engine], root / "logs" / "spare.log", environment(settings))
+            self._spare = Spare(
+                MODULES[settings.engine], root / "logs" / "spare.log", environment(settings), SPARE_SECONDS
+            )
         self._default = model_name(settings.model)
         self._replicas: dict[str, Replica] = {}
         self._holders: dict[str, Replica] = {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ class BatchEngine:
         """Serve ``batcher``, which holds the model of the folder ``base``."""
         self.base = base
         self.batcher = batcher
-        self._sums = base_identity(base)
+        # Summing a whole model takes as long as all else before the first token, so it is done beside that.
+        pool = ThreadPoolExecutor(1, "identity")
+        self._sums = pool.submit(base_identity, base)
+        pool.shutdown(wait=False)
         self._calls: dict[int, Call | None] = {}  # by the identity of the request; None while it is being prepared
         self._given_up: set[int] = set()
 
@@ -38,7 +42,10 @@ class BatchEngine:
 
     def _load(self, version: ModelVersion) -> dict[str, Any]:
         adapter = Path(version.folder) if version.kind == "adapter" else None
-        sums = self._sums if adapter is None else adapter_identity(self._sums, adapter)
+        if adapter is None:
+            self.batcher.load(version.id, self.base, None)
+            return dict(self._sums.result())
+        sums = adapter_identity(self._sums.result(), adapter)
         self.batcher.load(version.id, self.base, adapter)
         return dict(sums)
 
