@@ -114,6 +114,7 @@ def test_addresses_that_are_none_are_refused_when_they_are_given(gateway: Any, t
     for number, form in enumerate(NEVER):
         answer = put(http, f"p{number}", form.format(port=trap.port))
         assert answer.status_code == 400, form
+        assert "secret" not in answer.text
     assert trap.caught == 0
 
 
@@ -221,6 +222,38 @@ async def test_parts_that_only_some_servers_take_are_looked_at_too(part: dict[st
     body = {"messages": [{"role": "user", "content": [part]}]}
     with pytest.raises(Forbidden):
         await check_images(body)
+
+
+PARTS = [
+    {"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest"}},
+    {"type": "image_url", "image_url": {"url": "http://localhost:8000/a.png"}},
+    {"image_url": "http://10.0.0.1/a.png"},
+    {"type": "video_url", "video_url": {"url": "http://[::1]/a.mp4"}},
+]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_call_with_a_picture_of_a_private_place_goes_nowhere(gateway: Any, trap: Trap, part: dict[str, Any]) -> None:
+    """403 in each API that takes pictures, before any target is called; the same picture as data may go on."""
+    http = gateway.http(gateway.key())
+    assert put(http, "eyes", f"http://127.0.0.1:{trap.port}/v1").status_code == 200
+    target = {"model": "words", "provider": "eyes", "images": True}
+    assert http.put("/api/endpoints/to-eyes", json={"targets": [target], "retries": 0}).status_code == 200
+    content = [{"type": "text", "text": "What is it?"}, part]
+    for stream in (False, True):
+        body = {"model": "to-eyes", "messages": [{"role": "user", "content": content}], "stream": stream}
+        assert http.post("/v1/chat/completions", json=body).status_code == 403
+    inner = part.get("image_url")
+    if isinstance(inner, dict):
+        shown = [{"type": "image", "source": {"type": "url", "url": inner["url"]}}]
+        body = {"model": "to-eyes", "max_tokens": 9, "messages": [{"role": "user", "content": shown}]}
+        assert http.post("/v1/messages", json=body).status_code == 403
+        asked = [{"role": "user", "content": [{"type": "input_image", "image_url": inner["url"]}]}]
+        assert http.post("/v1/responses", json={"model": "to-eyes", "input": asked}).status_code == 403
+    data = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,aaaa"}}]
+    body = {"model": "to-eyes", "messages": [{"role": "user", "content": data}]}
+    assert http.post("/v1/chat/completions", json=body).status_code == 502
+    assert trap.caught == 0
 
 
 async def test_what_is_no_address_is_the_callers_mistake() -> None:

@@ -157,14 +157,19 @@ def _is_ids(prompt: list[Any]) -> bool:
 def _shows_images(messages: list[Any]) -> bool:
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, list) and any(isinstance(p, dict) and p.get("type") == "image_url" for p in content):
+        if isinstance(content, list) and any(map(_is_image, content)):
             return True
     return False
 
 
+def _is_image(part: Any) -> bool:
+    # Some servers take parts that do not say their type, and films; all are looked at as pictures are.
+    return isinstance(part, dict) and any(name.endswith("_url") for name in part)
+
+
 def _images(messages: Any) -> int:
     return sum(
-        isinstance(part, dict) and part.get("type") == "image_url"
+        _is_image(part)
         for message in messages
         if isinstance(message, dict) and isinstance(message.get("content"), list)
         for part in message["content"]

@@ -106,7 +106,7 @@ def _check(provider: Provider) -> None:
     extra = not plain or parts.username is not None or parts.query or parts.fragment
     if extra or len(provider.url) > _LONGEST or not re.fullmatch(r"[!-~]+", provider.url):
         raise BadRequest(
-            f"{provider.url[:100]!r} is no address of a provider.",
+            f"{provider.url.rpartition('@')[2][:100]!r} is no address of a provider.",
             "Give its base address, such as https://api.example.com/v1, without a key in it.",
             "url",
         )
