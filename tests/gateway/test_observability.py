@@ -7,6 +7,7 @@ import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from feilun.gateway.hotpath.upstream import Remote, Sent, Upstreams
 from feilun.gateway.observability import Watch, watching
 from feilun.records import Endpoint, Key, Target, Usage
 from feilun.serving.fleet import Fleet
-from feilun.settings import Settings
+from feilun.settings import Settings, load
 from feilun.wire import Exchange, Origin, Pool, Server, ServerLimits
 
 KEY = Key("key-1", "bank", "a key", "owner", "0" * 64, "fl-…1234")
@@ -204,3 +205,20 @@ def test_a_collectors_address_that_is_none_is_refused(upstreams: Upstreams, addr
     """At the start, not with the first call."""
     with pytest.raises(BadSetting, match="telemetry"):
         watching(upstreams, address)
+
+
+def test_a_gateway_writes_its_lines(tmp_path: Path, serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """With the setting log_calls, a line for each call that was sent, whole or streamed, with its trace's id."""
+    caplog.set_level(logging.INFO, "feilun.calls")
+    given = {"home": str(tmp_path / "home"), "engine": "fake", "log_calls": True}
+    for gateway in serve(load(environment={}, given=given)):
+        http = gateway.http(gateway.key())
+        body = {"model": "smollm2-135m-instruct", "messages": BODY["messages"]}
+        traces = [
+            http.post("/v1/chat/completions", json={**body, "stream": stream}).headers["x-feilun-trace"]
+            for stream in (False, True)
+        ]
+    lines = [json.loads(each.getMessage()) for each in caplog.records if each.name == "feilun.calls"]
+    assert [(line["trace"], line["status"]) for line in lines] == [(trace, "ok") for trace in traces]
+    assert all(line["completion_tokens"] > 0 for line in lines)
+    assert SECRET not in caplog.text
