@@ -29,6 +29,7 @@ from feilun.store.schema import CHANGES, clean
 
 LARGEST_SEGMENT = 16 << 20
 LARGEST_BATCH = 1000
+STEP = 1 << 20  # zeros that are written ahead
 _PIECE = 2 << 20
 _LARGEST_NUMBER = 2**53
 _LATEST = 253402300800.0  # the year 10000: no day of it can be written down
@@ -39,11 +40,12 @@ _decoder = msgspec.json.Decoder(Trace)
 
 @dataclass
 class _Segment:
-    """A file of lines: ``safe`` bytes are on the disk, of which ``drained`` have become rows."""
+    """A file of lines: ``safe`` bytes are on the disk, of which ``drained`` have become rows; zeros up to ``room``."""
 
     path: Path
     handle: int
     safe: int = 0
+    room: int = 0
     drained: int = 0
 
 
@@ -118,7 +120,7 @@ class CallLog:
         path = self._folder / f"{self._name}-{time.time_ns():020}-{secrets.token_hex(4)}.calls"
         # It is locked before it has the name that others look for: nobody ever takes it for a dead process's.
         hidden = path.with_name(f".{path.name}")
-        handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        handle = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             hidden.rename(path)
@@ -131,6 +133,7 @@ class CallLog:
 
     def _retire(self) -> None:
         if self._current is not None:
+            os.ftruncate(self._current.handle, self._current.safe)
             self._full.append(self._current)
             self._current = None
 
@@ -164,16 +167,26 @@ def line(trace: Trace | msgspec.Struct) -> bytes:
 
 
 def _append(segment: _Segment, data: bytes) -> None:
-    rest = memoryview(data)
+    rest, end = memoryview(data), segment.safe + len(data)
     try:
-        while rest:
-            rest = rest[os.write(segment.handle, rest) :]
+        if end > segment.room:
+            # What overwrites zeros changes no size, so its sync is one write and no entry in the file system's journal.
+            segment.room += max(STEP, len(data))
+            _put(segment.handle, memoryview(bytes(segment.room - segment.safe)), segment.safe)
+        _put(segment.handle, rest, segment.safe)
         os.fdatasync(segment.handle)
     except OSError:
         # Half a line must not run into the next one, nor a line that was refused be counted after all.
         os.ftruncate(segment.handle, segment.safe)
+        segment.room = segment.safe
         raise
-    segment.safe += len(data)
+    segment.safe = end
+
+
+def _put(handle: int, data: memoryview, place: int) -> None:
+    while data:
+        written = os.pwrite(handle, data, place)
+        data, place = data[written:], place + written
 
 
 def _refusal(error: OSError, folder: Path) -> FeilunError:
