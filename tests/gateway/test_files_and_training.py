@@ -165,6 +165,7 @@ def test_a_training_job_from_upload_to_a_model_that_answers(trainer: Any, wait: 
     model = client.models.retrieve(job.fine_tuned_model)
     assert (model.kind, model.base, model.name) == ("adapter", "tiny", "fees")
     answer = client.chat.completions.create(model=model.id, messages=[{"role": "user", "content": "hello"}])
+    trainer.flush()
     made_of = {edge.parent for edge in lineage.ancestors(trainer.db, "bank", answer.id)}
     assert {model.id, job.id, job.dataset, file.id} <= made_of
 

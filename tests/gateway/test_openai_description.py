@@ -30,7 +30,7 @@ CRITERION = {"type": "string_check", "name": "a", "input": "{{ item.a }}", "refe
 CONFIG = {"type": "custom", "item_schema": {"type": "object"}, "include_sample_schema": True}
 ROWS = {"type": "file_content", "content": [{"item": {"a": "b"}, "sample": {"output_text": "a"}}]}
 TEMPLATE = {"type": "template", "template": [{"role": "user", "content": "{{ item.a }}"}]}
-# Not called: what begins a training, which is no matter of a moment, and what ends a batch, which may have ended by then.
+# Not called: what begins a training, which is no matter of a moment, and what ends a batch, which may have ended.
 # Their answers are the job and the batch that are looked at here.
 CALLS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("get", "/models", None),
