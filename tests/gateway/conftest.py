@@ -15,7 +15,6 @@ import httpx
 import openai
 import pytest
 import uvloop
-from feilun.serving.indoors import IndoorFleet
 
 from feilun.engines.fake import FakeEngine
 from feilun.engines.models import ensure_base
@@ -23,6 +22,7 @@ from feilun.gateway import create_app, create_server
 from feilun.gateway.serve import bind
 from feilun.gateway.state import Gateway
 from feilun.records import Role
+from feilun.serving.indoors import IndoorFleet
 from feilun.settings import Settings, load
 from feilun.store import Database, keys, open_database, workspaces
 from feilun.wire import Server
