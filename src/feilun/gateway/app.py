@@ -163,7 +163,7 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
 def create_server(app: FastAPI) -> Server:
     """Return the whole gateway, ready to serve on a socket; ``app`` is what :func:`create_app` made."""
     gateway: Gateway = app.state.gateway
-    return Server(bound(gateway, _hot()), app, ServerLimits(), Admission(gateway.snapshot))
+    return Server(bound(gateway, _hot()), app, ServerLimits(), Admission(gateway.snapshot, _hot()))
 
 
 def _hot() -> dict[tuple[str, str], HotHandler]:

@@ -20,10 +20,6 @@ from feilun.store.calls.usage import Spent as UsedBefore
 
 _log = logging.getLogger(__name__)
 MINUTE = 60
-_LIMITED = (
-    (b"requests", "requests_per_minute", "requests"),
-    (b"tokens", "tokens_per_minute", "minute_tokens"),
-)
 Place = tuple[str, LimitScope, str]  # workspace, scope, id or name
 Clock = Callable[[], float]
 
@@ -252,23 +248,24 @@ class Ledger:
     def headers(self, accounts: tuple[Account, ...]) -> list[tuple[bytes, bytes]]:
         """Return OpenAI's rate-limit headers for the tightest limit; none where there is no limit."""
         second = int(self._clock())
+        requests: tuple[int, int, Window] | None = None  # left, most, over which window
+        tokens: tuple[int, int, Window] | None = None
+        for account in accounts:
+            if (limit := account.limit) is None:
+                continue
+            if (most := limit.requests_per_minute) is not None:
+                left = most - account.requests.turn(second)
+                if requests is None or left < requests[0]:
+                    requests = left, most, account.requests
+            if (most := limit.tokens_per_minute) is not None:
+                left = most - account.minute_tokens.turn(second)
+                if tokens is None or left < tokens[0]:
+                    tokens = left, most, account.minute_tokens
         found: list[tuple[bytes, bytes]] = []
-        for name, limited, kept in _LIMITED:
-            least: int | None = None
-            for account in accounts:
-                most = None if account.limit is None else getattr(account.limit, limited)
-                if most is not None:
-                    window: Window = getattr(account, kept)
-                    left = most - window.turn(second)
-                    if least is None or left < least:
-                        least, tightest, bound = left, window, most
-            if least is not None:
-                reset = tightest.wait(second, bound, 1) if least < 1 else 60 if least < bound else 0
-                found += [
-                    (b"x-ratelimit-limit-" + name, b"%d" % bound),
-                    (b"x-ratelimit-remaining-" + name, b"%d" % max(0, least)),
-                    (b"x-ratelimit-reset-" + name, b"%ds" % reset),
-                ]
+        if requests is not None:
+            found += _fields(b"requests", *requests, second)
+        if tokens is not None:
+            found += _fields(b"tokens", *tokens, second)
         return found
 
     def _turn(self, now: float) -> None:
@@ -323,6 +320,15 @@ def _check(account: Account, limit: Limit, tokens: int, money: int, second: int)
                 f"{max(0, left) / 1e9:.6f} left.",
                 "Ask for fewer tokens with max_tokens, or raise the budget.",
             )
+
+
+def _fields(name: bytes, left: int, most: int, window: Window, second: int) -> list[tuple[bytes, bytes]]:
+    reset = window.wait(second, most, 1) if left < 1 else MINUTE if left < most else 0
+    return [
+        (b"x-ratelimit-limit-" + name, b"%d" % most),
+        (b"x-ratelimit-remaining-" + name, b"%d" % max(0, left)),
+        (b"x-ratelimit-reset-" + name, b"%ds" % reset),
+    ]
 
 
 def _limited(text: str, wait: int) -> RateLimited:
