@@ -161,7 +161,7 @@ class Hotpath:
                 done.status = "cancelled" if sink.gone else "ok"
             except EngineError as error:
                 failure = error
-                self._fell(done)
+                self._fell(done, error)
         finally:
             try:
                 await self._settle(plan, done)
@@ -186,11 +186,11 @@ class Hotpath:
                 done.sent, done.reading = sent, Reading(call, sent.api)
                 out = await use(sent, done.reading)
             except EngineError as error:
-                self._fell(done, choice)
+                self._fell(done, error, choice)
                 self._release(done)
                 if call.left or attempt + 1 == plan.attempts:
                     raise
-                _log.info("%s: %s; trying again", call.id, error.message)
+                _log.info("%s: %s; trying again", call.id, error.code)  # what upstreams say may quote the call
             except BaseException:
                 self._release(done)
                 raise
@@ -217,12 +217,13 @@ class Hotpath:
         call.left = True
         self.upstreams.stop(call)
 
-    def _fell(self, done: Done, choice: Choice | None = None) -> None:
+    def _fell(self, done: Done, error: EngineError, choice: Choice | None = None) -> None:
         """Note that a target failed."""
         if choice is None and done.sent is not None:
             choice = done.sent.choice
         if choice is not None:
             self.breakers.failed(choice.name)
+            self.upstreams.conceal(choice, error)
         if done.sent is not None:
             self.upstreams.fell(done.sent)
 

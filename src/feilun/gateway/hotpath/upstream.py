@@ -43,6 +43,11 @@ class Remote:
     checked: float = 0.0
     heads: dict[str, bytes] = field(default_factory=dict)
 
+    @property
+    def secret(self) -> str:
+        """Return the key; empty if there is none."""
+        return self.authorization.partition(b"\r\n")[0].rpartition(b" ")[2].decode("latin-1")
+
 
 @dataclass(slots=True)
 class Sent:
@@ -93,11 +98,19 @@ class Upstreams:
                 sent.first = await sent.reply.receive()
                 if not sent.first:
                     raise UpstreamError(f"{sent.model} ended its answer before it began.", "Try again.")
-        except BaseException:
+        except BaseException as error:
             sent.reply.abandon()
             self.release(sent)
+            self.conceal(choice, error)
             raise
         return sent
+
+    def conceal(self, choice: Choice, error: BaseException) -> None:
+        """Take a provider's key out of an error: some repeat it in what they say."""
+        remote = self.remotes.get((choice.endpoint.workspace, choice.target.provider))
+        if remote is not None and isinstance(error, FeilunError) and remote.secret and remote.secret in error.message:
+            error.message = error.message.replace(remote.secret, "…")
+            error.args = (error.message,)
 
     def release(self, sent: Sent) -> None:
         """Say that a call is over."""
