@@ -53,7 +53,6 @@ from feilun.records import JSON
 from feilun.serving.fleet import Fleet
 from feilun.settings import Settings
 from feilun.store import Database, Journal
-from feilun.store.calls.drainer import Drainer
 from feilun.training import run_training
 from feilun.wire import Pool, Server, ServerLimits
 
@@ -109,17 +108,16 @@ async def _document(request: Request) -> Response:
     return JSONResponse(await asyncio.to_thread(request.app.openapi))
 
 
-def create_app(settings: Settings, db: Database, fleet: Fleet | None = None, drainer: Drainer | None = None) -> FastAPI:
+def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> FastAPI:
     """Return the part of the gateway that is not calls to models, over an open database, which stays the caller's.
 
-    ``fleet`` serves local models; without one a new one is made and ended with the application. ``drainer`` makes rows
-    of calls; without one a thread does.
+    ``fleet`` serves local models; without one a new one is made and ended with the application.
     """
     journal, snapshot = Journal(db), Snapshot(db)
     fleet = fleet or Fleet(settings, settings.root)
     answering = Answering(settings, db, snapshot, fleet)
     sitter = Sitter(db, answering, settings.batch)
-    writer, pool = Writer(db, settings.root / "calls", drainer), Pool()
+    writer, pool = Writer(db, settings.root / "calls"), Pool()
     upstreams = Upstreams(fleet, pool, answering.local)
     hotpath = Hotpath(snapshot, upstreams, writer, answering.resolve, settings.context)
     private = frozenset(host.strip().lower() for host in settings.private_hosts.split(",") if host.strip())

@@ -20,7 +20,6 @@ from feilun.errors import FeilunError, PortTaken
 from feilun.gateway.app import create_app, create_server
 from feilun.settings import Settings
 from feilun.store import Database, keys, open_database, workspaces
-from feilun.store.calls.drainer import Drainer
 from feilun.wire import Server
 
 DEFAULT_WORKSPACE = "default"
@@ -45,7 +44,7 @@ async def up(settings: Settings, say: Say = print, workspace: str = "") -> None:
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         first = await asyncio.to_thread(first_key, db, workspace)
-        server = create_server(create_app(settings, db, drainer=Drainer(settings.root, settings.database)))
+        server = create_server(create_app(settings, db))
         stopping = _Stopping(server)
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):

@@ -16,7 +16,6 @@ from pathlib import Path
 from feilun.errors import EngineDown, FeilunError
 from feilun.store import Database
 from feilun.store.calls.calllog import CallLog
-from feilun.store.calls.drainer import Drainer
 
 DRAIN_SECONDS = 0.25
 AGAIN_SECONDS = 2.0
@@ -26,9 +25,9 @@ _log = logging.getLogger(__name__)
 class Writer:
     """The one that writes traces and usage."""
 
-    def __init__(self, db: Database, folder: Path, drainer: Drainer | None = None) -> None:
-        """Keep calls in ``folder`` until they are rows of ``db``, made by a ``drainer`` or in a thread of ours."""
-        self._db, self._drainer = db, drainer
+    def __init__(self, db: Database, folder: Path) -> None:
+        """Keep calls in ``folder`` until they are rows of ``db``; :meth:`run` and :meth:`drain` do the work."""
+        self._db = db
         self._log = CallLog(folder, f"gateway-{os.getpid()}")
         # A thread of its own: what others do in threads must not keep a finished answer waiting.
         self._thread = ThreadPoolExecutor(1, "call log")
@@ -79,7 +78,7 @@ class Writer:
         async with self._draining:
             self._undrained = False
             try:
-                await asyncio.to_thread(self._log.drain, self._db, self._drainer)
+                await asyncio.to_thread(self._log.drain, self._db)
             except BaseException:
                 self._undrained = True
                 raise
@@ -97,8 +96,6 @@ class Writer:
             _log.warning("calls stay on disk until the next start: %s", error.message)
         self._thread.shutdown()
         self._log.close()
-        if self._drainer is not None:
-            await asyncio.to_thread(self._drainer.close)
 
     async def _commit(self) -> None:
         lines, waiting = self._lines, self._waiting

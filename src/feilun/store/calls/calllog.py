@@ -13,7 +13,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,6 @@ _LARGEST_NUMBER = 2**53
 _LATEST = 253402300800.0  # the year 10000: no day of it can be written down
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _log = logging.getLogger(__name__)
-Drain = Callable[[Path, int, int], tuple[int, int]]
 _decoder = msgspec.json.Decoder(Trace)
 
 
@@ -78,23 +77,18 @@ class CallLog:
             if segment.safe >= self._largest:
                 self._retire()
 
-    def drain(self, db: Database, by: Drain | None = None) -> int:
+    def drain(self, db: Database) -> int:
         """Make rows of what is safe on the disk here, and of what dead processes left; return how many calls were new.
 
-        ``by`` does so instead of this thread: (path, begin, end) → (count, end). What the database does not take now (it
-        raises what it raises) stays for the next time. Lines that can never be a row are set aside, into
-        ``NAME.rejected`` beside the log.
+        What the database does not take now (it raises what it raises) stays for the next time. Lines that can never be
+        a row are set aside, into ``NAME.rejected`` beside the log.
         """
         with self._draining:
             count = 0
             with self._writing:
                 mine = [*self._full, *filter(None, [self._current])]
             for segment in mine:
-                if by is None:
-                    count += _drain(db, segment, segment.safe)
-                elif segment.drained < segment.safe:
-                    new, segment.drained = by(segment.path, segment.drained, segment.safe)
-                    count += new
+                count += _drain(db, segment, segment.safe)
                 with self._writing:
                     self._drop_if_done(segment)
             for segment in self._left_behind():
@@ -199,16 +193,6 @@ def _refusal(error: OSError, folder: Path) -> FeilunError:
     if error.errno in _FULL:
         return OutOfSpace(f"No room left on the disk for {folder}.", "Free some space and try again.")
     return FeilunError(f"Cannot write {folder}: {error.strerror}.", "Check the folder's permissions and the disk.")
-
-
-def drain_segment(db: Database, path: Path, begin: int, end: int) -> tuple[int, int]:
-    """Make rows of the lines between two places of a segment; return how many were new, and where it came to."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        segment = _Segment(path, handle, end, begin)
-        return _drain(db, segment, end), segment.drained
-    finally:
-        os.close(handle)
 
 
 def _drain(db: Database, segment: _Segment, end: int) -> int:
