@@ -195,7 +195,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Durable background work of a ``kind`` (``turn``, ``training``, ``eval_run``): ``spec`` in, ``result`` out."""
+    """Durable background work of a ``kind`` (``turn``, ``training``, ``batch``, …): ``spec`` in, ``result`` out."""
 
     id: str
     workspace: str

@@ -1,4 +1,4 @@
-"""The seam between those who ask for tokens and those who make them: three methods.
+"""The seam between those who ask for tokens and those who make them: four methods.
 
 It knows requests and deltas. It knows nothing about HTTP, tensors or processes.
 """

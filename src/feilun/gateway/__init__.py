@@ -1,4 +1,4 @@
-"""The OpenAI-compatible face: keys, routing, streaming, metering, and the background jobs that a call may start.
+"""The face that OpenAI's and Anthropic's clients see: keys, routing, streaming, metering, and jobs that calls start.
 
 This room knows HTTP, the shapes of the OpenAI API, and which workspace a key belongs to. It does not know how tokens
 are made, how a model is trained, what makes a verdict, or where anything is kept: engines, training and the store do.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -38,7 +39,7 @@ from feilun.gateway.endpoints import (
     responses,
     wheel,
 )
-from feilun.gateway.hot import Admission, bound
+from feilun.gateway.hot import Admission, bound, known
 from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.hotpath.upstream import Upstreams
 from feilun.gateway.observability import Watch, watching
@@ -152,7 +153,7 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
     elsewhere: dict[str, set[str]] = {}
     for method, path in _hot():
         elsewhere.setdefault(path, set()).add(method)
-    app.add_middleware(Door, snapshot=snapshot, elsewhere=elsewhere)
+    app.add_middleware(Door, caller=partial(known, snapshot), elsewhere=elsewhere)
     install(app)
     for group in _GROUPS:
         app.include_router(group.router)

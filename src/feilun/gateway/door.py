@@ -22,9 +22,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from feilun.errors import BadRequest, FeilunError, Forbidden, TooLarge, Unauthorized
+from feilun.errors import BadRequest, FeilunError, Forbidden, TooLarge
 from feilun.gateway.described import decode
-from feilun.gateway.snapshot import Snapshot
 from feilun.records import Key, Role
 
 LARGEST_BODY = 16 << 20
@@ -32,19 +31,21 @@ LARGEST_FILE = 512 << 20
 _FORM_OVERHEAD = 1 << 20
 _RANK: dict[Role, int] = {"viewer": 0, "annotator": 1, "builder": 2, "owner": 3}
 _GUARDED = ("/v1", "/api")
+_READ = {b"authorization", b"x-api-key", b"content-length"}
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
+Caller = Callable[[Mapping[bytes, bytes]], Key]  # headers -> the key of a request; raises Unauthorized
 
 
 class Door:
     """ASGI middleware: refuse bodies that are too large and calls without a key before anything is parsed."""
 
-    def __init__(self, app: ASGIApp, snapshot: Snapshot, elsewhere: Mapping[str, Iterable[str]]) -> None:
-        """Stand before ``app`` with the keys of ``snapshot``; paths ``elsewhere`` are answered before they come here.
+    def __init__(self, app: ASGIApp, caller: Caller, elsewhere: Mapping[str, Iterable[str]]) -> None:
+        """Stand before ``app``; ``caller`` finds a request's key.
 
-        Calls of those that do come have none of their methods.
+        Paths ``elsewhere`` are answered before they come here; calls of them that do come have none of their methods.
         """
-        self._app, self._snapshot, self._elsewhere = app, snapshot, elsewhere
+        self._app, self._caller, self._elsewhere = app, caller, elsewhere
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a call in, or answer it with an error."""
@@ -53,11 +54,11 @@ class Door:
             return
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server leaves the body out
-        headers = {name: value for name, value in scope["headers"] if name in {b"authorization", b"content-length"}}
+        headers = {name: value for name, value in scope["headers"] if name in _READ}
         limit = LARGEST_FILE + _FORM_OVERHEAD if scope["path"] == "/v1/files" else LARGEST_BODY
         try:
             if scope["path"].startswith(_GUARDED):
-                scope.setdefault("state", {})["key"] = self._key(headers.get(b"authorization", b""))
+                scope.setdefault("state", {})["key"] = self._caller(headers)
             declared = headers.get(b"content-length", b"")
             if declared.isdigit() and int(declared[:20]) > limit:
                 raise _too_large(limit)
@@ -68,15 +69,6 @@ class Door:
             await _wrong_method(self._elsewhere[scope["path"]])(scope, receive, send)
             return
         await self._app(scope, _counted(receive, limit), send)
-
-    def _key(self, header: bytes) -> Key:
-        scheme, _, secret = header.decode("latin-1").partition(" ")
-        if not header:
-            raise Unauthorized("You did not give an API key.", "Send it as Authorization: Bearer fl-….")
-        key = self._snapshot.key(secret.strip()) if scheme.lower() == "bearer" else None
-        if key is None:
-            raise Unauthorized("This API key is not known, or was revoked.", "feilun key create makes a new one.")
-        return key
 
 
 def _counted(receive: Receive, limit: int) -> Receive:

@@ -245,9 +245,7 @@ class Hotpath:
         price = cost(sent.choice, usage) if sent is not None else 0
         self.ledger.settle(plan.held, usage.prompt_tokens + usage.completion_tokens, price)
         seconds = time.perf_counter() - call.began
-        self.metrics.finished(
-            call.key.workspace, plan.order[0].endpoint.name, done.status, usage, price, (plan.first, seconds)
-        )
+        self.metrics.finished(call.key.workspace, call.name, done.status, usage, price, (plan.first, seconds))
         if self.watch is not None:
             self.watch(plan, sent, reading, done.status, usage, seconds)
         if sent is None or reading is None:
@@ -263,7 +261,7 @@ class Hotpath:
         found = [(b"x-feilun-trace", trace), (b"x-request-id", trace)]
         if plan.kept_inside:
             found.append((b"x-feilun-kept-inside", plan.kept_inside.encode("ascii", "replace")[:200]))
-        if done.sent is not None and done.sent.choice is not plan.order[0]:
+        if done.sent is not None and done.sent.choice.endpoint.name != plan.call.name:
             found.append((b"x-feilun-fallback", done.sent.choice.endpoint.name.encode("ascii", "replace")))
         return found + self.ledger.headers(plan.accounts)
 

@@ -65,7 +65,8 @@ class Sent:
         """Return what answers: a model version's id, or ``provider/model``."""
         if self.version is not None:
             return self.version.id
-        return f"{self.choice.target.provider}/{self.choice.target.model}"
+        target = self.choice.target
+        return f"{target.provider}/{target.model}" if target.provider else target.model
 
 
 Local = Callable[[str, str], Awaitable[tuple[ModelVersion, ModelVersion]]]  # workspace, model -> version and its base
