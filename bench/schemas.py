@@ -34,6 +34,7 @@ from feilun.serving.answers import read_chat
 from feilun.serving.tools import Reader
 
 OUT = Path(__file__).parent / "out" / "schemas.json"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 ASK = "Write an example as JSON."
 CALL_FILES = ("simple_python", "multiple", "parallel")
 TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": None}  # bfcl writes Python's names
@@ -193,7 +194,7 @@ def tool_calls(batcher: Batcher, rows: list[JSON], tokens: int) -> Tally:
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="holds jsonschemabench and bfcl")
+    parser.add_argument("--data", type=Path, default=DATA, help="holds jsonschemabench and bfcl")
     parser.add_argument("--model", default=DEFAULT, help="base model: a name, a Hugging Face folder or a GGUF file")
     parser.add_argument("--home", type=Path, default=Path("feilun-data"), help="where prepared models are kept")
     parser.add_argument("--tokens", type=int, default=200, help="longest answer")
