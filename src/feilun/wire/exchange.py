@@ -131,6 +131,11 @@ class Exchange:
         """All headers, those that came more than once too."""
         return [*self.repeated, *self.headers.items()]
 
+    @property
+    def choked(self) -> bool:
+        """Whether the client takes its answer more slowly than it is written: ``drain`` would wait."""
+        return self._carrier.choked and not self.gone
+
     def when_gone(self, call: Callable[[], None]) -> None:
         """Have ``call`` called once if the client leaves before the end of the answer, at once if it has left."""
         if self.gone:

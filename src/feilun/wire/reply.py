@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -39,6 +40,9 @@ def send_at_once(transport: asyncio.Transport) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+Take = Callable[[bytes], bool]
+
+
 class Keeper(Protocol):
     """Where a connection goes when it is free, or lost."""
 
@@ -57,19 +61,23 @@ class Keeper(Protocol):
 class Reply:
     """An answer: status and headers are there, the body comes in pieces."""
 
-    __slots__ = ("_error", "_line", "_pieces", "_size", "_waiter", "begun", "complete", "headers", "status", "unheard")
+    __slots__ = (
+        *("_error", "_held", "_line", "_pieces", "_size", "_take", "_waiter"),
+        *("begun", "complete", "headers", "status", "unheard"),
+    )
 
     def __init__(self, line: Line) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
-        self.begun = False
-        self.complete = False
+        self.begun = self.complete = False
         self.unheard = False  # the connection was lost before any byte of an answer
         self._line: Line | None = line
         self._pieces: list[bytes] = []
         self._size = 0
         self._error: EngineError | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Take | None = None
+        self._held = False  # whoever takes the pieces has enough for now
 
     async def read(self, most: int = 64 << 20) -> bytes:
         """Return the whole body; raise UpstreamError if it is larger than ``most`` bytes, or breaks off."""
@@ -104,6 +112,34 @@ class Reply:
         if self._line is not None and self._line.paused:
             self._line.resume()
         return data
+
+    async def forward(self, take: Take, room: Callable[[], Awaitable[None]]) -> None:
+        """Have each piece of the body taken as it comes; return at its end. Raises what ``take`` and receive raise.
+
+        ``take`` returns False when it has enough for now: nothing more is read until ``room`` has returned.
+        """
+        self._take = take
+        try:
+            self.wake()
+            while True:
+                if self._held:
+                    await room()
+                    self._held = False
+                    if self._line is not None and self._line.paused:
+                        self._line.resume()
+                    self.wake()
+                elif self._error is not None:
+                    raise self._error
+                elif self.complete and not self._pieces:
+                    return
+                else:
+                    waiter = self._waiter = asyncio.get_running_loop().create_future()
+                    await waiter
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        finally:
+            self._take = None
 
     def abandon(self) -> None:
         """Close the connection; what has not come will not come."""
@@ -146,7 +182,20 @@ class Reply:
         self.wake()
 
     def wake(self) -> None:
-        """Let whoever waits look again."""
+        """Let whoever waits look again; nobody needs to while pieces are taken as they come."""
+        if self._take is not None and self._pieces and not self._held:
+            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces.clear()
+            self._size = 0
+            try:
+                self._held = not self._take(data)
+            except EngineError as error:
+                self._error = error
+            line = self._line
+            if line is not None and self._held != line.paused:
+                line.pause() if self._held else line.resume()
+            if not (self._held or self._error or self.complete):
+                return
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -204,6 +253,11 @@ class Line(asyncio.Protocol):
         else:
             self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         return reply
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        self.paused = True
+        self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
@@ -317,8 +371,7 @@ class Line(asyncio.Protocol):
         if self._finished or self.reply is None:
             return
         if self.reply.feed(data) and not self.paused:
-            self.paused = True
-            self.transport.pause_reading()
+            self.pause()
 
     def on_message_complete(self) -> None:
         """Take note of the end of the answer."""

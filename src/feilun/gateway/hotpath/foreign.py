@@ -6,6 +6,7 @@ calls or budgets.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -48,6 +49,12 @@ class AnthropicReply:
             if out:
                 return b"".join(out)
         return b""
+
+    async def forward(self, take: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
+        """Have the chunks taken as they come."""
+        while data := await self.receive():
+            if not take(data):
+                await room()
 
     def abandon(self) -> None:
         """Close the connection."""

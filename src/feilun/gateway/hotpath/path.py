@@ -201,15 +201,20 @@ class Hotpath:
 
     async def _relay(self, out: bytes, done: Done, sink: Sink) -> None:
         sent, reading = done.sent, done.reading
-        while sent is not None and reading is not None:
-            if out and not sink.gone:
-                sink.write(out)
-                await sink.drain()
-            data = await sent.reply.receive()
-            if not data:
-                break
-            out = reading.feed(data)
-        if reading is None or not reading.complete:
+        if sent is None or reading is None:
+            return
+
+        def take(data: bytes) -> bool:
+            block = reading.feed(data)
+            if block and not sink.gone:
+                sink.write(block)
+            return not sink.choked
+
+        if out and not sink.gone:
+            sink.write(out)
+            await sink.drain()
+        await sent.reply.forward(take, sink.drain)
+        if not reading.complete:
             raise UpstreamError("The engine stopped in the middle of the answer.", "Try again in a moment.")
 
     def leave(self, call: Call) -> None:

@@ -24,6 +24,10 @@ class Sink(Protocol):
 
     gone: bool
 
+    @property
+    def choked(self) -> bool:
+        """Say whether the reader is slow: :meth:`drain` would wait."""
+
     def when_gone(self, call: Callable[[], None]) -> None:
         """Call once when the reader leaves before the end."""
 
@@ -50,6 +54,11 @@ class Chunks:
         self._leave: list[Callable[[], None]] = []
         self._room = asyncio.Event()
 
+    @property
+    def choked(self) -> bool:
+        """Say whether more blocks wait than a slow reader should have."""
+        return self._blocks.qsize() > MOST_WAITING and not self.gone
+
     def when_gone(self, call: Callable[[], None]) -> None:
         """Remember whom to tell."""
         if self.gone:
@@ -66,7 +75,7 @@ class Chunks:
 
     async def drain(self) -> None:
         """Wait while more blocks wait than a slow reader should have."""
-        while self._blocks.qsize() > MOST_WAITING and not self.gone:
+        while self.choked:
             self._room.clear()
             await self._room.wait()
 
