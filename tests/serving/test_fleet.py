@@ -44,8 +44,8 @@ def other(house: House) -> ModelVersion:
 
 
 def workers() -> list[int]:
-    """Return the process ids of engines and spares that are ours."""
-    children = psutil.Process().children(recursive=True)
+    """Return the process ids of engines and spares that are ours: children of our own, not of a gateway beside us."""
+    children = psutil.Process().children()
     return sorted(child.pid for child in children if "feilun.serving.worker" in " ".join(child.cmdline()))
 
 
