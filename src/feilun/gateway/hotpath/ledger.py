@@ -119,25 +119,17 @@ class Account:
 
     def most_tokens(self) -> int | None:
         """Return how many tokens the budgets still allow; None without such a budget."""
-        limit, spent, left = self.limit, self.spent, None
-        if limit is not None:
-            if limit.tokens_per_day is not None:
-                left = limit.tokens_per_day - spent.day_tokens - self.tokens
-            if limit.tokens_per_month is not None:
-                month = limit.tokens_per_month - spent.month_tokens - self.tokens
-                left = month if left is None or month < left else left
-        return left
+        limit, spent = self.limit, self.spent
+        if limit is None:
+            return None
+        return _left(limit.tokens_per_day, spent.day_tokens, limit.tokens_per_month, spent.month_tokens, self.tokens)
 
     def most_money(self) -> int | None:
         """Return how much money the budgets still allow; None without such a budget."""
-        limit, spent, left = self.limit, self.spent, None
-        if limit is not None:
-            if limit.money_per_day is not None:
-                left = limit.money_per_day - spent.day_money - self.money
-            if limit.money_per_month is not None:
-                month = limit.money_per_month - spent.month_money - self.money
-                left = month if left is None or month < left else left
-        return left
+        limit, spent = self.limit, self.spent
+        if limit is None:
+            return None
+        return _left(limit.money_per_day, spent.day_money, limit.money_per_month, spent.month_money, self.money)
 
 
 @dataclass(slots=True)
@@ -294,6 +286,13 @@ class Ledger:
                 self.alerts.append(text)
                 _log.warning("budget: %s", text)
                 return
+
+
+def _left(day: int | None, today: int, month: int | None, this_month: int, held: int) -> int | None:
+    """Return what the tighter of two budgets has left; None if there is neither."""
+    of_day = None if day is None else day - today - held
+    of_month = None if month is None else month - this_month - held
+    return of_month if of_day is None or (of_month is not None and of_month < of_day) else of_day
 
 
 def _check(account: Account, limit: Limit, tokens: int, money: int, second: int) -> None:

@@ -16,7 +16,7 @@ from feilun.errors import FeilunError, UpstreamError
 from feilun.gateway.hotpath.calls import Call
 from feilun.gateway.hotpath.frames import Frame, frame_of
 from feilun.records import JSON, Usage
-from feilun.wire import Splitter
+from feilun.wire import Splitter, last_id
 
 FRAMES = 8  # how often a stream whose chunks differ in more than their text is given another try
 WITHOUT_CHOICES = frozenset({"embedding", "tokenize"})
@@ -245,10 +245,7 @@ class Reading:
     def _running(self) -> Usage | None:
         if self._api != "local":
             return None
-        place = self._last.rfind(b"id: ")
-        if place < 0 or (place > 0 and self._last[place - 1 : place] != b"\n"):
-            return None
-        counts = self._last[place + 4 : self._last.find(b"\n", place)].split(b"-")
+        counts = last_id(self._last).split(b"-")
         if len(counts) != 3 or not all(part.isdigit() for part in counts):
             return None
         return Usage(*(int(part) for part in counts))
