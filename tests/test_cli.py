@@ -17,7 +17,8 @@ from feilun.errors import FeilunError
 from feilun.records import Deployment, ModelVersion, Permissions, Record, Source, Target, Trace, Usage
 from feilun.store import datasets, feedback, keys, lineage, models, open_database, sources, traces, verdicts, workspaces
 from feilun.store.access import endpoints, limits, providers
-from feilun.store.calls.calllog import CallLog, line
+from feilun.store.calls.calllog import CallLog
+from feilun.store.traces import line
 
 COMMANDS = (
     *("up", "turn", "pull", "key", "lineage", "impact", "records", "permissions", "feedback", "status", "settings"),

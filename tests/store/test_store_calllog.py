@@ -19,13 +19,15 @@ from feilun.errors import FeilunError, OutOfSpace
 from feilun.records import Trace, Usage, new_id
 from feilun.store import Database, open_database, traces, workspaces
 from feilun.store.calls import usage
-from feilun.store.calls.calllog import CallLog, line
+from feilun.store.calls.calllog import CallLog
+from feilun.store.traces import line
 
 _WRITER = """
 import sys
 from pathlib import Path
 from feilun.records import Trace, Usage, new_id
-from feilun.store.calls.calllog import CallLog, line
+from feilun.store.calls.calllog import CallLog
+from feilun.store.traces import line
 log = CallLog(Path(sys.argv[1]), "gateway", int(sys.argv[2]))
 while True:
     made = [Trace(new_id("trace"), "bank", "k", "own", "m", (), "x" * 200, "stop", Usage(1, 2)) for _ in range(20)]

@@ -18,6 +18,9 @@ from feilun.store.schema import TRACES, clean, from_row
 _COLUMNS = tuple(column.name for column in TRACES.columns)
 _Place = tuple[str, str]
 _Row = tuple[Any, ...]
+_LARGEST_NUMBER = 2**53
+_LATEST = 253402300800.0  # the year 10000: no day of it can be written down
+_SHAPES = list(b"[{{")  # of messages, permissions, meta
 _NUL = b"\\u0000"  # as JSON has it
 _INSERT = str(sa.insert(TRACES).compile(dialect=sqlite.dialect(paramstyle="qmark")))
 _KNOWN = "SELECT id FROM traces WHERE workspace = ? AND id IN (SELECT value FROM json_each(?))"
@@ -27,13 +30,65 @@ _POPULATE = sa.text(
 )
 
 
+class Kept(msgspec.Struct):
+    """A trace as its line in the call log has it (:class:`feilun.records.Trace`): what a row keeps as JSON stays so."""
+
+    id: str
+    workspace: str
+    key: str
+    endpoint: str
+    model: str
+    messages: msgspec.Raw
+    answer: str
+    finish: str
+    usage: Usage
+    deployment: str
+    permissions: msgspec.Raw
+    created: float
+    seconds: float
+    member: str
+    kind: str
+    cost: int
+    first: float
+    meta: msgspec.Raw
+
+
+_decode = msgspec.json.Decoder(Kept).decode
+
+
+def line(trace: Trace | msgspec.Struct) -> bytes:
+    """Return the line of a trace, or of what has its fields, whatever characters its texts hold."""
+    try:
+        return msgspec.json.encode(trace)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(clean(msgspec.to_builtins(trace)))
+
+
+def read(line: bytes) -> Kept | None:
+    """Return what a line holds; None if it can be no row."""
+    try:
+        kept = _decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    tokens = kept.usage
+    numbers = (tokens.prompt_tokens, tokens.completion_tokens, tokens.cached_tokens, kept.cost)
+    fits = min(numbers) >= 0 and max(numbers) < _LARGEST_NUMBER and 0 <= kept.created < _LATEST
+    shaped = [memoryview(each)[0] for each in (kept.messages, kept.permissions, kept.meta)] == _SHAPES
+    return kept if fits and shaped and kept.id else None
+
+
 def add(db: Database, traces: Sequence[Trace]) -> int:
+    """Keep traces; see :func:`keep`."""
+    return keep(db, [_decode(line(trace)) for trace in traces])
+
+
+def keep(db: Database, kept: Sequence[Kept]) -> int:
     """Keep traces, each with what answered it (the deployment, else the model version), and count their use.
 
     One transaction. Traces whose ids are known already are left alone and not counted again. Returns how many were new.
     """
-    found: dict[_Place, tuple[_Row, Trace]] = {}
-    for trace in traces:
+    found: dict[_Place, tuple[_Row, Kept]] = {}
+    for trace in kept:
         row = _to_row(trace)
         found.setdefault(row[:2], (row, trace))
     if not found:
@@ -78,7 +133,7 @@ def find(db: Database, ws: str, after: float = 0, limit: int = 100) -> list[Trac
         return [_from_row(row) for row in rows(conn, query.order_by(TRACES.c.created, TRACES.c.id).limit(limit))]
 
 
-def _to_row(trace: Trace) -> _Row:
+def _to_row(trace: Kept) -> _Row:
     words = (
         *(trace.workspace, trace.id, trace.key, trace.endpoint, trace.model, trace.deployment),
         *(trace.answer, trace.finish, trace.member, trace.kind),
@@ -92,7 +147,7 @@ def _to_row(trace: Trace) -> _Row:
         *(ws, trace_id, key, endpoint, model, _json(trace.messages), answer, finish),
         *(tokens.prompt_tokens, tokens.completion_tokens, deployment, _json(trace.permissions), trace.created),
         *(sums.day(trace.created), trace.seconds, member, kind, trace.cost, trace.first, tokens.cached_tokens),
-        *(_json(trace.meta) if trace.meta else "{}", deployment or model),
+        *(_json(trace.meta), deployment or model),
     )
 
 
@@ -104,11 +159,8 @@ def _is_text(text: str) -> bool:
     return True
 
 
-def _json(value: Any) -> str:
-    try:
-        text = msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        text = msgspec.json.encode(clean(value))
+def _json(value: msgspec.Raw) -> str:
+    text = bytes(value)
     return (msgspec.json.encode(clean(msgspec.json.decode(text))) if _NUL in text else text).decode()
 
 

@@ -14,7 +14,7 @@ from feilun.gateway.hotpath.calls import Call, messages_of
 from feilun.gateway.hotpath.reading import Reading
 from feilun.gateway.hotpath.routes import Choice
 from feilun.records import JSON, Usage
-from feilun.store.calls.calllog import line
+from feilun.store.traces import line
 
 WITHOUT_TEXT = frozenset({"embedding", "rerank"})  # of texts that were only turned into vectors nothing is kept
 _NOTHING = Usage(0, 0)

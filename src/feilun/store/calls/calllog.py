@@ -17,25 +17,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import sqlalchemy as sa
 
 from feilun.errors import Busy, FeilunError, OutOfSpace
-from feilun.records import Trace
 from feilun.store import traces
 from feilun.store.blobs import sync_folder
 from feilun.store.database import Database
-from feilun.store.schema import CHANGES, clean
+from feilun.store.schema import CHANGES
 
-LARGEST_SEGMENT = 16 << 20
+LARGEST_SEGMENT = 4 << 20
 LARGEST_BATCH = 1000
 STEP = 1 << 20  # zeros that are written ahead
 _PIECE = 2 << 20
-_LARGEST_NUMBER = 2**53
-_LATEST = 253402300800.0  # the year 10000: no day of it can be written down
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _log = logging.getLogger(__name__)
-_decoder = msgspec.json.Decoder(Trace)
 
 
 @dataclass
@@ -57,6 +52,7 @@ class CallLog:
         self._folder, self._name, self._largest = folder, name, largest
         self._writing, self._draining = threading.Lock(), threading.Lock()
         self._current: _Segment | None = None
+        self._next: _Segment | None = None
         self._full: list[_Segment] = []
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -69,7 +65,9 @@ class CallLog:
         data = b"\n".join(lines) + b"\n"
         with self._writing:
             try:
-                segment = self._current = self._current or self._open()
+                if self._current is None:
+                    self._current, self._next = self._next or self._open(), None
+                segment = self._current
                 _append(segment, data)
             except OSError as error:
                 self._retire()
@@ -77,9 +75,10 @@ class CallLog:
             if segment.safe >= self._largest:
                 self._retire()
 
-    def drain(self, db: Database) -> int:
+    def drain(self, db: Database, most: int = 0) -> int:
         """Make rows of what is safe on the disk here, and of what dead processes left; return how many calls were new.
 
+        With ``most``, of about so many bytes of this process only.
         What the database does not take now (it raises what it raises) stays for the next time. Lines that can never be
         a row are set aside, into ``NAME.rejected`` beside the log.
         """
@@ -88,9 +87,11 @@ class CallLog:
             with self._writing:
                 mine = [*self._full, *filter(None, [self._current])]
             for segment in mine:
-                count += _drain(db, segment, segment.safe)
+                count += _drain(db, segment, segment.safe, most)
                 with self._writing:
                     self._drop_if_done(segment)
+                if most and count:
+                    return count
             for segment in self._left_behind():
                 try:
                     count += _drain(db, segment, os.fstat(segment.handle).st_size)
@@ -98,6 +99,27 @@ class CallLog:
                 finally:
                     os.close(segment.handle)
             return count
+
+    @property
+    def needs_room(self) -> bool:
+        """Whether :meth:`make_room` has something to do: soon a segment will be full."""
+        current = self._current
+        return self._next is None and current is not None and current.safe > self._largest // 2
+
+    def make_room(self) -> None:
+        """Make the next segment, so that no call waits for it; a disk that is full is met by whoever writes."""
+        try:
+            made = self._open()
+        except OSError:
+            return
+        try:
+            _reserve(made, self._largest)
+        except OSError:
+            made.path.unlink(missing_ok=True)
+            os.close(made.handle)
+            return
+        with self._writing:
+            self._next = made
 
     @property
     def waiting(self) -> int:
@@ -109,6 +131,9 @@ class CallLog:
         """Let go of the segments: what has not become rows is drained by whoever drains next."""
         with self._draining, self._writing:
             self._retire()
+            if self._next is not None:
+                self._full.append(self._next)
+                self._next = None
             for segment in self._full[:]:
                 self._drop_if_done(segment)
             for segment in self._full:
@@ -158,21 +183,11 @@ class CallLog:
             yield _Segment(path, handle)
 
 
-def line(trace: Trace | msgspec.Struct) -> bytes:
-    """Return the line of a trace, or of what has its fields, whatever characters its texts hold."""
-    try:
-        return msgspec.json.encode(trace)
-    except UnicodeEncodeError:
-        return msgspec.json.encode(clean(msgspec.to_builtins(trace)))
-
-
 def _append(segment: _Segment, data: bytes) -> None:
     rest, end = memoryview(data), segment.safe + len(data)
     try:
         if end > segment.room:
-            # What overwrites zeros changes no size, so its sync is one write and no entry in the file system's journal.
-            segment.room += max(STEP, len(data))
-            _put(segment.handle, memoryview(bytes(segment.room - segment.safe)), segment.safe)
+            _reserve(segment, max(segment.room + STEP, end))
         _put(segment.handle, rest, segment.safe)
         os.fdatasync(segment.handle)
     except OSError:
@@ -181,6 +196,16 @@ def _append(segment: _Segment, data: bytes) -> None:
         segment.room = segment.safe
         raise
     segment.safe = end
+
+
+def _reserve(segment: _Segment, end: int) -> None:
+    """Write zeros up to ``end``.
+
+    What overwrites zeros changes no size, so its sync is one write and no entry in the file system's journal.
+    """
+    _put(segment.handle, memoryview(bytes(end - segment.safe)), segment.safe)
+    os.fdatasync(segment.handle)
+    segment.room = end
 
 
 def _put(handle: int, data: memoryview, place: int) -> None:
@@ -195,19 +220,20 @@ def _refusal(error: OSError, folder: Path) -> FeilunError:
     return FeilunError(f"Cannot write {folder}: {error.strerror}.", "Check the folder's permissions and the disk.")
 
 
-def _drain(db: Database, segment: _Segment, end: int) -> int:
+def _drain(db: Database, segment: _Segment, end: int, most: int = 0) -> int:
     count = 0
     while segment.drained < end:
-        data = _whole_lines(segment, end)
+        data = _whole_lines(segment, end, most or _PIECE)
         if not data:
             break  # half a line: its writer died, and nobody was told that the call was complete
         count += _keep(db, segment.path, data.split(b"\n")[:-1])
         segment.drained += len(data)
+        if most:
+            break
     return count
 
 
-def _whole_lines(segment: _Segment, end: int) -> bytes:
-    size = _PIECE
+def _whole_lines(segment: _Segment, end: int, size: int) -> bytes:
     while True:
         data = os.pread(segment.handle, min(size, end - segment.drained), segment.drained)
         whole = data[: data.rfind(b"\n") + 1]
@@ -217,9 +243,9 @@ def _whole_lines(segment: _Segment, end: int) -> bytes:
 
 
 def _keep(db: Database, path: Path, lines: Sequence[bytes]) -> int:
-    found: list[tuple[bytes, Trace]] = []
+    found: list[tuple[bytes, traces.Kept]] = []
     for each in lines:
-        trace = _read(each)
+        trace = traces.read(each)
         if trace is None:
             _set_aside(path, each, "it is damaged")
         else:
@@ -227,19 +253,9 @@ def _keep(db: Database, path: Path, lines: Sequence[bytes]) -> int:
     return sum(_add(db, path, found[at : at + LARGEST_BATCH]) for at in range(0, len(found), LARGEST_BATCH))
 
 
-def _read(each: bytes) -> Trace | None:
+def _add(db: Database, path: Path, found: Sequence[tuple[bytes, traces.Kept]]) -> int:
     try:
-        trace = _decoder.decode(each)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    numbers = (trace.usage.prompt_tokens, trace.usage.completion_tokens, trace.usage.cached_tokens, trace.cost)
-    fits = all(0 <= number < _LARGEST_NUMBER for number in numbers) and 0 <= trace.created < _LATEST
-    return trace if fits and trace.id else None
-
-
-def _add(db: Database, path: Path, found: Sequence[tuple[bytes, Trace]]) -> int:
-    try:
-        return traces.add(db, [trace for _, trace in found])
+        return traces.keep(db, [trace for _, trace in found])
     except (Busy, OutOfSpace):
         raise
     except FeilunError as error:

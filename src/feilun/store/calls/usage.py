@@ -9,21 +9,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
 from feilun.errors import BadRequest
-from feilun.records import JSON, Trace
+from feilun.records import JSON, Usage
 from feilun.store.database import Database, rows
 from feilun.store.schema import USAGE
 
 BY = ("member", "key", "endpoint", "model", "kind", "day")
 SUMS = ("calls", "prompt_tokens", "completion_tokens", "cached_tokens", "cost", "seconds")
 _PLACE = ("workspace", *BY)
+_COLUMNS = (*_PLACE, *SUMS)
 _DAY = 86400
 _HINT = f"Choices: {', '.join(BY)}."
+
+
+class Counted(Protocol):
+    """What of a call is counted, as in :class:`feilun.records.Trace`."""
+
+    workspace: str
+    member: str
+    key: str
+    endpoint: str
+    model: str
+    kind: str
+    created: float
+    seconds: float
+    cost: int
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +57,7 @@ class Spent:
     cost_month: int
 
 
-def count(conn: Connection, traces: Iterable[Trace]) -> None:
+def count(conn: Connection, traces: Iterable[Counted]) -> None:
     """Add new traces to the sums, in the transaction that keeps the traces."""
     sums: dict[tuple[str, ...], list[float]] = {}
     for trace in traces:
@@ -57,12 +74,18 @@ def count(conn: Connection, traces: Iterable[Trace]) -> None:
         found[5] += trace.seconds
     if not sums:
         return
-    build = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
-    statement = build(USAGE)
-    grown = {name: USAGE.c[name] + statement.excluded[name] for name in SUMS}
     # In one order, so that transactions that count the same things never wait for each other in a ring.
-    values = [dict(zip((*_PLACE, *SUMS), (*place, *sums[place]), strict=True)) for place in sorted(sums)]
-    conn.execute(statement.on_conflict_do_update(index_elements=list(_PLACE), set_=grown), values)
+    values = [(*place, *sums[place]) for place in sorted(sums)]
+    if conn.dialect.name == "sqlite":  # SQLAlchemy's way through its types takes longer than the database itself
+        conn.exec_driver_sql(_GROW_SQLITE, values)
+    else:
+        conn.execute(_grow(postgresql.insert(USAGE)), [dict(zip(_COLUMNS, each, strict=True)) for each in values])
+
+
+def _grow(insert: Any) -> Any:
+    """Return an insert that adds to the sums that are there."""
+    grown = {name: USAGE.c[name] + insert.excluded[name] for name in SUMS}
+    return insert.on_conflict_do_update(index_elements=list(_PLACE), set_=grown)
 
 
 def report(
@@ -129,3 +152,8 @@ def _as_day(text: str, name: str) -> str:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:
         raise BadRequest(f"{text[:40]!r} is no day.", "Write it like 2026-01-31.", name) from error
+
+
+_GROW_SQLITE = str(
+    _grow(sqlite.insert(USAGE).values(dict.fromkeys(_COLUMNS))).compile(dialect=sqlite.dialect(paramstyle="qmark"))
+)
