@@ -119,3 +119,23 @@ def test_a_taken_port_is_said_in_clear_words(start: Start) -> None:
     assert "Another program listens" in said
     assert "--port" in said
     assert "Traceback" not in said
+
+
+def test_a_home_has_one_gateway(start: Start) -> None:
+    """A second gateway of a home waits for the first to end, since budgets are counted in one; then it serves."""
+    first, url, key = start()
+    command = [*first.args[:-1], "0"] if isinstance(first.args, list) else []
+    environment = {**os.environ, "LANG": "C", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as other:
+        try:
+            assert other.stdout is not None
+            said = other.stdout.readline()
+            assert f"process {first.pid}" in said
+            assert ask(url, key, "hello").status_code == 200
+            first.send_signal(signal.SIGTERM)
+            assert first.wait(30) == 0
+            assert "http://" in other.stdout.readline()
+        finally:
+            other.kill()

@@ -13,10 +13,13 @@ import logging.handlers
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-from feilun.errors import FeilunError, PortTaken
+from feilun.compute.locks import lock
+from feilun.errors import Busy, PortTaken
 from feilun.gateway.app import create_app, create_server
 from feilun.settings import Settings
 from feilun.store import Database, keys, open_database, workspaces
@@ -32,33 +35,55 @@ Say = Callable[[str], None]
 
 
 async def up(settings: Settings, say: Say = print, workspace: str = "") -> None:
-    """Serve until SIGTERM or SIGINT; raise PortTaken, BadSetting, or what keeps the store from opening."""
-    listener = bind(settings.host, settings.port)
-    try:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises PortTaken, BadSetting, Busy if another gateway serves this home, or what keeps the store from opening.
+    """
+    with closing(bind(settings.host, settings.port)) as listener:
         log_to(settings.root / "logs")
-        db = await asyncio.to_thread(open_database, settings.root, settings.database)
-    except FeilunError:
-        listener.close()
-        raise
-    try:
-        host, port = listener.getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        first = await asyncio.to_thread(first_key, db, workspace)
-        server = create_server(create_app(settings, db))
-        stopping = _Stopping(server)
-        loop = asyncio.get_running_loop()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(each, stopping)
-        say(welcome(url, settings, first))
-        # What was made until now stays: the collector need not look at it again with every call's garbage.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GARBAGE)
-        sys.setswitchinterval(SWITCH_SECONDS)
-        await server.serve(listener)
-    finally:
-        listener.close()
-        await asyncio.to_thread(db.close)
+        async with _alone(settings.root / "locks" / "gateway.lock", say):
+            with closing(await asyncio.to_thread(open_database, settings.root, settings.database)) as db:
+                await _serve(settings, db, listener, say, workspace)
+
+
+async def _serve(settings: Settings, db: Database, listener: socket.socket, say: Say, workspace: str) -> None:
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    first = await asyncio.to_thread(first_key, db, workspace)
+    server = create_server(create_app(settings, db))
+    stopping = _Stopping(server)
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stopping)
+    say(welcome(url, settings, first))
+    # What was made until now stays: the collector need not look at it again with every call's garbage.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
+    sys.setswitchinterval(SWITCH_SECONDS)
+    await server.serve(listener)
+
+
+@asynccontextmanager
+async def _alone(path: Path, say: Say) -> AsyncIterator[None]:
+    """Be the one gateway of a home, as what is used of a budget is counted in one process; one that stops may end.
+
+    Raises Busy, which says who holds the lock.
+    """
+    until, said = time.monotonic() + DRAIN_SECONDS + 2.0, False
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(lock(path, "a gateway of this home"))
+                break
+            except Busy as error:
+                if time.monotonic() > until:
+                    raise
+                if not said:
+                    say(f"{error.message} …")
+                said = True
+                await asyncio.sleep(0.2)
+        yield
 
 
 class _Stopping:
