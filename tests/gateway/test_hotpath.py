@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import openai
 import pytest
 import uvloop
 
+from feilun.gateway.hotpath.calls import MESSAGE_TOKENS, TEMPLATE_TOKENS
 from feilun.gateway.serve import bind
 from feilun.records import Endpoint, Limit, Provider, Target, new_id
 from feilun.serving.fake_provider import FakeProvider
@@ -170,6 +172,67 @@ def test_a_client_that_leaves_is_billed_to_the_last_token(house: House) -> None:
         next(stream.iter_lines())
     assert house.used() == (1, 3, 60)
     assert house.counted() == (3, 60)
+
+
+def test_a_client_that_leaves_before_a_whole_answer_is_billed(house: House) -> None:
+    """A provider's answer that nobody reads is waited for, billed to the token, and its trace says so."""
+    house.route("help", "words-long")
+    house.outside.fake.pause = 0.02
+    left = house.client.with_options(timeout=0.1)
+    with pytest.raises(openai.APITimeoutError):
+        left.chat.completions.create(model="help", messages=HI, max_tokens=60)
+    assert house.used() == (1, 3, 60) == (1, *house.counted())
+    (trace,) = traces.find(house.gateway.db, "bank")
+    assert (trace.finish, trace.cost) == ("cancelled", 3 * 2 + 60 * 3)
+    assert b'feilun_calls_total{endpoint="help",status="cancelled"' in house.gateway.state.hotpath.metrics.text()
+
+
+def test_an_engine_of_ours_is_stopped_when_its_client_leaves(gateway: Any) -> None:
+    """It stops before the end of a whole answer, and what it had counted until then is the bill and the trace."""
+    engine, http = gateway.engine, gateway.http(gateway.key())
+    engine.pause = 0.01
+    body = {"model": "smollm2-135m-instruct", "messages": [{"role": "user", "content": "on and on " * 300}]}
+    with pytest.raises(httpx.ReadTimeout):
+        http.post("/v1/chat/completions", json=body, timeout=0.5)
+    gateway.wait(lambda: engine.counts["calls"] and gateway.state.hotpath.metrics.running == 0)
+    gateway.flush()
+    (trace,) = traces.find(gateway.db, "bank")
+    assert trace.finish == "cancelled"
+    assert (trace.usage.prompt_tokens, trace.usage.completion_tokens) == (
+        engine.counts["prompt_tokens"],
+        engine.counts["completion_tokens"],
+    )
+    assert 0 < trace.usage.completion_tokens < 900
+    account = gateway.state.hotpath.ledger.account(("bank", "workspace", "bank"))
+    assert account.spent.day_tokens == trace.usage.prompt_tokens + trace.usage.completion_tokens
+    assert (account.tokens, account.concurrent) == (0, 0)
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_what_counts_and_cannot_be_used_is_billed_each_time(house: House, retries: int) -> None:
+    """An answer without an answer costs what the provider says, also when the call is sent again and then fails."""
+    house.route("help", "words-empty", retries=retries)
+    with pytest.raises(openai.APIStatusError, match="without choices"):
+        ask(house)
+    calls = 1 + retries
+    assert house.used() == (calls, 3 * calls, 10 * calls) == (calls, *house.counted())
+    assert {trace.finish for trace in traces.find(house.gateway.db, "bank")} == {"error"}
+    house.route("mixed", "words-empty", Target("words", "out", weight=0))
+    assert ask(house, model="mixed").usage.total_tokens == 13
+    calls += 2
+    assert house.used() == (calls, *house.counted())
+    account = house.gateway.state.hotpath.ledger.account(("bank", "workspace", "bank"))
+    assert (account.spent.day_tokens, account.tokens, account.concurrent) == (13 * calls, 0, 0)
+
+
+def test_a_call_is_sent_again_only_if_the_budget_has_room_for_it_again(house: House) -> None:
+    """What a failed target counted is spent: another is not asked where both together could be too much."""
+    house.route("help", "words-empty", Target("words", "out", weight=0))
+    body = json.dumps({"model": "help", "messages": HI, "max_tokens": 10})
+    house.limit(tokens_per_day=len(body) + MESSAGE_TOKENS + TEMPLATE_TOKENS + 10 + 5)
+    answer = house.gateway.http(house.secret).post("/v1/chat/completions", content=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (429, "insufficient_quota")
+    assert house.used() == (1, 3, 10)
 
 
 def test_a_stream_that_breaks_off_is_billed_as_far_as_it_came(house: House) -> None:

@@ -6,7 +6,7 @@ chats, completions and embeddings, and how providers fail. It does not know any 
 A word is a token. How a call fails is told by the model's name: ``words`` answers, ``words-die-3`` breaks off after
 three words, ``words-500`` answers with that status, ``words-hang`` never, ``words-garbage`` with what is no JSON,
 ``words-sse`` with a broken event, ``words-redirect`` elsewhere, ``words-flaky-2`` with 503 twice and then well,
-``words-silent`` streams without telling its usage.
+``words-silent`` streams without telling its usage, ``words-empty`` counts and answers without an answer.
 """
 
 from __future__ import annotations
@@ -103,6 +103,8 @@ class FakeProvider:
             "choices": [{"index": 0, **said, "finish_reason": "stop", "logprobs": None}],
             "usage": _usage(prompt, len(words)),
         }
+        if kind == "empty":
+            answer["choices"] = []
         exchange.respond(200, _encode(answer))
 
     async def _stream(

@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -30,7 +30,7 @@ from feilun.gateway.hotpath.sinks import Chunks, Sink
 from feilun.gateway.hotpath.upstream import Sent, Upstreams
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.writer import Writer
-from feilun.records import JSON, Key, Usage
+from feilun.records import JSON, Key, Usage, new_id
 from feilun.store import Database
 from feilun.store.calls import usage
 
@@ -141,7 +141,7 @@ class Hotpath:
                 return reading.whole(raw)
 
             raw = await self._attempts(plan, done, whole)
-            done.status = "ok"
+            done.status = "cancelled" if call.left else "ok"
         finally:
             await self._settle(plan, done)
         return raw, self._headers(plan, done)
@@ -187,13 +187,10 @@ class Hotpath:
                 out = await use(sent, done.reading)
             except EngineError as error:
                 self._fell(done, error, choice)
-                self._release(done)
                 if call.left or attempt + 1 == plan.attempts:
                     raise
                 _log.info("%s: %s; trying again", call.id, error.code)  # what upstreams say may quote the call
-            except BaseException:
-                self._release(done)
-                raise
+                await self._give_up(plan, done)
             else:
                 self.breakers.succeeded(choice.name)
                 return out
@@ -232,8 +229,14 @@ class Hotpath:
         if done.sent is not None:
             self.upstreams.fell(done.sent)
 
-    def _release(self, done: Done) -> None:
-        if done.sent is not None:
+    async def _give_up(self, plan: Plan, done: Done) -> None:
+        """Let go of a target that failed. What it counted is a call of its own: billed, and the next must fit too."""
+        if done.reading is not None and done.reading.counted:
+            await self._settle(replace(plan, call=replace(plan.call, id=new_id("trace"))), done)
+            self.metrics.running += 1
+            done.sent, done.reading = None, None
+            plan.held = self.ledger.reserve(plan.accounts, plan.held.tokens, plan.held.money)
+        elif done.sent is not None:
             done.sent.reply.abandon()
             self.upstreams.release(done.sent)
             done.sent, done.reading = None, None
@@ -257,7 +260,7 @@ class Hotpath:
             return
         sent.reply.abandon()
         self.upstreams.release(sent)
-        if reading.begun or usage.prompt_tokens:
+        if reading.counted:
             finish = "cancelled" if call.left else "stop" if done.status == "ok" else done.status
             await self._writer.write(lines_of(call, sent.choice, sent.model, reading, finish, plan.first))
 

@@ -115,9 +115,9 @@ class Reading:
         self._tries = FRAMES
 
     @property
-    def begun(self) -> bool:
-        """Say whether anything was answered."""
-        return bool(self.said)
+    def counted(self) -> bool:
+        """Say whether anything was answered, or counted without an answer."""
+        return bool(self.said) or self.count().prompt_tokens > 0
 
     @property
     def heard(self) -> bool:
@@ -223,6 +223,7 @@ class Reading:
             answer = _decode(raw)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise UpstreamError("The model's server sent what is no answer.", "Try again in a moment.") from error
+        self.usage = answer.usage.ours() if answer.usage else None
         if answer.error is not None:
             raise _told(answer.error)
         if not answer.choices and self._call.kind not in WITHOUT_CHOICES:
@@ -231,7 +232,6 @@ class Reading:
             said = self.said.setdefault(choice.index, Said())
             self._pieces += said.take(choice.message, choice.text)
             said.finish = choice.finish_reason or "stop"
-        self.usage = answer.usage.ours() if answer.usage else None
         self.complete = True
         if self._api != "local":
             raw = _put(raw, b'"id":', answer.id, self._call.id)
