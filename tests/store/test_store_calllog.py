@@ -248,3 +248,32 @@ def test_threads_write_and_drain_at_once(db: Database, log: CallLog) -> None:
     for thread in threads:
         thread.join()
     assert found + log.drain(db) == _count(db) == len(traces.find(db, "bank", limit=1000)) == 200
+
+
+def test_rows_can_be_made_little_by_little(db: Database, log: CallLog) -> None:
+    """A drain may be bounded in bytes; every call becomes a row once, in the end all of them."""
+    log.write([line(_trace(number)) for number in range(1, 31)])
+    counts = []
+    while log.waiting:
+        counts.append(log.drain(db, 1000))
+    assert (len(counts) > 5, max(counts) < 10, sum(counts), _count(db)) == (True, True, 30, 30)
+
+
+def test_the_next_segment_is_made_before_it_is_needed(db: Database, folder: Path) -> None:
+    """Half way through a segment the next one is wanted; it is written to, or goes with the log if nobody needed it."""
+    log = CallLog(folder, "gateway", 4000)
+    log.write([line(_trace(1))])
+    assert not log.needs_room
+    number = 1
+    while not log.needs_room:
+        log.write([line(_trace(number := number + 1))])
+    log.make_room()
+    assert (log.needs_room, len(list(folder.iterdir()))) == (False, 2)
+    while len(list(folder.iterdir())) < 3:
+        log.write([line(_trace(number := number + 1))])
+        if log.needs_room:
+            log.make_room()
+    assert log.drain(db) == number
+    assert len(list(folder.iterdir())) == 2
+    log.close()
+    assert list(folder.iterdir()) == []

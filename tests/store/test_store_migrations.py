@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from feilun.records import Usage
-from feilun.store import Edge, database, keys, lineage, open_database, traces
+from feilun.store import Edge, database, keys, lineage, models, open_database, traces
 from feilun.store.calls import usage
 from feilun.store.schema import METADATA
 
@@ -19,6 +19,10 @@ _KEY = "INSERT INTO keys VALUES ('bank', 'key-1', 'web', 'viewer', 'ab', 'fl-…
 _TRACE = """INSERT INTO traces (workspace, id, "key", endpoint, model, messages, answer, finish, prompt_tokens,
 completion_tokens, deployment, permissions, created, "day", seconds) VALUES ('bank', 'trace-{0}', 'key-1', 'own', 'm',
 '[]', 'a', 'stop', {0}, 5, '', '{{}}', {0}.0, '1970-01-01', 0.5)"""
+
+_MODEL = "INSERT INTO models VALUES ('bank', '{0}', 'own', '{1}', '', '', '{{}}', 1.0, '{{}}')"
+_JOB = """INSERT INTO jobs VALUES ('{0}', 'bank', 'training', '{{}}', 'succeeded', '{{"tokens":1,"model":"{1}"}}', '{{}}',
+1.0, 2.0, false)"""
 
 
 def test_the_tables_are_those_of_the_schema(tmp_path: Path, empty_url: str) -> None:
@@ -30,20 +34,24 @@ def test_the_tables_are_those_of_the_schema(tmp_path: Path, empty_url: str) -> N
     assert found == []
 
 
-def test_a_first_database_is_brought_up_to_date(tmp_path: Path, empty_url: str) -> None:
-    """Its keys and traces are still there, and its usage is counted."""
-    root = tmp_path / "home"
+def upgraded(root: Path, url: str, since: str, *rows: str) -> database.Database:
+    """Return today's database, which was one of ``since`` with the workspace ``bank`` and these rows."""
     root.mkdir()
-    engine = sa.create_engine(empty_url or f"sqlite:///{root / 'feilun.db'}")
+    engine = sa.create_engine(url or f"sqlite:///{root / 'feilun.db'}")
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
     with engine.begin() as conn:
         config.attributes["connection"] = conn
-        command.upgrade(config, "0001")
-        for text in ("INSERT INTO workspaces VALUES ('bank', 1.0)", _KEY, _TRACE.format(1), _TRACE.format(2)):
+        command.upgrade(config, since)
+        for text in ("INSERT INTO workspaces VALUES ('bank', 1.0)", *rows):
             conn.exec_driver_sql(text)
     engine.dispose()
-    db = open_database(root, empty_url)
+    return open_database(root, url)
+
+
+def test_a_first_database_is_brought_up_to_date(tmp_path: Path, empty_url: str) -> None:
+    """Its keys and traces are still there, and its usage is counted."""
+    db = upgraded(tmp_path / "home", empty_url, "0001", _KEY, _TRACE.format(1), _TRACE.format(2))
     (key,) = keys.find(db, "bank")
     assert (key.member, key.expires, key.scopes) == ("", None, ())
     trace = traces.get(db, "bank", "trace-2")
@@ -52,4 +60,13 @@ def test_a_first_database_is_brought_up_to_date(tmp_path: Path, empty_url: str) 
     assert (row["key"], row["model"], row["day"]) == ("key-1", "m", "1970-01-01")
     assert (row["calls"], row["prompt_tokens"], row["completion_tokens"], row["seconds"]) == (2, 3, 10, 1.0)
     assert lineage.ancestors(db, "bank", "trace-1") == [Edge("m", "trace-1", "answered")]
+    db.close()
+
+
+def test_what_clients_trained_before_stays_on(tmp_path: Path, empty_url: str) -> None:
+    """A version that a job of the API made was promised to its client; one that a turn made is off, and so is a base."""
+    rows = [_MODEL.format(*each) for each in (("model-1", "adapter"), ("model-2", "adapter"), ("model-3", "base"))]
+    rows += [_JOB.format(*each) for each in (("ftjob-1", "model-1"), ("ftjob-2", "model-1"), ("turn-1", "model-2"))]
+    db = upgraded(tmp_path / "home", empty_url, "0002", *rows)
+    assert models.turned_on(db) == {("bank", "model-1"): "ftjob-1"}
     db.close()

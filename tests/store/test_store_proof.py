@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from feilun.errors import NotFound
+from feilun.errors import BadRequest, NotFound
 from feilun.records import Comparison, Deployment, Eval, EvalAnswer, EvalItem, EvalRun, ModelVersion, Verdict
 from feilun.store import Database, changes, evals, models, verdicts
 
@@ -27,6 +27,26 @@ def test_bases_are_everybodys_and_adapters_their_owners(db: Database) -> None:
     for ws in ("other", ""):
         with pytest.raises(NotFound):
             models.get(db, ws, "model-own")
+
+
+def test_a_version_is_on_once_somebody_turned_it_on(db: Database) -> None:
+    """Off at first; on for whoever asked first, until turned off; each change is news; a base is never off."""
+    models.add(db, BASE)
+    models.add(db, OWN)
+    assert models.turned_on(db) == {}
+    before = changes.number(db)
+    assert models.turn_on(db, "bank", OWN.id, "key-1") == models.turn_on(db, "bank", OWN.id, "key-2") == OWN
+    assert models.turned_on(db) == {("bank", OWN.id): "key-1"}
+    assert changes.number(db) > before
+    before = changes.number(db)
+    assert models.turn_off(db, "bank", OWN.id) == models.turn_off(db, "bank", OWN.id) == OWN
+    assert models.turned_on(db) == {}
+    assert changes.number(db) > before
+    with pytest.raises(BadRequest):
+        models.turn_on(db, "bank", BASE.id, "key-1")
+    for switch in (models.turn_off, lambda *to: models.turn_on(*to, "key-1")):
+        with pytest.raises(NotFound):
+            switch(db, "other", OWN.id)
 
 
 def test_exams_come_back_as_they_were(db: Database) -> None:
