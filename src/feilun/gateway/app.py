@@ -117,7 +117,6 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
     journal, snapshot = Journal(db), Snapshot(db)
     fleet = fleet or Fleet(settings, settings.root)
     answering = Answering(settings, db, snapshot, fleet)
-    sitter = Sitter(db, answering, settings.batch)
     writer, pool = Writer(db, settings.root / "calls"), Pool()
     upstreams = Upstreams(fleet, pool, answering.local)
     hotpath = Hotpath(snapshot, upstreams, writer, answering.resolve, settings.context)
@@ -131,6 +130,7 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
     async def train(context: Context) -> JSON:
         return await run_training(context, db, settings, context.job.spec["training"])
 
+    sitter = Sitter(db, answering, hotpath, settings.batch)
     batch = BatchWork(db, journal, batches.asks(hotpath, db, settings))
     kinds = {
         fine_tuning.KIND: (fine_tuning.PREFIX, train),

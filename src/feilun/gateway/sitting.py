@@ -1,26 +1,45 @@
 """Runs of evals that came through the API: rows of a data source, messages from templates, answers, grades.
 
-Answers are saved in chunks, so a run that was killed goes on behind the last one. This module knows data sources,
-templates and criteria of the OpenAI evals API. It does not know HTTP.
+A version of this machine is asked directly. Endpoints, and models of providers by their own names, are asked on the way
+of every call, with the rights, budgets and permissions of whoever began the run. Answers are saved in chunks, so a run
+that was killed goes on behind the last one. This module knows data sources, templates and criteria of the OpenAI evals
+API. It does not know HTTP, nor how a call reaches a provider.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from feilun.compute import Context
 from feilun.engines.seam import Delta, Request
-from feilun.errors import BadRequest, EngineDown, FeilunError
+from feilun.errors import (
+    BadRequest,
+    EngineDown,
+    EngineError,
+    FeilunError,
+    ModelNotFound,
+    RateLimited,
+    Unauthorized,
+    UpstreamTimeout,
+)
 from feilun.evaluation import render_template, string_check
-from feilun.gateway.answering import Answering, Route
-from feilun.records import JSON, EvalAnswer, EvalRun, Usage
+from feilun.gateway.answering import Answering
+from feilun.gateway.hotpath import Hotpath
+from feilun.gateway.hotpath.routes import alone
+from feilun.gateway.snapshot import Snapshot
+from feilun.gateway.surface.patience import Holder, patiently
+from feilun.records import JSON, EvalAnswer, EvalRun, ModelVersion, Usage
 from feilun.store import Database, evals, models, sources
 
 CHUNK = 16
+CALLS = 8  # questions that are asked together of an endpoint or a provider, whose limits we do not know
+TRIES = 7  # with pauses that double, a provider has a minute to let us in again
+WINDOW_SECONDS = 24 * 3600.0
 MOST_ROWS = 10_000
 LONGEST = 512  # tokens of an answer, where a run does not say
 _ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
@@ -39,6 +58,30 @@ class _Said:
         self.text += delta.text
         self.finish = delta.finish or self.finish
         self.usage = delta.usage or self.usage
+
+
+Ask = Callable[[_Said, tuple[JSON, ...]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a run's model is asked, how many questions together, and which errors are not one question's: they end it."""
+
+    ask: Ask
+    together: int
+    ends: tuple[type[FeilunError], ...]
+
+
+def called(snapshot: Snapshot, ws: str, name: str) -> str:
+    """Return what the runs of a model are kept under that is asked on the way of every call; empty if it is not.
+
+    A provider's model that an endpoint has goes by its full name, ``provider/model``, and cost-aware routes find its
+    scores by it. An endpoint goes by its id: whichever of its targets answered, none is scored.
+    """
+    endpoints = snapshot.endpoints(ws)
+    if alone(endpoints, name) is not None:
+        return name
+    return next((endpoint.id for endpoint in endpoints if endpoint.name == name), "")
 
 
 def read_rows(db: Database, ws: str, source: JSON) -> list[JSON]:
@@ -128,9 +171,13 @@ def grade(criteria: list[JSON], item: JSON, output: str) -> list[JSON]:
 class Sitter:
     """The work behind a run's job."""
 
-    def __init__(self, db: Database, answering: Answering, batch: int) -> None:
-        """Keep the store, the engine, and how many questions are asked together."""
-        self._db, self._answering, self._batch = db, answering, max(1, min(batch, CHUNK))
+    def __init__(self, db: Database, answering: Answering, hotpath: Hotpath, batch: int, pause: float = 1.0) -> None:
+        """Keep the store, both ways to a model, and how many questions are asked together of one of this machine.
+
+        ``pause`` (s) is doubled between two tries of a question that nobody answered.
+        """
+        self._db, self._answering, self._hotpath = db, answering, hotpath
+        self._batch, self._pause = max(1, min(batch, CHUNK)), pause
 
     async def sit(self, context: Context) -> JSON:
         """Answer and grade what is not yet answered; return the counts."""
@@ -140,31 +187,45 @@ class Sitter:
         exam = await asyncio.to_thread(evals.get, self._db, ws, spec["eval"])
         rows = await asyncio.to_thread(read_rows, self._db, ws, spec["meta"]["data_source"]["source"])
         done = {answer.item for answer in await asyncio.to_thread(evals.answers, self._db, ws, run_id)}
-        version = await asyncio.to_thread(models.get, self._db, ws, spec["version"])
-        route = Route(spec["meta"]["model"], version)
+        way = await self._way(run, spec)
         await asyncio.to_thread(evals.set_run, self._db, ws, run_id, "running", {"total": len(rows)})
         waiting = [(index, row) for index, row in enumerate(rows) if item_id(index) not in done]
-        for start in range(0, len(waiting), self._batch):
-            chunk = waiting[start : start + self._batch]
-            found = await asyncio.gather(*(self._one(run, exam.meta, route, index, row) for index, row in chunk))
-            await asyncio.to_thread(evals.add_answers, self._db, found)
+        for start in range(0, len(waiting), way.together):
+            chunk = waiting[start : start + way.together]
+            asked = (self._one(run, exam.meta, way, index, row) for index, row in chunk)
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            # What was answered and paid for is kept, whatever became of the others.
+            answers = [each for each in found if isinstance(each, EvalAnswer)]
+            await asyncio.to_thread(evals.add_answers, self._db, answers)
+            for each in found:
+                if isinstance(each, BaseException):
+                    raise each
         counted = await asyncio.to_thread(evals.answers, self._db, ws, run_id)
         result = counts(counted, len(rows))
         await asyncio.to_thread(evals.set_run, self._db, ws, run_id, "succeeded", result)
         return result
 
-    async def _one(self, run: EvalRun, exam: JSON, route: Route, index: int, row: JSON) -> EvalAnswer:
+    async def _way(self, run: EvalRun, spec: JSON) -> _Way:
+        how = run.meta["data_source"].get("sampling_params") or {}
+        if spec.get("called"):
+            holder = Holder(self._db, run.workspace, spec["key"], "run")
+            ends = (EngineError, RateLimited, Unauthorized, ModelNotFound)
+            return _Way(partial(self._call, run, holder, spec["called"], how), min(self._batch, CALLS), ends)
+        version = await asyncio.to_thread(models.get, self._db, run.workspace, spec["version"])
+        return _Way(partial(self._ask, run.workspace, version, how), self._batch, (EngineDown,))
+
+    async def _one(self, run: EvalRun, exam: JSON, way: _Way, index: int, row: JSON) -> EvalAnswer:
         source, item = run.meta["data_source"], row["item"]
         said, error = _Said(), None
-        sample: JSON = {"model": route.endpoint, "error": None}
+        sample: JSON = {"model": asked_for(run), "error": None}
         if source["type"] == "jsonl":
             said.text, said.finish = _given_output(row), "stop"
             messages: tuple[JSON, ...] = ()
         else:
             messages = messages_of(source, item)
             try:
-                await self._ask(run.workspace, said, route, messages, source.get("sampling_params") or {})
-            except EngineDown:
+                await way.ask(said, messages)
+            except way.ends:
                 raise
             except FeilunError as failure:
                 error = failure
@@ -177,24 +238,67 @@ class Sitter:
             "finish_reason": said.finish or "error",
             "prompt_tokens": said.usage.prompt_tokens,
             "completion_tokens": said.usage.completion_tokens,
+            "cached_tokens": said.usage.cached_tokens,
         }
         prompt = "\n".join(message["content"] for message in messages)
         meta = {"item": item, "results": results, "sample": sample, "errored": error is not None}
         return EvalAnswer(run.id, item_id(index), prompt, said.text, float(passed), meta)
 
-    async def _ask(self, ws: str, said: _Said, route: Route, messages: tuple[JSON, ...], how: JSON) -> None:
+    async def _ask(self, ws: str, version: ModelVersion, how: JSON, said: _Said, messages: tuple[JSON, ...]) -> None:
+        """Ask a version of this machine."""
         request = Request(
-            model=route.version.id,
+            model=version.id,
             messages=messages,
-            max_tokens=how.get("max_completion_tokens") or how.get("max_completions_tokens") or LONGEST,
+            max_tokens=_most(how) or LONGEST,
             temperature=how.get("temperature") or 0.0,
             top_p=how.get("top_p") or 1.0,
             seed=how.get("seed"),
         )
-        async for delta in self._answering.generate(ws, route.version, request):
+        async for delta in self._answering.generate(ws, version, request):
             said.take(delta)
         if not said.finish:
             raise EngineDown("The engine stopped in the middle of an answer.", "Try again in a moment.")
+
+    async def _call(
+        self, run: EvalRun, holder: Holder, name: str, how: JSON, said: _Said, messages: tuple[JSON, ...]
+    ) -> None:
+        """Ask on the way of every call."""
+        source = run.meta["data_source"]["source"]
+        headers = {b"x-feilun-sources": source["id"].encode()} if source["type"] == "file_id" else {}
+        body = {"model": name, "messages": list(messages), "metadata": run.meta.get("metadata"), **_sampling(how)}
+
+        async def once() -> JSON:
+            return await self._hotpath.chat(await holder.key(), body, kind="eval", headers=headers)
+
+        try:
+            found = await patiently(once, run.created + WINDOW_SECONDS, TRIES, self._pause)
+        except TimeoutError as error:
+            raise UpstreamTimeout("The run was not done within a day.", "Begin another one.") from error
+        choice, usage = found["choices"][0], found.get("usage") or {}
+        details = usage.get("prompt_tokens_details") or {}
+        said.text = choice["message"].get("content") or ""
+        said.finish = choice.get("finish_reason") or "stop"
+        counted = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
+        said.usage = Usage(*(int(number or 0) for number in counted))
+
+
+def _most(how: JSON) -> int | None:
+    return how.get("max_completion_tokens") or how.get("max_completions_tokens")
+
+
+def _sampling(how: JSON) -> JSON:
+    """Return how an endpoint or a provider is to answer: greedy where a run does not say otherwise."""
+    found: JSON = {"temperature": how.get("temperature") or 0.0, "seed": how.get("seed") or 0}
+    if how.get("top_p"):
+        found["top_p"] = how["top_p"]
+    most = _most(how)
+    # Some servers know only one of the two names; whoever gives a bound has chosen which.
+    return found | ({"max_completion_tokens": most} if most else {"max_tokens": LONGEST})
+
+
+def asked_for(run: EvalRun) -> str:
+    """Return the name of a model that somebody asked to be examined."""
+    return str(run.meta.get("endpoint") or run.meta.get("model") or run.model)
 
 
 def item_id(index: int) -> str:
@@ -220,4 +324,5 @@ def counts(answers: list[EvalAnswer], total: int) -> JSON:
         "criteria": list(criteria.values()),
         "prompt_tokens": sum(sample.get("prompt_tokens", 0) for sample in samples),
         "completion_tokens": sum(sample.get("completion_tokens", 0) for sample in samples),
+        "cached_tokens": sum(sample.get("cached_tokens") or 0 for sample in samples),
     }

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from feilun.records import JSON, Eval, EvalAnswer, EvalRun, JobStatus
+from feilun.store import changes
 from feilun.store.database import Database, insert, one, rows
 from feilun.store.schema import ANSWERS, EVAL_RUNS, EVALS, from_row, to_row
 
@@ -50,6 +51,7 @@ def delete(db: Database, ws: str, eval_id: str) -> None:
         conn.execute(sa.delete(ANSWERS).where(ANSWERS.c.run.in_(runs)))
         conn.execute(sa.delete(EVAL_RUNS).where(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.eval == eval_id))
         conn.execute(sa.delete(EVALS).where(EVALS.c.workspace == ws, EVALS.c.id == eval_id))
+        changes.bump(conn)
 
 
 def add_run(db: Database, run: EvalRun) -> EvalRun:
@@ -80,6 +82,8 @@ def set_run(db: Database, ws: str, run_id: str, status: JobStatus, meta: JSON) -
         run = one(conn, query.with_for_update(), f"eval run {run_id}")
         where = sa.and_(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.id == run_id)
         conn.execute(sa.update(EVAL_RUNS).where(where).values(status=status, meta={**run["meta"], **meta}))
+        if status == "succeeded":
+            changes.bump(conn)  # cost-aware routes follow its score
         return from_row(EvalRun, one(conn, query, f"eval run {run_id}"))
 
 
@@ -89,6 +93,7 @@ def delete_run(db: Database, ws: str, run_id: str) -> None:
         one(conn, _select(EVAL_RUNS, ws, run_id), f"eval run {run_id}")
         conn.execute(sa.delete(ANSWERS).where(ANSWERS.c.run == run_id))
         conn.execute(sa.delete(EVAL_RUNS).where(EVAL_RUNS.c.workspace == ws, EVAL_RUNS.c.id == run_id))
+        changes.bump(conn)
 
 
 def add_answers(db: Database, answers: Sequence[EvalAnswer]) -> None:

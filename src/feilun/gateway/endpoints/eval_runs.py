@@ -15,8 +15,9 @@ from feilun.errors import BadRequest, NotFound
 from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.endpoints.evals import Limit, Order
 from feilun.gateway.endpoints.files import uploaded
+from feilun.gateway.hot import permit
 from feilun.gateway.shapes import WHOLE, Deleted, Given, Page, cut, page
-from feilun.gateway.sitting import LONGEST, check_rows, counts, read_rows
+from feilun.gateway.sitting import LONGEST, asked_for, called, check_rows, counts, read_rows
 from feilun.gateway.state import Gateway, Here
 from feilun.records import JSON, Eval, EvalAnswer, EvalRun, Job, JobStatus, new_id
 from feilun.store import evals
@@ -96,12 +97,12 @@ class Sampling(BaseModel):
 
 
 class Completions(Given):
-    """Ask a model."""
+    """Ask a model: one of this house, an endpoint, or ``provider/model`` of a provider, if an endpoint has it."""
 
     type: Literal["completions"]
     source: FileContent | FileId = Field(discriminator="type")
     input_messages: Annotated[Template | ItemReference, Field(discriminator="type")]
-    model: str
+    model: str = Field(description="as calls name it; also provider/model, where an endpoint has it as a target")
     sampling_params: Sampling | None = None
 
 
@@ -137,7 +138,7 @@ class RunError(BaseModel):
 
 
 class RunObject(BaseModel):
-    """A run; ``model_version`` is what answered."""
+    """A run; ``model_version`` is what answered: a version's id, ``provider/model``, or an endpoint's id."""
 
     id: str
     object: Literal["eval.run"] = "eval.run"
@@ -179,12 +180,20 @@ class OutputItem(BaseModel):
 
 @router.post("", status_code=201)
 async def create_run(eval_id: str, given: RunRequest, request: Request, here: Here, key: Builder) -> RunObject:
-    """Queue a run; rows and templates are checked at once."""
+    """Queue a run; rows and templates are checked at once.
+
+    Endpoints and providers are asked in the name of the key: its budgets count, and what must not leave is not sent.
+    """
     exam = await asyncio.to_thread(evals.get, here.db, key.workspace, eval_id)
     if not exam.meta.get("testing_criteria"):
         raise BadRequest("This exam belongs to the turns of the wheel.", "Create an eval of your own.", "eval_id")
-    name = given.data_source.model if isinstance(given.data_source, Completions) else here.answering.base_name
-    route = await here.answering.route(key.workspace, name)
+    name, kept = here.answering.base_name, ""
+    if isinstance(given.data_source, Completions):
+        name = given.data_source.model
+        kept = called(here.snapshot, key.workspace, name)
+    if kept:
+        permit(key, "/v1/chat/completions")
+    version = kept or (await here.answering.route(key.workspace, name)).version.id
     source = given.data_source.model_dump(exclude_none=True)
     if source["source"]["type"] == "file_id":
         await uploaded(here, key.workspace, source["source"]["id"], "data_source.source.id")
@@ -193,14 +202,15 @@ async def create_run(eval_id: str, given: RunRequest, request: Request, here: He
     await asyncio.to_thread(check_rows, rows, source, required if isinstance(required, list) else [])
     meta: JSON = {
         "data_source": source,
-        "model": name,
+        # Routes find scores by "model", which is no endpoint: its name might be that of a target.
+        "endpoint" if kept not in {"", name} else "model": name,
         "name": given.name or exam.name,
         "metadata": given.metadata,
         "total": len(rows),
     }
-    spec = {"eval": exam.id, "version": route.version.id, "meta": meta}
+    spec = {"eval": exam.id, "version": version, "called": name if kept else "", "key": key.id, "meta": meta}
     job = await asyncio.to_thread(here.journal.create, Job(new_id(PREFIX), key.workspace, KIND, spec))
-    run = EvalRun(job.id, key.workspace, exam.id, route.version.id, created=job.created, meta=meta)
+    run = EvalRun(job.id, key.workspace, exam.id, version, created=job.created, meta=meta)
     run = await asyncio.to_thread(evals.add_run, here.db, run)
     here.background.wake(KIND)
     return await _shape(here, request, run)
@@ -349,7 +359,7 @@ async def _shape(here: Gateway, request: Request, run: EvalRun) -> RunObject:
         eval_id=run.eval,
         name=str(run.meta.get("name", "")),
         created_at=int(run.created),
-        model=str(run.meta.get("model", run.model)),
+        model=asked_for(run),
         model_version=run.model,
         status=_STATUS[status],
         data_source=run.meta.get("data_source", {"type": "exam"}),
@@ -359,11 +369,11 @@ async def _shape(here: Gateway, request: Request, run: EvalRun) -> RunObject:
         per_testing_criteria_results=found["criteria"],
         per_model_usage=[
             {
-                "model_name": str(run.meta.get("model", run.model)),
+                "model_name": asked_for(run),
                 "invocation_count": found["passed"] + found["failed"] + found["errored"],
                 "prompt_tokens": prompt,
                 "completion_tokens": completion,
-                "cached_tokens": 0,
+                "cached_tokens": found.get("cached_tokens", 0),
                 "total_tokens": prompt + completion,
             }
         ],

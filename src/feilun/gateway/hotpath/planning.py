@@ -14,7 +14,7 @@ from feilun.gateway.hotpath.calls import MOST_ANSWER, Call, sticky_key
 from feilun.gateway.hotpath.images import check_images
 from feilun.gateway.hotpath.ledger import Account, Ledger, Reservation
 from feilun.gateway.hotpath.privacy import kept_inside
-from feilun.gateway.hotpath.routes import MOST_FALLBACKS, Choice, Routes, Wanted
+from feilun.gateway.hotpath.routes import MOST_FALLBACKS, Choice, Routes, Wanted, alone
 from feilun.gateway.snapshot import Snapshot
 from feilun.records import Endpoint
 from feilun.wire import Timeouts
@@ -54,7 +54,9 @@ class Planner:
         ws = call.key.workspace
         if call.images:
             await check_images(call.body, self.private_hosts)
-        endpoint, deployment = await self._resolve(ws, call.name)
+        # An exam may ask a provider's model by its own name; clients ask endpoints only.
+        only = alone(self._snapshot.endpoints(ws), call.name) if call.kind == "eval" else None
+        endpoint, deployment = (only, "") if only else await self._resolve(ws, call.name)
         reason = ""
         targets = endpoint.targets
         if len(targets) == 1 and not endpoint.fallback:  # the common case

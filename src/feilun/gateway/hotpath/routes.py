@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from feilun.errors import EngineDown, MustNotLeave
 from feilun.gateway.hotpath.breaker import Breakers
@@ -120,6 +120,20 @@ class Routes:
         else:
             chance = max(self._dice(), 1e-12)
         return -math.log(chance) / target.weight if target.weight > 0 else math.inf
+
+
+def alone(endpoints: Iterable[Endpoint], name: str) -> Endpoint | None:
+    """Return an endpoint with nothing behind it but the provider's model of this full name, None if no endpoint has it.
+
+    Its price, window and patience are those of the dearest target that has this model.
+    """
+    found = [(one, target) for one in endpoints for target in one.targets if target.provider]
+    fitting = [(one, target) for one, target in found if _full_name(target) == name]
+    if not fitting:
+        return None
+    one, target = max(fitting, key=lambda each: (each[1].price_out, each[1].price_in))
+    only = (replace(target, weight=1.0),)
+    return replace(one, name=name, targets=only, fallback=(), sticky="", policy="weighted")
 
 
 def _full_name(target: Target) -> str:

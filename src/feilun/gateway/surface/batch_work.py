@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from feilun.compute import Context, disk_errors
-from feilun.errors import BudgetExhausted, EngineError, FeilunError, NotFound, RateLimited, Unauthorized
+from feilun.errors import FeilunError
 from feilun.gateway.surface.batch_lines import (
     Line,
     add_usage,
@@ -26,14 +26,13 @@ from feilun.gateway.surface.batch_lines import (
     no_usage,
     read_lines,
 )
+from feilun.gateway.surface.patience import Holder, patiently
 from feilun.records import JSON, Key, Source, derived_id
-from feilun.store import Database, Journal, keys, sources
-from feilun.store.access import members
+from feilun.store import Database, Journal, sources
 
 Ask = Callable[[Key, JSON, Mapping[bytes, bytes]], Awaitable[JSON]]
 WINDOW_SECONDS = 24 * 3600.0
 TRIES = 4
-KEY_SECONDS = 1.0
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -152,7 +151,7 @@ class BatchWork:
         return result
 
     async def _answer(self, context: Context, source: Source, answers: Answers, lines: list[Line]) -> None:
-        holder = _Holder(self._db, context.job.workspace, context.job.spec["key"])
+        holder = Holder(self._db, context.job.workspace, context.job.spec["key"], "batch")
         ask, until = self._asks[context.job.spec["endpoint"]], context.job.created + WINDOW_SECONDS
         headers = {b"x-feilun-sources": source.id.encode()}
         waiting = iter(lines)
@@ -161,7 +160,7 @@ class BatchWork:
             for line in waiting:
                 body = line.body if source.permissions.train else {**line.body, "store": False}
                 try:
-                    found = await self._patiently(partial(self._one, holder, ask, body, headers), until)
+                    found = await patiently(partial(self._one, holder, ask, body, headers), until, TRIES, self._pause)
                 except TimeoutError:
                     text = "The batch was not done within its window."
                     await answers.keep(error_line(line.id, line.custom_id, "batch_expired", text), good=False)
@@ -178,25 +177,8 @@ class BatchWork:
             raise several.exceptions[0] from several
 
     @staticmethod
-    async def _one(holder: _Holder, ask: Ask, body: JSON, headers: Mapping[bytes, bytes]) -> JSON:
+    async def _one(holder: Holder, ask: Ask, body: JSON, headers: Mapping[bytes, bytes]) -> JSON:
         return await ask(await holder.key(), body, headers)
-
-    async def _patiently(self, ask: Callable[[], Awaitable[JSON]], until: float) -> JSON:
-        """Return an answer; wait for limits until the window ends (TimeoutError), try again when engines fail."""
-        failures = 0
-        while time.time() < until:
-            try:
-                return await ask()
-            except BudgetExhausted:
-                raise
-            except RateLimited as error:
-                await asyncio.sleep(min(max(error.retry_after, 0.05), max(0.0, until - time.time()), 60.0))
-            except EngineError:
-                failures += 1
-                if failures == TRIES:
-                    raise
-                await asyncio.sleep(self._pause * 2.0 ** (failures - 1))
-        raise TimeoutError
 
     def _files(self, ws: str, batch_id: str, source: Source, answers: Answers) -> JSON:
         usage, expired = no_usage(), 0
@@ -219,30 +201,3 @@ class BatchWork:
                 )
                 found[f"{name}_file_id"] = sources.add(self._db, kept, answers.paths[good]).id
         return found
-
-
-class _Holder:
-    """Whose batch it is: the key, looked up again every second, since it may be revoked while the batch runs."""
-
-    def __init__(self, db: Database, ws: str, key_id: str) -> None:
-        self._db, self._ws, self._id = db, ws, key_id
-        self._found: Key | None = None
-        self._looked = 0.0
-
-    async def key(self) -> Key:
-        """Return the key; raise Unauthorized once it may not be used any more."""
-        now = time.monotonic()
-        if self._found is None or now - self._looked > KEY_SECONDS:
-            self._found = await asyncio.to_thread(self._look)
-            self._looked = now
-        return self._found
-
-    def _look(self) -> Key:
-        try:
-            key = keys.get(self._db, self._ws, self._id)
-            gone = bool(key.member) and members.get(self._db, self._ws, key.member).removed
-        except NotFound as error:
-            raise Unauthorized("The key of this batch is gone.", "Make a new batch.") from error
-        if key.revoked or gone or (key.expires is not None and key.expires <= time.time()):
-            raise Unauthorized("The key of this batch was revoked or has expired.", "Make a new batch.")
-        return key
