@@ -15,15 +15,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from feilun.errors import BadSetting, UpstreamTimeout
 from feilun.gateway.hotpath.calls import Call, read
-from feilun.gateway.hotpath.ledger import Reservation
-from feilun.gateway.hotpath.planning import DEFAULT_TIMEOUTS, Plan
 from feilun.gateway.hotpath.reading import Reading
 from feilun.gateway.hotpath.routes import Choice
 from feilun.gateway.hotpath.upstream import Remote, Sent, Upstreams
 from feilun.gateway.observability import Watch, watching
-from feilun.records import Endpoint, Key, Target, Usage
+from feilun.records import Endpoint, Key, Limit, Target, Usage, new_id
 from feilun.serving.fleet import Fleet
 from feilun.settings import Settings, load
+from feilun.store.access import limits
 from feilun.wire import Exchange, Origin, Pool, Server, ServerLimits
 
 KEY = Key("key-1", "bank", "a key", "owner", "0" * 64, "fl-…1234")
@@ -59,13 +58,12 @@ def ended(watch: Watch, status: str = "ok") -> Call:
     call = read(KEY, "chat", "/v1/chat/completions", BODY, {})
     target = Target("words", "out")
     choice = Choice(Endpoint("endpoint-1", "bank", "help", (target,)), target)
-    plan = Plan(call, [choice], (), Reservation((), 0, 0, 0), None, DEFAULT_TIMEOUTS, 1, first=0.25)
     reading = Reading(call, "openai")
     if status == "ok":
         reading.whole(json.dumps(ANSWER).encode())
-        watch(plan, Sent(choice, None, None, "openai"), reading, status, USAGE, 1.5)
+        watch(call, Sent(choice, None, None, "openai"), reading, status, USAGE, (0.25, 1.5))
     else:
-        watch(plan, None, None, status, Usage(0, 0), 1.5)
+        watch(call, None, None, status, Usage(0, 0), (0.0, 1.5))
     return call
 
 
@@ -164,12 +162,13 @@ async def test_a_span_for_each_call_in_the_words_of_genai(
     watch = watching(upstreams, address)
     call = ended(watch)
     ended(watch, "error")
+    ended(watch, "refused")
     await asyncio.to_thread(watch.close)
     assert SECRET.encode() not in b"".join(taken)
     sent = [ExportTraceServiceRequest.FromString(each) for each in taken]
     groups = [group for each in sent for group in each.resource_spans]
     assert values(groups[0].resource.attributes)["service.name"] == "feilun"
-    good, bad = [span for group in groups for scope in group.scope_spans for span in scope.spans]
+    good, bad, refused = [span for group in groups for scope in group.scope_spans for span in scope.spans]
     assert good.name == "chat help"
     assert good.end_time_unix_nano - good.start_time_unix_nano == pytest.approx(1.5e9, abs=1000)
     assert good.start_time_unix_nano == int(call.created * 1e9)
@@ -196,7 +195,7 @@ async def test_a_span_for_each_call_in_the_words_of_genai(
     }
     failed: Mapping[str, Any] = values(bad.attributes)
     assert failed["error.type"] == "upstream_error"
-    assert bad.status.code == 2
+    assert (bad.status.code, refused.status.code) == (2, 2)
     assert "server.address" not in failed
 
 
@@ -221,4 +220,39 @@ def test_a_gateway_writes_its_lines(tmp_path: Path, serve: Any, caplog: pytest.L
     lines = [json.loads(each.getMessage()) for each in caplog.records if each.name == "feilun.calls"]
     assert [(line["trace"], line["status"]) for line in lines] == [(trace, "ok") for trace in traces]
     assert all(line["completion_tokens"] > 0 for line in lines)
+    assert SECRET not in caplog.text
+
+
+UNKNOWN, LONG, BASE = "a model that nobody has", "x" * 5000, "smollm2-135m-instruct"
+
+
+def refusals(gateway: Any) -> str:
+    """Have calls refused, for what they ask and for a limit; return the page of figures."""
+    http = gateway.http(gateway.key())
+
+    def ask(model: str, *, stream: bool = False) -> int:
+        body = {"model": model, "messages": BODY["messages"], "stream": stream}
+        return http.post("/v1/chat/completions", json=body).status_code
+
+    assert [ask(UNKNOWN), ask(UNKNOWN, stream=True), ask(LONG), ask(BASE)] == [404, 404, 404, 200]
+    account = gateway.state.hotpath.ledger.account(("bank", "workspace", "bank"))
+    limits.put(gateway.db, Limit(new_id("limit"), "bank", "workspace", "bank", concurrent=0))
+    gateway.wait(lambda: account.limit is not None)
+    assert ask(BASE) == 429
+    return http.get("/metrics").text
+
+
+def test_what_is_refused_is_counted_and_told(tmp_path: Path, serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """An unknown model and a limit that is reached: a line and a figure each; texts of clients are no labels."""
+    caplog.set_level(logging.INFO, "feilun.calls")
+    given = {"home": str(tmp_path / "home"), "engine": "fake", "log_calls": True}
+    (page,) = [refusals(gateway) for gateway in serve(load(environment={}, given=given))]
+    assert 'feilun_refusals_total{code="model_not_found",workspace="bank"} 3.0' in page
+    assert 'feilun_refusals_total{code="rate_limit_exceeded",workspace="bank"} 1.0' in page
+    assert "feilun_calls_running 0.0" in page
+    assert UNKNOWN not in page
+    lines = [json.loads(each.getMessage()) for each in caplog.records if each.name == "feilun.calls"]
+    told = [(line["endpoint"], line.get("error")) for line in lines if line["status"] == "refused"]
+    missing = "model_not_found"
+    assert told == [(UNKNOWN, missing), (UNKNOWN, missing), (LONG[:256], missing), (BASE, "rate_limit_exceeded")]
     assert SECRET not in caplog.text

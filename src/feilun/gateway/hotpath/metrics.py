@@ -60,6 +60,7 @@ class Metrics(Collector):
     def __init__(self) -> None:
         """Start with nothing."""
         self._figures: dict[tuple[str, str], Figures] = {}
+        self._refusals: dict[tuple[str, str], int] = {}
         self.running = 0
         self.retries = 0
         self.gauges: list[Callable[[], Iterator[tuple[str, str, float]]]] = []
@@ -84,6 +85,10 @@ class Metrics(Collector):
             if usage.completion_tokens > 1:
                 figures.token.observe((whole - first) / (usage.completion_tokens - 1))
 
+    def refused(self, ws: str, code: str) -> None:
+        """Count a call that was refused before anything was sent, by the code of its error."""
+        self._refusals[ws, code] = self._refusals.get((ws, code), 0) + 1
+
     def collect(self) -> Iterator[Metric]:
         """Yield all figures in Prometheus' form."""
         yield from self.of(None)
@@ -100,6 +105,10 @@ class Metrics(Collector):
         first = HistogramMetricFamily("feilun_time_to_first_token_seconds", "Until the first token", labels=labels)
         token = HistogramMetricFamily("feilun_time_per_output_token_seconds", "From token to token", labels=labels)
         whole = HistogramMetricFamily("feilun_call_duration_seconds", "From request to last byte", labels=labels)
+        refusals = CounterMetricFamily("feilun_refusals", "Calls that were not sent", labels=["workspace", "code"])
+        for (ws, code), number in sorted(self._refusals.items()):
+            if workspace in {None, ws}:
+                refusals.add_metric([ws, code], number)
         for (ws, endpoint), figures in sorted(self._figures.items()):
             if workspace not in {None, ws}:
                 continue
@@ -111,7 +120,7 @@ class Metrics(Collector):
             money.add_metric(place, figures.cost / 1e9)
             for family, histogram in ((first, figures.first), (token, figures.token), (whole, figures.whole)):
                 family.add_metric(place, histogram.cumulative(), histogram.total)
-        yield from (calls, tokens, money, first, token, whole)
+        yield from (calls, refusals, tokens, money, first, token, whole)
         yield CounterMetricFamily("feilun_retries", "Calls that were sent again", value=self.retries)
         yield GaugeMetricFamily("feilun_calls_running", "Calls that are being answered", value=self.running)
 

@@ -40,8 +40,8 @@ CLOSE_SECONDS = 5.0
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 Headers = list[tuple[bytes, bytes]]
 _log = logging.getLogger(__name__)
-# Told of every call that is over: plan, what was sent, what was read, how it ended, its use, seconds.
-Watch = Callable[[Plan, Sent | None, Reading | None, str, Usage, float], None]
+# Told of every call that is over: what was sent, what was read, how it ended, its use, its times as metrics have them.
+Watch = Callable[[Call, Sent | None, Reading | None, str, Usage, tuple[float, float]], None]
 
 
 @dataclass(slots=True)
@@ -130,7 +130,11 @@ class Hotpath:
 
     async def answer(self, call: Call) -> tuple[bytes, Headers]:
         """Return the whole answer to a call, once its trace is safe, and the headers that go with it."""
-        plan = await self._planner.plan(call)
+        try:
+            plan = await self._planner.plan(call)
+        except FeilunError as error:
+            self._refused(call, error)
+            raise
         done = Done()
         self.metrics.running += 1
         try:
@@ -148,7 +152,11 @@ class Hotpath:
 
     async def stream(self, call: Call, sink: Sink) -> FeilunError | None:
         """Relay a call's answer as it comes; return what it failed with after it had begun, raise what before."""
-        plan = await self._planner.plan(call)
+        try:
+            plan = await self._planner.plan(call)
+        except FeilunError as error:
+            self._refused(call, error)
+            raise
         done = Done()
         failure: FeilunError | None = None
         self.metrics.running += 1
@@ -170,6 +178,12 @@ class Hotpath:
         if failure is None and done.reading is not None and not sink.gone:
             sink.write(done.reading.end())
         return failure
+
+    def _refused(self, call: Call, error: FeilunError) -> None:
+        """Tell of a call that nothing was sent for; its name may be any text, so that no figure bears it."""
+        self.metrics.refused(call.key.workspace, error.code)
+        if self.watch is not None:
+            self.watch(call, None, None, "refused", Usage(0, 0), (0.0, time.perf_counter() - call.began))
 
     async def _attempts(self, plan: Plan, done: Done, use: Callable[[Sent, Reading], Awaitable[bytes]]) -> bytes:
         """Send a call until a target's answer can be used; raise the last error, or a refusal at once."""
@@ -252,10 +266,10 @@ class Hotpath:
         usage = reading.count() if reading is not None else Usage(0, 0)
         price = cost(sent.choice, usage) if sent is not None else 0
         self.ledger.settle(plan.held, usage.prompt_tokens + usage.completion_tokens, price)
-        seconds = time.perf_counter() - call.began
-        self.metrics.finished(call.key.workspace, call.name, done.status, usage, price, (plan.first, seconds))
+        times = plan.first, time.perf_counter() - call.began
+        self.metrics.finished(call.key.workspace, call.name, done.status, usage, price, times)
         if self.watch is not None:
-            self.watch(plan, sent, reading, done.status, usage, seconds)
+            self.watch(call, sent, reading, done.status, usage, times)
         if sent is None or reading is None:
             return
         sent.reply.abandon()

@@ -28,7 +28,7 @@ def log_call(over: Over, *, prompts: bool = False) -> None:
         "workspace": call.key.workspace,
         "key": call.key.id,
         "kind": call.kind,
-        "endpoint": call.name,
+        "endpoint": over.name,
         "model": over.model,
         "status": over.status,
         "prompt_tokens": usage.prompt_tokens,

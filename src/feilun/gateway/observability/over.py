@@ -13,6 +13,7 @@ from feilun.gateway.hotpath.upstream import Remote, Sent
 from feilun.records import Usage
 
 LOCAL = "feilun"
+LONGEST_NAME = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,11 @@ class Over:
     seconds: float
     error: str
     server: tuple[str, int] | None
+
+    @property
+    def name(self) -> str:
+        """Return what was asked for: an endpoint, or any text where there is none."""
+        return self.call.name[:LONGEST_NAME]
 
     @property
     def model(self) -> str:

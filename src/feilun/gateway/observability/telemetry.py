@@ -55,12 +55,12 @@ class Telemetry:
         call = over.call
         operation = _OPERATIONS.get(call.kind, "chat")
         span = self._tracer.start_span(
-            f"{operation} {call.name}",
+            f"{operation} {over.name}",
             kind=SpanKind.CLIENT,
             attributes=_attributes(over, operation),
             start_time=int(call.created * 1e9),
         )
-        if over.status == "error":
+        if over.status in {"error", "refused"}:
             span.set_status(Status(StatusCode.ERROR, over.error))
         span.end(int((call.created + over.seconds) * 1e9))
 
@@ -73,7 +73,7 @@ def _attributes(over: Over, operation: str) -> JSON:
     call, usage, sent = over.call, over.usage, over.sent
     found: JSON = {
         "gen_ai.operation.name": operation,
-        "gen_ai.request.model": call.name,
+        "gen_ai.request.model": over.name,
         "gen_ai.request.stream": call.stream,
         "gen_ai.usage.input_tokens": usage.prompt_tokens,
         "gen_ai.usage.output_tokens": usage.completion_tokens,

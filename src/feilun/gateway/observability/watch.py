@@ -10,7 +10,7 @@ import logging
 from typing import Protocol
 
 from feilun.errors import MissingDependency
-from feilun.gateway.hotpath.planning import Plan
+from feilun.gateway.hotpath.calls import Call
 from feilun.gateway.hotpath.reading import Reading
 from feilun.gateway.hotpath.upstream import Sent, Upstreams
 from feilun.gateway.observability.logline import log_call
@@ -39,18 +39,24 @@ class Watch:
         self._upstreams, self._telemetry, self._calls, self._prompts = upstreams, telemetry, calls, prompts
 
     def __call__(
-        self, plan: Plan, sent: Sent | None, reading: Reading | None, status: str, usage: Usage, seconds: float
+        self,
+        call: Call,
+        sent: Sent | None,
+        reading: Reading | None,
+        status: str,
+        usage: Usage,
+        times: tuple[float, float],
     ) -> None:
         """Tell of a call; what goes wrong here is not the call's matter."""
         try:
             server = server_of(sent, self._upstreams.remotes)
-            found = Over(plan.call, sent, reading, status, usage, plan.first, seconds, error_code(status), server)
+            found = Over(call, sent, reading, status, usage, *times, error_code(status), server)
             if self._calls:
                 log_call(found, prompts=self._prompts)
             if self._telemetry is not None:
                 self._telemetry.tell(found)
         except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-            _log.warning("%s could not be told: %s", plan.call.id, error)
+            _log.warning("%s could not be told: %s", call.id, error)
 
     def close(self) -> None:
         """Return once everything was told."""
