@@ -51,6 +51,7 @@ def versions(service: Service, tmp_path_factory: pytest.TempPathFactory) -> list
         identity = adapter_identity(base.identity, folder)
         made = ModelVersion(f"model-{number:026d}", "default", f"a{number}", "adapter", base.id, str(folder), identity)
         found.append(models.add(db, made).id)
+        models.turn_on(db, "default", made.id, "somebody")
     db.close()
     return found
 

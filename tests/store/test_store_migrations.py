@@ -21,8 +21,8 @@ completion_tokens, deployment, permissions, created, "day", seconds) VALUES ('ba
 '[]', 'a', 'stop', {0}, 5, '', '{{}}', {0}.0, '1970-01-01', 0.5)"""
 
 _MODEL = "INSERT INTO models VALUES ('bank', '{0}', 'own', '{1}', '', '', '{{}}', 1.0, '{{}}')"
-_JOB = """INSERT INTO jobs VALUES ('{0}', 'bank', 'training', '{{}}', 'succeeded', '{{"tokens":1,"model":"{1}"}}', '{{}}',
-1.0, 2.0, false)"""
+_JOB = """INSERT INTO jobs VALUES ('{0}', 'bank', 'training', '{{}}', 'succeeded', '{{"tokens":1,"model":"{1}"}}',
+'{{}}', 1.0, 2.0, false)"""
 
 
 def test_the_tables_are_those_of_the_schema(tmp_path: Path, empty_url: str) -> None:
@@ -64,7 +64,7 @@ def test_a_first_database_is_brought_up_to_date(tmp_path: Path, empty_url: str) 
 
 
 def test_what_clients_trained_before_stays_on(tmp_path: Path, empty_url: str) -> None:
-    """A version that a job of the API made was promised to its client; one that a turn made is off, and so is a base."""
+    """A version that a job of the API made was promised to its client; one that a turn made is off."""
     rows = [_MODEL.format(*each) for each in (("model-1", "adapter"), ("model-2", "adapter"), ("model-3", "base"))]
     rows += [_JOB.format(*each) for each in (("ftjob-1", "model-1"), ("ftjob-2", "model-1"), ("turn-1", "model-2"))]
     db = upgraded(tmp_path / "home", empty_url, "0002", *rows)

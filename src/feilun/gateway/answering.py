@@ -42,7 +42,7 @@ class Answering:
         """Keep what is needed; :meth:`run` starts the default base."""
         self._settings, self._db, self._snapshot, self._fleet = settings, db, snapshot, fleet
         self._versions: dict[tuple[str, str], ModelVersion] = {}
-        self._implicit: dict[tuple[str, str], Endpoint] = {}
+        self._implicit: dict[tuple[str, str], tuple[Endpoint, bool]] = {}  # and whether it can be off
         self._tried = asyncio.Event()
         self._base: ModelVersion | None = None
         self.status: Literal["starting", "ok", "failed"] = "starting"
@@ -82,20 +82,30 @@ class Answering:
         return self._base
 
     async def resolve(self, ws: str, name: str) -> tuple[Endpoint, str]:
-        """Return the endpoint that a name stands for and its deployment; raise ModelNotFound."""
+        """Return the endpoint that a name stands for and its deployment; raise ModelNotFound, also for what is off."""
         found = self._snapshot.endpoint(ws, name)
         if found is not None:
             return found
         kept = self._implicit.get((ws, name))
         if kept is None:
             if name and name == self._settings.embedding:
-                kept = implicit(ws, name, name)
+                kept = implicit(ws, name, name), False
             else:
-                kept = implicit(ws, name, (await self.route(ws, name)).version.id)
+                version = (await self.route(ws, name)).version
+                kept = implicit(ws, name, version.id), version.kind != "base"
             if len(self._implicit) > 100_000:
                 self._implicit.clear()
             self._implicit[ws, name] = kept
-        return kept, ""
+        endpoint, switched = kept
+        if switched and not self._snapshot.on(ws, name):
+            await self._snapshot.refresh(self.prepare)  # it may have been turned on just now
+            if not self._snapshot.on(ws, name):
+                raise ModelNotFound(
+                    f"The model {name[:100]!r} is off: no verdict has promoted it, and nobody has turned it on.",
+                    f"Turn it on with POST /api/models/{name[:100]}/on, or feilun model on {name[:100]}.",
+                    "model",
+                )
+        return endpoint, ""
 
     async def local(self, ws: str, model: str) -> tuple[ModelVersion, ModelVersion]:
         """Return a version that is served here, by its id or its base's name, and its base; raise ModelNotFound."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from feilun.errors import FeilunError
 from feilun.records import Deployment, Endpoint, Key, Limit, Provider, Target
-from feilun.store import Database, changes, evals, keys, sources, verdicts, workspaces
+from feilun.store import Database, changes, evals, keys, models, sources, verdicts, workspaces
 from feilun.store.access import endpoints, limits, providers
 
 POLL_SECONDS = 0.3
@@ -48,6 +48,8 @@ class Found:
     providers: list[tuple[Provider, str]] = field(default_factory=list)
     private: dict[str, Private] = field(default_factory=dict)
     scores: dict[str, Scores] = field(default_factory=dict)
+    turned_on: dict[tuple[str, str], str] = field(default_factory=dict)
+    on: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 class Snapshot:
@@ -101,6 +103,10 @@ class Snapshot:
             kept = self._promoted[ws, name] = implicit(ws, name, deployment.model, deployment.id)
         return kept, deployment.id
 
+    def on(self, ws: str, model: str) -> str:
+        """Return why a version answers to its id: a deployment, an endpoint, or who turned it on; empty: it is off."""
+        return self._now.on.get((ws, model), "")
+
     def private(self, ws: str) -> Private:
         """Return what of a workspace must not leave; known for workspaces that call providers."""
         return self._now.private.get(ws, _NOTHING)
@@ -128,6 +134,7 @@ class Snapshot:
                     if place in before:
                         ready = False  # the earlier one goes on serving; try again at the next look
                         found.deployments[place] = before[place]
+            found.on = models.on(found.turned_on, found.deployments.values(), found.endpoints.values())
             self._now = found
             for hear in self.heard:
                 hear(found)
@@ -144,7 +151,7 @@ class Snapshot:
 
     def _read(self) -> Found:
         db = self._db
-        found = Found(keys=keys.all_active(db), limits=limits.all_of(db))
+        found = Found(keys=keys.all_active(db), limits=limits.all_of(db), turned_on=models.turned_on(db))
         for ws in workspaces.names(db):
             for deployment in verdicts.deployments(db, ws):
                 found.deployments[ws, deployment.endpoint] = deployment

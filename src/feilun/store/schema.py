@@ -174,6 +174,14 @@ VERDICTS = sa.Table(
     *(_words("candidate"), _words("incumbent"), sa.Column("promoted", sa.Boolean, nullable=False), _json("reason")),
     *(_json("own"), _json("general"), _time("created"), _json("meta")),
 )
+TURNED_ON = sa.Table(
+    "turned_on",
+    METADATA,
+    sa.Column("workspace", Words, primary_key=True),
+    _part("model"),
+    *(_words("who"), _time("created")),
+    sa.ForeignKeyConstraint(["workspace", "model"], ["models.workspace", "models.id"]),
+)
 DEPLOYMENTS = sa.Table(
     "deployments",
     METADATA,

@@ -18,7 +18,7 @@ from feilun.gateway.examples import MINIMUM, chat_records
 from feilun.gateway.shapes import WHOLE, Page, page
 from feilun.gateway.state import Gateway, Here
 from feilun.records import JSON, DatasetVersion, Job, JobEvent, Source, new_id
-from feilun.store import datasets, sources
+from feilun.store import Database, datasets, models, sources
 from feilun.training.plan import Plan
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["fine-tuning"], route_class=StrictRoute)
@@ -130,7 +130,10 @@ class Checkpoint(BaseModel):
 
 @router.post("")
 async def create_fine_tuning_job(given: TrainingRequest, here: Here, key: Builder) -> FineTuningJob:
-    """Queue a training on an uploaded file. Its data must permit training, and hold at least 10 examples."""
+    """Queue a training on an uploaded file. Its data must permit training, and hold at least 10 examples.
+
+    Whoever asks for the job asks for its model: the version that it makes is on as soon as the job has succeeded.
+    """
     route = await here.answering.route(key.workspace, given.model)
     if route.version.kind != "base":
         raise ModelNotFound(
@@ -148,6 +151,7 @@ async def create_fine_tuning_job(given: TrainingRequest, here: Here, key: Builde
             "hyperparameters": wanted.model_dump(),
             "suffix": given.suffix,
             "metadata": given.metadata,
+            "key": key.id,
         },
         "training": {
             "dataset": dataset.id,
@@ -203,6 +207,13 @@ async def list_fine_tuning_checkpoints(job_id: str, here: Here, key: Builder) ->
     """List the checkpoints that can be served: none; a job's own are kept for resuming it only."""
     await _job(here, key.workspace, job_id)
     return Page[Checkpoint](**page([], more=False))
+
+
+async def trained(db: Database, job: Job, result: JSON) -> JSON:
+    """Turn on what a job made, for whoever asked for the job; return its result."""
+    who = str(job.spec["request"].get("key") or job.id)
+    await asyncio.to_thread(models.turn_on, db, job.workspace, result["model"], who)
+    return result
 
 
 async def _job(here: Gateway, ws: str, job_id: str) -> Job:

@@ -1,4 +1,7 @@
-"""``/v1/models``: the base, the workspace's endpoints and its own versions. Knows names; does not know weights."""
+"""``/v1/models``: the base, the workspace's endpoints and its own versions, which can be turned on and off.
+
+Knows names and which of them answer; does not know weights.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ router = APIRouter(tags=["models"])
 class Model(BaseModel):
     """Something that can be named as ``model``: a base, an endpoint, or one version (``adapter``).
 
-    ``model_version`` and ``base`` are empty for an endpoint that was set up: several models may be behind it.
+    ``model_version`` and ``base`` are empty for an endpoint that was set up: several models may be behind it. A version
+    answers only when it is ``on``: ``on_by`` is the deployment, endpoint, key or job that has it so.
     """
 
     id: str
@@ -33,6 +37,8 @@ class Model(BaseModel):
     base: str
     name: str
     deployment: str | None = None
+    on: bool = True
+    on_by: str | None = None
 
 
 @router.get("/v1/models")
@@ -55,7 +61,30 @@ async def retrieve_model(model: str, here: Here, key: Viewer) -> Model:
         return _endpoint(model, created, key.workspace, route.version, base.name).model_copy(
             update={"deployment": route.deployment}
         )
-    return _version(route.version, base)
+    return _version(here, key.workspace, route.version, base)
+
+
+class Switched(BaseModel):
+    """A version that now answers to its id, or does not; ``on_by`` is what has it on."""
+
+    id: str
+    object: Literal["model"] = "model"
+    on: bool
+    on_by: str | None
+
+
+@router.post("/api/models/{model}/on")
+async def turn_model_on(model: str, here: Here, key: Builder) -> Switched:
+    """Have a version answer to its id without a verdict; calls to it are answered from now on."""
+    await asyncio.to_thread(models.turn_on, here.db, key.workspace, model, key.id)
+    return await _switched(here, key.workspace, model)
+
+
+@router.post("/api/models/{model}/off")
+async def turn_model_off(model: str, here: Here, key: Builder) -> Switched:
+    """Take that back: within a second no call to its id is answered any more. Not while a name stands for it."""
+    await asyncio.to_thread(models.turn_off, here.db, key.workspace, model)
+    return await _switched(here, key.workspace, model)
 
 
 class Unloaded(BaseModel):
@@ -80,7 +109,7 @@ async def _models(here: Gateway, ws: str) -> list[Model]:
     base = await here.answering.base()
     versions = {version.id: version for version in await asyncio.to_thread(models.find, here.db, ws)}
     endpoints = here.snapshot.endpoints(ws)
-    found = [_version(base, base), *map(_set_up, endpoints)]
+    found = [_version(here, ws, base, base), *map(_set_up, endpoints)]
     names = {endpoint.name for endpoint in endpoints}
     for deployment in here.snapshot.routes(ws):
         version = versions.get(deployment.model)
@@ -88,7 +117,13 @@ async def _models(here: Gateway, ws: str) -> list[Model]:
             endpoint = _endpoint(deployment.endpoint, deployment.created, ws, version, base.name)
             found.append(endpoint.model_copy(update={"deployment": deployment.id}))
     own = [version for version in versions.values() if version.kind == "adapter" and version.base == base.id]
-    return found + [_version(version, base) for version in own]
+    return found + [_version(here, ws, version, base) for version in own]
+
+
+async def _switched(here: Gateway, ws: str, model: str) -> Switched:
+    await here.snapshot.refresh(here.answering.prepare)
+    why = here.snapshot.on(ws, model)
+    return Switched(id=model, on=bool(why), on_by=why or None)
 
 
 def _set_up(endpoint: Endpoint) -> Model:
@@ -115,8 +150,9 @@ def _endpoint(name: str, created: float, ws: str, version: ModelVersion, base: s
     )
 
 
-def _version(version: ModelVersion, base: ModelVersion) -> Model:
+def _version(here: Gateway, ws: str, version: ModelVersion, base: ModelVersion) -> Model:
     is_base = version.kind == "base"
+    why = "" if is_base else here.snapshot.on(ws, version.id)
     return Model(
         id=version.name if is_base else version.id,
         created=int(version.created),
@@ -125,4 +161,6 @@ def _version(version: ModelVersion, base: ModelVersion) -> Model:
         model_version=version.id,
         base=base.name,
         name=version.name,
+        on=is_base or bool(why),
+        on_by=why or None,
     )
