@@ -60,7 +60,7 @@ class _Said:
         self.usage = delta.usage or self.usage
 
 
-Ask = Callable[[_Said, tuple[JSON, ...]], Awaitable[None]]
+Ask = Callable[[_Said, JSON, tuple[JSON, ...]], Awaitable[None]]  # an answer to fill, an item, its messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ class Sitter:
         else:
             messages = messages_of(source, item)
             try:
-                await way.ask(said, messages)
+                await way.ask(said, item, messages)
             except way.ends:
                 raise
             except FeilunError as failure:
@@ -244,7 +244,9 @@ class Sitter:
         meta = {"item": item, "results": results, "sample": sample, "errored": error is not None}
         return EvalAnswer(run.id, item_id(index), prompt, said.text, float(passed), meta)
 
-    async def _ask(self, ws: str, version: ModelVersion, how: JSON, said: _Said, messages: tuple[JSON, ...]) -> None:
+    async def _ask(
+        self, ws: str, version: ModelVersion, how: JSON, said: _Said, _: JSON, messages: tuple[JSON, ...]
+    ) -> None:
         """Ask a version of this machine."""
         request = Request(
             model=version.id,
@@ -260,12 +262,13 @@ class Sitter:
             raise EngineDown("The engine stopped in the middle of an answer.", "Try again in a moment.")
 
     async def _call(
-        self, run: EvalRun, holder: Holder, name: str, how: JSON, said: _Said, messages: tuple[JSON, ...]
+        self, run: EvalRun, holder: Holder, name: str, how: JSON, said: _Said, item: JSON, messages: tuple[JSON, ...]
     ) -> None:
         """Ask on the way of every call."""
         source = run.meta["data_source"]["source"]
         headers = {b"x-feilun-sources": source["id"].encode()} if source["type"] == "file_id" else {}
-        body = {"model": name, "messages": list(messages), "metadata": run.meta.get("metadata"), **_sampling(how)}
+        metadata = {**(run.meta.get("metadata") or {}), "feilun_texts": _inserted(item, messages)}  # it is not sent
+        body = {"model": name, "messages": list(messages), "metadata": metadata, **_sampling(how)}
 
         async def once() -> JSON:
             return await self._hotpath.chat(await holder.key(), body, kind="eval", headers=headers)
@@ -280,6 +283,20 @@ class Sitter:
         said.finish = choice.get("finish_reason") or "stop"
         counted = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
         said.usage = Usage(*(int(number or 0) for number in counted))
+
+
+def _inserted(item: JSON, messages: tuple[JSON, ...]) -> list[str]:
+    """Return the texts of an item that its messages repeat, wherever in a sentence a template has put them."""
+    whole = "\n".join(message["content"] for message in messages)
+    found: list[str] = []
+    waiting: list[Any] = [item]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str) and (value in whole or json.dumps(value, ensure_ascii=False)[1:-1] in whole):
+            found.append(value)
+    return found
 
 
 def _most(how: JSON) -> int | None:

@@ -28,11 +28,18 @@ def kept_inside(call: Call, private: Private) -> str:
             return f"the source {source} {_reason(private.sources[source])}."
     if not private.texts:
         return ""
-    for part in _parts(texts_of(call)):
+    for part in _parts([*_told(call), *texts_of(call)]):
         digest = text_digest(part)
         if digest in private.texts:
             return f"it quotes {private.texts[digest]}."
     return ""
+
+
+def _told(call: Call) -> list[str]:
+    """Return the texts that a call says it was made of: inside a sentence of a template none of them would be found."""
+    metadata = call.body.get("metadata")
+    told = metadata.get("feilun_texts") if isinstance(metadata, dict) else None
+    return [text for text in told if isinstance(text, str)] if isinstance(told, list) else []
 
 
 def _reason(text: str) -> str:
