@@ -22,7 +22,7 @@ from feilun.store.traces import line
 
 COMMANDS = (
     *("up", "turn", "pull", "key", "lineage", "impact", "records", "permissions", "feedback", "status", "settings"),
-    *("member", "provider", "endpoint", "limit", "usage"),
+    *("member", "model", "provider", "endpoint", "limit", "usage"),
 )
 
 
@@ -211,6 +211,50 @@ def test_endpoints_are_set_with_targets_and_prices(home: Path, capsys: pytest.Ca
     db.close()
 
 
+def test_targets_have_windows_and_take_images(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both once for all targets, or once for each; the list says so of those that were told."""
+    targets = ("--target", "own", "--target", "model-base")
+    told = ("--context", "2048", "--images", "no", "--images", "yes")
+    assert run("endpoint", "set", "see", *targets, *told, home=home) == 0
+    db = open_database(home)
+    kept = endpoints.get(db, "default", "see").targets
+    db.close()
+    assert kept == (Target("own", context=2048), Target("model-base", context=2048, images=True))
+    capsys.readouterr()
+    assert run("endpoint", "list", home=home) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "  own  =1  0/0  context 2048",
+        "  model-base  =1  0/0  context 2048  images",
+    ]
+
+
+def test_versions_are_turned_on_and_off(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list says what is on and why; what a verdict promoted, or an endpoint names, cannot be turned off."""
+    db = open_database(home)
+    models.add(db, ModelVersion("model-base", "", "base", "base", "", "", {}, created=1.0))
+    models.add(db, ModelVersion("model-b", "default", "candidate", "adapter", "model-base", "", {}))
+
+    def listed() -> dict[str, list[str]]:
+        capsys.readouterr()
+        assert run("model", "list", home=home) == 0
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        return {row[0]: [row[2], row[-1]] for row in rows}
+
+    before = {"model-base": ["on", "-"], "model-a": ["on", "deployment-a"], "model-b": ["off", "-"]}
+    assert listed() == before
+    assert run("model", "on", "model-b", home=home) == 0
+    assert listed() == {**before, "model-b": ["on", "cli"]}
+    assert run("model", "off", "model-b", home=home) == 0
+    assert listed() == before
+    assert run("endpoint", "set", "try", "--target", "model-b", home=home) == 0
+    assert listed()["model-b"] == ["on", endpoints.get(db, "default", "try").id]
+    db.close()
+    refused = (("model-a", 4, "is promoted"), ("model-b", 4, "stands behind"), ("model-base", 2, "never off"))
+    for name, code, says in refused:
+        assert run("model", "off", name, home=home) == code
+        assert says in capsys.readouterr().err
+
+
 def test_limits_are_set_listed_and_removed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By scope and target, members by name, money as decimals."""
     assert run("member", "add", "Ann", home=home) == 0
@@ -272,7 +316,12 @@ def test_status_and_settings_say_what_there_is(home: Path, capsys: pytest.Captur
         (("member", "remove", "nobody"), 2, "no member nobody"),
         (("provider", "add", "x", "--url", "ftp://x", "--no-key"), 2, "no address"),
         (("provider", "add", "x", "--url", "http://x", "--key-from", "NO_SUCH"), 2, "no variable NO_SUCH"),
+        (("model", "on", "model-none"), 2, "no model version model-none"),
         (("endpoint", "set", "task"), 2, "1 to 32 targets"),
+        (("endpoint", "set", "task"), 2, "feilun endpoint set task --target own"),
+        (("endpoint", "set", "task", "--target", "a=1.2.3"), 2, "such as gpt-5@cloud=0.5"),
+        (("endpoint", "set", "task", "--target", "a", "--context", "big"), 2, "such as --context 128000"),
+        (("endpoint", "set", "task", "--target", "a", "--images", "no", "--images", "no"), 2, "--images is there 2"),
         (("endpoint", "set", "task", "--target", "own=1.2.3"), 2, "is no target"),
         (("endpoint", "set", "task", "--target", "own", "--price-in", "0.0001"), 2, "finer than 0.001"),
         (("endpoint", "set", "task", "--target", "a", "--price-in", "1", "--price-in", "2"), 2, "2 times for 1"),

@@ -1,4 +1,4 @@
-"""What the commands do that run a workspace: keys, members, providers, endpoints, limits, usage.
+"""What the commands do that run a workspace: keys, members, models, providers, endpoints, limits, usage.
 
 This module knows which function a command calls, and how people write targets, times and amounts. It does not know how
 anything is kept, nor how a call is let in, routed or counted.
@@ -27,6 +27,12 @@ from feilun.records import JSON, Endpoint, Limit, Provider, Target, new_id
 
 _UNITS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 _LIMITS = tuple(field.name for field in fields(Limit) if str(field.type) == "int | None")
+_OF_TARGETS = [
+    ("price_in", "--price-in"),
+    ("price_out", "--price-out"),
+    ("window", "--context"),
+    ("images", "--images"),
+]
 Deed = Callable[[Any], None]
 
 
@@ -78,6 +84,28 @@ def member(given: argparse.Namespace, teller: Teller) -> int:
     return _do(given, teller, {"add": add, "list": show, "remove": remove})
 
 
+def model(given: argparse.Namespace, teller: Teller) -> int:
+    """List model versions, or turn one on or off."""
+
+    def on(db: Any) -> None:
+        found = part("turn model on")(db, named(db, given), given.id, "cli")
+        teller.say("{} is on: it answers to its id.", found.id)
+
+    def off(db: Any) -> None:
+        found = part("turn model off")(db, named(db, given), given.id)
+        teller.say("{} is off.", found.id)
+
+    def show(db: Any) -> None:
+        ws = named(db, given)
+        whys = part("models on")(db, ws)
+        for one in part("find models")(db, ws):
+            why = "" if one.kind == "base" else whys.get(one.id, "")
+            state = "on" if why or one.kind == "base" else "off"
+            print(f"{one.id}  {one.kind:<7}  {state:<3}  {when(one.created)}  {one.name}  {why or '-'}")
+
+    return _do(given, teller, {"on": on, "off": off, "list": show})
+
+
 def provider(given: argparse.Namespace, teller: Teller) -> int:
     """Add, list or remove remote providers."""
 
@@ -103,8 +131,11 @@ def endpoint(given: argparse.Namespace, teller: Teller) -> int:
     """Set, list or remove endpoints."""
 
     def put(db: Any) -> None:
-        prices = [_prices(each, name, len(given.target)) for name, each in _named_prices(given)]
-        targets = [_target(text, *pair) for text, *pair in zip(given.target, *prices, strict=True)]
+        if not given.target:
+            hint = f"Say, feilun endpoint set {given.name or 'support'} --target own"
+            raise BadRequest("An endpoint has 1 to 32 targets.", hint)
+        columns = [_for_each(getattr(given, name), option, len(given.target)) for name, option in _OF_TARGETS]
+        targets = [_target(text, *column) for text, *column in zip(given.target, *columns, strict=True)]
         kept = part("put endpoint")(
             db,
             Endpoint(
@@ -226,28 +257,34 @@ def _expires(text: str) -> float:
         raise BadRequest(f"{text[:40]!r} is no time.", "Write 2026-12-31, or a while such as 12h, 90d, 4w.") from error
 
 
-def _named_prices(given: argparse.Namespace) -> list[tuple[str, list[str]]]:
-    return [("--price-in", given.price_in), ("--price-out", given.price_out)]
+def _for_each(values: list[str], option: str, count: int) -> list[str]:
+    """Return an option's value for every target: none is 0, one is for all."""
+    if len(values) not in {0, 1, count}:
+        hint = f"Give it once, or for each one: {' '.join([f'{option} …'] * count)}"
+        raise BadRequest(f"{option} is there {len(values)} times for {count} targets.", hint)
+    return values if len(values) == count else (values or ["0"]) * count
 
 
-def _prices(each: list[str], option: str, count: int) -> list[str]:
-    """Return the price of every target: none is 0, one is for all."""
-    if len(each) not in {0, 1, count}:
-        raise BadRequest(f"{option} is there {len(each)} times for {count} targets.", "Give it once, or for each one.")
-    return each if len(each) == count else (each or ["0"]) * count
-
-
-def _target(text: str, price_in: str, price_out: str) -> Target:
+def _target(text: str, price_in: str, price_out: str, context: str, images: str) -> Target:
     found = re.fullmatch(r"(?P<model>.+?)(?:@(?P<provider>[^@=]+))?(?:=(?P<weight>[0-9.]+))?", text)
     try:
         weight = float(found["weight"] or 1) if found else -1.0
     except ValueError:
         weight = -1.0
     if found is None or weight < 0:
-        raise BadRequest(f"{text!r} is no target.", "Write MODEL, MODEL@PROVIDER or MODEL@PROVIDER=WEIGHT.")
+        hint = "Write MODEL, MODEL@PROVIDER or MODEL@PROVIDER=WEIGHT, such as gpt-5@cloud=0.5."
+        raise BadRequest(f"{text!r} is no target.", hint)
+    if not re.fullmatch(r"[0-9]{1,10}", context):
+        raise BadRequest(f"{context[:40]!r} is no context.", "Write a number of tokens, such as --context 128000.")
     nano = part("nano a token")
     return Target(
-        found["model"], found["provider"] or "", weight, nano(price_in, "--price-in"), nano(price_out, "--price-out")
+        found["model"],
+        found["provider"] or "",
+        weight,
+        nano(price_in, "--price-in"),
+        nano(price_out, "--price-out"),
+        int(context),
+        images == "yes",
     )
 
 
@@ -262,13 +299,14 @@ def _timeout(text: str) -> tuple[str, float]:
 def _tell_endpoint(one: Endpoint) -> None:
     for target in one.targets:
         prices = "/".join(part("price")(each) for each in (target.price_in, target.price_out))
-        print(f"  {target.model}{'@' if target.provider else ''}{target.provider}  ={target.weight:g}  {prices}")
-    more: JSON = {
+        more = f"  context {target.context}" * bool(target.context) + "  images" * target.images
+        print(f"  {target.model}{'@' if target.provider else ''}{target.provider}  ={target.weight:g}  {prices}{more}")
+    rest: JSON = {
         "fallback": ",".join(one.fallback),
         "sticky": one.sticky,
         "exam": one.exam and f"{one.exam}>={one.bar:g}",
     }
-    for name, value in {**more, **one.timeouts}.items():
+    for name, value in {**rest, **one.timeouts}.items():
         if value:
             print(f"  {name}: {value}")
 

@@ -18,6 +18,13 @@ _MEMBERS = """example: feilun member add Ann --role builder
 example: feilun member remove Ann
 
 No key of a member has a higher role than the member. Removing somebody ends all of their keys."""
+_MODELS = """example: feilun model list
+example: feilun model on model-01k…
+example: feilun model off model-01k…
+
+A version that a turn of the wheel made is off until its verdict promotes it, or somebody turns it on. On are also the
+versions that an endpoint names, and those of fine-tuning jobs that were asked for through the API. What is off answers
+to nobody, but sits exams all the same. Off holds within a second."""
 _PROVIDERS = """example: feilun provider add cloud --url https://api.example.com/v1 --key-from CLOUD_API_KEY
 example: feilun provider add cloud --url https://api.example.com/v1 < key.txt
 example: feilun provider add near --url http://10.0.0.5:8000/v1 --no-key
@@ -27,9 +34,11 @@ kept encrypted. A second add replaces the provider. Data that must not leave is 
 _ENDPOINTS = """example: feilun endpoint set support --target own
 example: feilun endpoint set support --target own=9 --target gpt-5@cloud=1 --price-in 0 --price-in 2.50
 example: feilun endpoint set support --target own --target gpt-5@cloud=0 --fallback spare
+example: feilun endpoint set see --target gpt-5@cloud --images yes --context 128000
 
 Clients ask for the endpoint's name (support) as their model, and never notice what stands behind it. A weight is a
-share; 0 is only when others fail. Prices are money per million tokens: once for all targets, or once for each."""
+share; 0 is only when others fail. Prices are money per million tokens. Prices, --context and --images are there once
+for all targets, or once for each."""
 _LIMITS = """example: feilun limit set workspace --money-per-month 500
 example: feilun limit set member Ann --tokens-per-day 200000
 example: feilun limit set key key-01k… --requests-per-minute 60 --concurrent 4
@@ -84,6 +93,10 @@ def _add_people(found: Any, command: Command) -> None:
 
 
 def _add_routes(found: Any, command: Command) -> None:
+    model = _made(found, command, "model", access.model, "list model versions, turn one on or off", _MODELS)
+    model.add_argument("action", choices=["on", "off", "list"], help="what to do")
+    model.add_argument("id", nargs="?", default="", metavar="ID", help="which version")
+
     provider = _made(found, command, "provider", access.provider, "add, list and remove model providers", _PROVIDERS)
     provider.add_argument("action", choices=["add", "list", "remove"], help="what to do")
     provider.add_argument("name", nargs="?", default="", metavar="NAME", help="what endpoints call it")
@@ -104,6 +117,18 @@ def _add_routes(found: Any, command: Command) -> None:
         endpoint.add_argument(
             f"--price-{name}", action="append", default=[], metavar="MONEY", help=f"price of {what}, per million tokens"
         )
+    # A setting has the name "context", too.
+    endpoint.add_argument(
+        "--context",
+        dest="window",
+        action="append",
+        default=[],
+        metavar="TOKENS",
+        help="window of a target (default: 0)",
+    )
+    endpoint.add_argument(
+        "--images", action="append", default=[], choices=["yes", "no"], help="does a target take images (default: no)"
+    )
     endpoint.add_argument(
         "--fallback", action="append", default=[], metavar="NAME", help="endpoint to try when none answers; repeat it"
     )

@@ -21,6 +21,8 @@ _CHINESE = {
     "Added {} as {}, {}.": "已添加 {}（角色 {}），{}。",
     "Removed {}.": "已移除 {}。",
     "Removed {}. Their keys are of no use any more.": "已移除 {}，其密钥不再有效。",
+    "{} is on: it answers to its id.": "{} 已启用：可用其编号调用。",
+    "{} is off.": "{} 已停用。",
     "Kept the provider {} at {} (key {}).": "已保存服务商 {}，地址 {}（密钥 {}）。",
     "{} is answered by:": "{} 由以下模型回答：",
     "Key: ": "密钥：",
