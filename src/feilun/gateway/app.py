@@ -128,7 +128,8 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
     )
 
     async def train(context: Context) -> JSON:
-        return await run_training(context, db, settings, context.job.spec["training"])
+        result = await run_training(context, db, settings, context.job.spec["training"])
+        return await fine_tuning.trained(db, context.job, result)
 
     sitter = Sitter(db, answering, hotpath, settings.batch)
     batch = BatchWork(db, journal, batches.asks(hotpath, db, settings))
