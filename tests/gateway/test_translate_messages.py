@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import TypeAdapter
+from tests.gateway.blocks import ASK, OBJECTS, use
 
 from feilun.errors import (
     BadRequest,
@@ -29,7 +30,6 @@ from feilun.gateway.surface.messages import MessageStream, error_body, error_sta
 from feilun.gateway.surface.requests import MessagesRequest
 
 EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
-ASK = [{"role": "user", "content": "hello"}]
 TOOL = {"name": "weather", "description": "d", "input_schema": {"type": "object"}}
 USAGE = {"prompt_tokens": 11, "completion_tokens": 7, "prompt_tokens_details": {"cached_tokens": 4}}
 
@@ -49,11 +49,6 @@ def chunk(delta: dict, finish: str | None = None) -> dict:
     """Return a chunk of a completion of chat."""
     choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
     return {"id": "trace-01abc", "created": 5, "model": "m", "choices": choices}
-
-
-def use(identifier: str, name: str, arguments: str) -> dict:
-    """Return a call of a tool as chat has it."""
-    return {"id": identifier, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def test_options_become_those_of_chat() -> None:
@@ -319,29 +314,6 @@ def test_errors_have_the_shape_of_the_api(error: FeilunError, status: int, kind:
     body = error_body(error)
     assert (body["type"], body["error"]["type"]) == ("error", kind)
     assert body["error"]["message"].endswith("m")
-
-
-WORDS = [
-    "type",
-    "content",
-    "text",
-    "id",
-    "tool_use_id",
-    "name",
-    "input",
-    "source",
-    "media_type",
-    "data",
-    "url",
-    "schema",
-]
-KINDS = ["text", "image", "tool_use", "tool_result", "thinking", "document", "base64", "url", "json_schema", "custom"]
-ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(KINDS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
-    max_leaves=12,
-)
-OBJECTS = st.dictionaries(st.sampled_from(WORDS), ANY, max_size=6)
 
 
 @settings(max_examples=50, deadline=None)

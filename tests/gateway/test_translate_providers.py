@@ -7,16 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.gateway.blocks import ASK, OBJECTS, use
 
 from feilun.errors import BadRequest, FeilunError, RateLimited, UpstreamError
 from feilun.gateway.surface.anthropic_out import FromAnthropicStream, from_anthropic, to_anthropic
-
-ASK = [{"role": "user", "content": "hello"}]
-
-
-def use(identifier: str, name: str, arguments: str) -> dict:
-    """Return a call of a tool as chat has it."""
-    return {"id": identifier, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def test_requests_to_a_provider_have_its_names() -> None:
@@ -96,35 +90,6 @@ def test_a_call_without_arguments_is_still_an_object() -> None:
     outbound.feed({"type": "content_block_start", "index": 0, "content_block": block})
     last = outbound.feed({"type": "content_block_stop", "index": 0})
     assert last[0]["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] == "{}"
-
-
-WORDS = [
-    "type",
-    "content",
-    "text",
-    "id",
-    "tool_use_id",
-    "name",
-    "input",
-    "source",
-    "media_type",
-    "data",
-    "url",
-    "schema",
-]
-
-
-KINDS = ["text", "image", "tool_use", "tool_result", "thinking", "document", "base64", "url", "json_schema", "custom"]
-
-
-ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(KINDS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=5),
-    max_leaves=12,
-)
-
-
-OBJECTS = st.dictionaries(st.sampled_from(WORDS), ANY, max_size=6)
 
 
 @settings(max_examples=50, deadline=None)
