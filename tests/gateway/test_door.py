@@ -11,6 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from feilun.gateway.hotpath.calls import read
+from feilun.records import Key
 from feilun.store import keys, traces
 
 Wait = Callable[[Callable[[], object]], None]
@@ -98,6 +100,35 @@ def test_paths_methods_and_bodies_that_are_wrong(gateway: Any) -> None:
         error_of(http.get("/v1/fine_tuning/jobs", params={"limit": limit}), 400)
     for path in ("/v1/fine_tuning/jobs", "/v1/evals", "/v1/files"):
         error_of(http.get(path, params={"after": "\x00none"}), 404)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "TRACE", "OPTIONS", "PROPFIND", "M-SEARCH"])
+def test_methods_that_nobody_serves(gateway: Any, method: str) -> None:
+    """405 with those that the path takes, 404 where there is no path; a word that is no method of HTTP is 400."""
+    http = gateway.http(gateway.key())
+    for path, allowed in (("/v1/chat/completions", "POST"), ("/v1/files/x/content", "GET, HEAD"), ("/nothing", "")):
+        answer = http.request(method, path, json={} if method != "GET" else None)
+        if method != "GET" or "GET" not in allowed:
+            error_of(answer, 405 if allowed else 404)
+            assert answer.headers.get("allow", "") == allowed
+    error_of(http.request("BREW", "/v1/chat/completions"), 400)
+
+
+def test_an_integer_may_be_written_with_a_point(gateway: Any) -> None:
+    """5.0 is an integer, as JSON Schema has it, and bounds what is reserved and said; 5.5 is none, "5" is none."""
+    http = gateway.http(gateway.key())
+    for path, more in (
+        ("/v1/chat/completions", {"max_tokens": 2.0, "n": 1.0, "seed": -7.00}),
+        ("/v1/completions", {"prompt": "one two three four", "max_tokens": 2.0}),
+        ("/v1/responses", {"input": "one two three four", "max_output_tokens": 16.0}),
+    ):
+        body = {**CHAT, **more}
+        assert http.post(path, json=body).status_code == 200, path
+        name = next(name for name in more if name.startswith("max"))
+        for wrong in (5.5, "5", -5.0, True):
+            assert error_of(http.post(path, json={**body, name: wrong}), 400)["param"] == name
+    call = read(Key("k", "bank", "", "owner", "", ""), "chat", "", {**CHAT, "n": 3.0, "max_tokens": 4.0}, {})
+    assert (call.choices, call.answer) == (3, 4)
 
 
 def test_a_body_that_is_too_large_is_refused(gateway: Any) -> None:

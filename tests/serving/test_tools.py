@@ -9,13 +9,14 @@ from typing import Any
 import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from msgspec import convert
 from tests.serving.faces import Up, up
 
 from feilun.engines.fake import FakeEngine
 from feilun.engines.schema import call_text
 from feilun.records import ModelVersion
 from feilun.serving.answers import read_chat
-from feilun.serving.requests import check_chat
+from feilun.serving.requests import ChatRequest
 from feilun.serving.tools import Reader, grammar
 
 MODEL = "model-a"
@@ -121,7 +122,7 @@ def test_none_shows_no_tools() -> None:
     asked = read_chat(json.dumps(body).encode(), lambda _: "", 100)
     assert asked.requests[0].grammar == ""
     assert asked.requests[0].messages == ({"role": "user", "content": "x"},)
-    assert grammar(check_chat(json.dumps(body).encode())) == ""
+    assert grammar(convert(body, ChatRequest)) == ""
 
 
 async def test_forced_calls(here: Up) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from feilun.errors import BadRequest
 from feilun.records import JSON
+from feilun.serving.requests import whole_numbers
 
 Shape = TypeVar("Shape")
 REF = "#/components/schemas/{name}"
@@ -60,6 +61,8 @@ def decode(body: bytes, shape: type[Shape]) -> Shape:
     try:
         found: Shape = _DECODERS[shape].decode(body)
     except msgspec.ValidationError as error:
+        if other := whole_numbers(body, error):
+            return decode(other, shape)
         raise wrong(error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The body is not valid JSON: {error}.", "Send a JSON object in UTF-8.") from error

@@ -1,6 +1,6 @@
-"""What every request passes: the size of its body, its key, and one shape for every error.
+"""What every request passes: its key, and one shape for every error.
 
-This module knows keys, roles and limits. It does not know what is behind any path.
+This module knows keys and roles. It does not know what is behind any path, or how large a body may be.
 """
 
 from __future__ import annotations
@@ -20,25 +20,22 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from feilun.errors import BadRequest, FeilunError, Forbidden, TooLarge
+from feilun.errors import BadRequest, FeilunError, Forbidden
 from feilun.gateway.described import decode
 from feilun.records import Key, Role
 
-LARGEST_BODY = 16 << 20
-LARGEST_FILE = 512 << 20
-_FORM_OVERHEAD = 1 << 20
 _RANK: dict[Role, int] = {"viewer": 0, "annotator": 1, "builder": 2, "owner": 3}
 _GUARDED = ("/v1", "/api")
-_READ = {b"authorization", b"x-api-key", b"content-length"}
+_READ = {b"authorization", b"x-api-key"}
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Caller = Callable[[Mapping[bytes, bytes]], Key]  # headers -> the key of a request; raises Unauthorized
 
 
 class Door:
-    """ASGI middleware: refuse bodies that are too large and calls without a key before anything is parsed."""
+    """ASGI middleware: refuse calls without a key before anything is parsed."""
 
     def __init__(self, app: ASGIApp, caller: Caller, elsewhere: Mapping[str, Iterable[str]]) -> None:
         """Stand before ``app``; ``caller`` finds a request's key.
@@ -54,39 +51,17 @@ class Door:
             return
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server leaves the body out
-        headers = {name: value for name, value in scope["headers"] if name in _READ}
-        limit = LARGEST_FILE + _FORM_OVERHEAD if scope["path"] == "/v1/files" else LARGEST_BODY
-        try:
-            if scope["path"].startswith(_GUARDED):
+        if scope["path"].startswith(_GUARDED):
+            headers = {name: value for name, value in scope["headers"] if name in _READ}
+            try:
                 scope.setdefault("state", {})["key"] = self._caller(headers)
-            declared = headers.get(b"content-length", b"")
-            if declared.isdigit() and int(declared[:20]) > limit:
-                raise _too_large(limit)
-        except FeilunError as error:
-            await _answer(error)(scope, receive, send)
-            return
+            except FeilunError as error:
+                await _answer(error)(scope, receive, send)
+                return
         if scope["path"] in self._elsewhere:
             await _wrong_method(self._elsewhere[scope["path"]])(scope, receive, send)
             return
-        await self._app(scope, _counted(receive, limit), send)
-
-
-def _counted(receive: Receive, limit: int) -> Receive:
-    size = 0
-
-    async def counting() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > limit:
-            raise _too_large(limit)
-        return message
-
-    return counting
-
-
-def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The body is larger than {limit >> 20} MB.", "Send less at once.")
+        await self._app(scope, receive, send)
 
 
 _BEARER = HTTPBearer(auto_error=False, description="An API key of Feilun: fl-…")

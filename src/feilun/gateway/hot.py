@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Container, Mapping
 
 from feilun.errors import FeilunError, Forbidden, Unauthorized
-from feilun.gateway.door import LARGEST_BODY, LARGEST_FILE
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.state import Gateway, HotHandler
 from feilun.gateway.surface.messages import error_body, error_status
 from feilun.records import Key
 from feilun.wire import Exchange
 
+LARGEST_BODY = 16 << 20
+LARGEST_FILE = 512 << 20
 FORM_BYTES = 1 << 20
 _GUARDED = ("/v1", "/api")
 _MESSAGES = "/v1/messages"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, TypeVar
 
-from msgspec import DecodeError, Meta, Struct, ValidationError, field
-from msgspec.json import Decoder
+from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, field
+from msgspec.json import Decoder, encode
 
 from feilun.errors import BadRequest
 from feilun.records import JSON
@@ -30,8 +30,10 @@ Token = Annotated[int, Meta(ge=0, le=2**31)]
 Metadata = Annotated[
     dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]
+_WHOLE = re.compile(rb"(-?[0-9]{1,18})\.0+")
 _PLACE = re.compile(r" - at `(?:key in )?\$\.?(.*?)`$")
 Shape = TypeVar("Shape")
+_fields = Decoder(dict[str, Raw])
 
 
 class Part(Struct):
@@ -299,11 +301,22 @@ class TextCompletion(Struct):
     object: Literal["text_completion"] = "text_completion"
 
 
+def whole_numbers(body: bytes, error: ValidationError) -> bytes | None:
+    """Return a body with 5 for each field that is 5.0, an integer in JSON Schema; None if that is not what is wrong."""
+    if "got `float` - at `$." not in str(error):
+        return None
+    fields = _fields.decode(body)
+    found = {name: Raw(number[1]) for name, raw in fields.items() if (number := _WHOLE.fullmatch(raw))}
+    return encode({**fields, **found}) if found else None
+
+
 def decode(decoder: Decoder[Shape], body: bytes) -> Shape:
     """Return a body as its shape; raise BadRequest, whose ``param`` is the path of the field that is wrong."""
     try:
         return decoder.decode(body)
     except ValidationError as error:
+        if other := whole_numbers(body, error):
+            return decode(decoder, other)
         text = str(error)
         found = _PLACE.search(text)
         place, said = (found[1], text[: found.start()]) if found else ("", text)
@@ -313,23 +326,6 @@ def decode(decoder: Decoder[Shape], body: bytes) -> Shape:
         raise BadRequest(f"{place or 'The body'}: {said}.", param=place or None) from error
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"The body is not valid JSON: {error}.", "Send a JSON object in UTF-8.") from error
-
-
-_chat, _completion = Decoder(ChatRequest), Decoder(CompletionRequest)
-
-
-def check_chat(body: bytes) -> ChatRequest:
-    """Return the body of a chat; raise BadRequest for what no engine takes."""
-    given = decode(_chat, body)
-    refuse_chat(given)
-    return given
-
-
-def check_completion(body: bytes) -> CompletionRequest:
-    """Return the body of a completion; raise BadRequest for what no engine takes."""
-    given = decode(_completion, body)
-    refuse_completion(given)
-    return given
 
 
 def refuse_chat(given: ChatRequest) -> None:

@@ -18,8 +18,9 @@ from starlette.responses import Response
 
 from feilun.compute import disk_errors, ensure_space
 from feilun.errors import BadRequest, NotFound, TooLarge
-from feilun.gateway.door import LARGEST_FILE, Builder, StrictRoute
+from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.examples import chat_records, check
+from feilun.gateway.hot import LARGEST_FILE
 from feilun.gateway.shapes import Deleted, Page, cut, page
 from feilun.gateway.state import Gateway, Here
 from feilun.records import Permissions, Source, new_id

@@ -147,6 +147,8 @@ def texts_of(call: Call) -> list[str]:
 
 
 def _whole(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
