@@ -39,6 +39,7 @@ from feilun.gateway.endpoints import (
     responses,
     wheel,
 )
+from feilun.gateway.health import ProviderHealth
 from feilun.gateway.hot import Admission, bound, known
 from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.hotpath.upstream import Upstreams
@@ -121,7 +122,9 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
     upstreams = Upstreams(fleet, pool, answering.local)
     hotpath = Hotpath(snapshot, upstreams, writer, answering.resolve, settings.context)
     private = frozenset(host.strip().lower() for host in settings.private_hosts.split(",") if host.strip())
-    snapshot.heard.append(Providing(private, upstreams, hotpath.ledger))
+    provided = ProviderHealth(upstreams, hotpath.breakers)
+    snapshot.heard += [Providing(private, upstreams, hotpath.ledger), provided]
+    hotpath.metrics.gauges.append(provided.gauges)
     hotpath.allow(private)
     watch = hotpath.watch = watching(
         upstreams, settings.telemetry, calls=settings.log_calls, prompts=settings.log_prompts
@@ -139,7 +142,7 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
         batches.KIND: (batches.PREFIX, batch.run),
     }
     background = Background(journal, db.root / "locks", kinds)
-    gateway = Gateway(settings, db, journal, snapshot, fleet, answering, hotpath, writer, background)
+    gateway = Gateway(settings, db, journal, snapshot, fleet, answering, hotpath, writer, background, provided)
     app = _App(
         title="Feilun",
         version=__version__,
@@ -186,6 +189,7 @@ def _beside(
             asyncio.create_task(gateway.answering.run()),
             asyncio.create_task(gateway.snapshot.follow(gateway.answering.prepare)),
             asyncio.create_task(gateway.background.run()),
+            asyncio.create_task(gateway.health.run()),
             asyncio.create_task(gateway.writer.follow()),
         ]
         try:

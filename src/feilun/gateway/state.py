@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from feilun.gateway.answering import Answering
 from feilun.gateway.background import Background
+from feilun.gateway.health import ProviderHealth
 from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.writer import Writer
@@ -33,6 +34,7 @@ class Gateway:
     hotpath: Hotpath
     writer: Writer
     background: Background
+    health: ProviderHealth
 
 
 def _gateway(request: Request) -> Gateway:

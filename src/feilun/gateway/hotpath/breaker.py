@@ -1,6 +1,6 @@
 """A circuit breaker for each deployment: what fails again and again is left alone for a while, then tried once.
 
-It knows successes, failures and times. It does not know what a deployment is.
+It knows successes, failures, what others found out, and times. It does not know what a deployment is.
 
 Source: the circuit breaker pattern (Nygard 2007, Release It!).
 """
@@ -15,12 +15,16 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Circuit:
-    """The state of one deployment: closed (calls go), open (until ``until``), half open (one call tries)."""
+    """The state of one deployment: closed (calls go), open (until ``until``), half open (one call tries).
+
+    ``down`` is what somebody else saw: nobody is there.
+    """
 
     failures: int = 0
     opened: int = 0
     until: float = 0.0
     trying: float = 0.0
+    down: bool = False
 
 
 class Breakers:
@@ -63,8 +67,19 @@ class Breakers:
         circuit.failures += 1
         if circuit.until or circuit.failures >= self._threshold:
             pause = min(self._longest, self._first * 2.0**circuit.opened) * random.uniform(0.8, 1.2)
-            circuit.until, circuit.trying = self._clock() + pause, 0.0
+            circuit.until, circuit.trying = max(circuit.until, self._clock() + pause), 0.0
             circuit.opened += 1
+
+    def down(self, name: str, seconds: float) -> None:
+        """Open the circuit of what cannot be reached at all, for so long at least."""
+        circuit = self._circuits.setdefault(name, Circuit())
+        circuit.until, circuit.trying, circuit.down = max(circuit.until, self._clock() + seconds), 0.0, True
+
+    def up(self, name: str) -> None:
+        """Close the circuit of what could not be reached and now can; what calls alone have opened stays as it is."""
+        circuit = self._circuits.get(name)
+        if circuit is not None and circuit.down:
+            del self._circuits[name]
 
     def states(self) -> dict[str, str]:
         """Return ``closed``, ``open`` or ``half open`` of every deployment that failed lately."""

@@ -25,6 +25,7 @@ from feilun.wire import Origin, Pool, Reply, Timeouts, resolve
 
 RESOLVED_SECONDS = 30.0
 STOP_TIMEOUTS = Timeouts(connect=2, first=10, between=10)
+REACH_TIMEOUTS = Timeouts(connect=5, first=10, between=10, total=20)
 _encode = msgspec.json.Encoder().encode
 _log = logging.getLogger(__name__)
 
@@ -113,6 +114,16 @@ class Upstreams:
             error.message = error.message.replace(remote.secret, "…")
             error.args = (error.message,)
 
+    async def reach(self, remote: Remote) -> int:
+        """Ask a provider which models it has; return its answer's status, or raise as a call to it does."""
+        await _address(remote)
+        reply = await self._pool.request(remote.origin, _remote_head(remote, "/models", "GET"), b"", REACH_TIMEOUTS)
+        try:
+            await reply.read()
+        finally:
+            reply.abandon()
+        return reply.status
+
     def release(self, sent: Sent) -> None:
         """Say that a call is over."""
         if sent.place is not None:
@@ -191,15 +202,7 @@ class Upstreams:
         remote = self.remotes.get((choice.endpoint.workspace, choice.target.provider))
         if remote is None:
             raise EngineDown(f"There is no provider {choice.target.provider}.", "feilun provider list shows them.")
-        now = time.monotonic()
-        if now - remote.checked > RESOLVED_SECONDS:
-            origin = remote.origin
-            try:
-                address = await resolve(origin.host, origin.port, remote.allowed)
-            except (Forbidden, BadRequest) as error:
-                raise UpstreamError(error.message, error.hint) from error
-            remote.origin = Origin(origin.scheme, origin.host, origin.port, address)
-            remote.checked = now
+        await _address(remote)
         most_name = "max_completion_tokens" if remote.origin.host.endswith("openai.com") else "max_tokens"
         body = _body(call, choice.target.model, most, most_name)
         path = call.path.removeprefix("/v1")
@@ -263,12 +266,25 @@ def _body(call: Call, model: str, most: int | None, most_name: str) -> JSON:
     return body
 
 
-def _remote_head(remote: Remote, path: str) -> bytes:
+async def _address(remote: Remote) -> None:
+    """Have an address that was checked lately, so that a name cannot come to mean another host."""
+    now = time.monotonic()
+    if now - remote.checked > RESOLVED_SECONDS:
+        origin = remote.origin
+        try:
+            address = await resolve(origin.host, origin.port, remote.allowed)
+        except (Forbidden, BadRequest) as error:
+            raise UpstreamError(error.message, error.hint) from error
+        remote.origin = Origin(origin.scheme, origin.host, origin.port, address)
+        remote.checked = now
+
+
+def _remote_head(remote: Remote, path: str, method: str = "POST") -> bytes:
     origin = remote.origin
     standard = {"http": 80, "https": 443}[origin.scheme]
     name = f"[{origin.host}]" if ":" in origin.host else origin.host
     host = name if origin.port == standard else f"{name}:{origin.port}"
-    lines = f"POST {remote.prefix}{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    lines = f"{method} {remote.prefix}{path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
     return lines.encode() + b"User-Agent: feilun\r\nAccept-Encoding: identity\r\n" + remote.authorization
 
 

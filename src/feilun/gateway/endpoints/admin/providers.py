@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from feilun.gateway.door import Owner, StrictRoute
 from feilun.gateway.endpoints.admin.forms import After, Limit
 from feilun.gateway.shapes import Deleted, Page, Strict, cut, page
-from feilun.gateway.state import Here
+from feilun.gateway.state import Gateway, Here
 from feilun.records import Provider, new_id
 from feilun.store.access import providers
 
@@ -35,7 +35,10 @@ class ProviderRequest(Strict):
 
 
 class ProviderObject(BaseModel):
-    """A provider, without its key; ``hint`` shows people which key it is."""
+    """A provider, without its key; ``hint`` shows people which key it is.
+
+    ``state`` is whether it can be reached, found out now and then while an endpoint uses it.
+    """
 
     id: str
     object: Literal["provider"] = "provider"
@@ -45,6 +48,7 @@ class ProviderObject(BaseModel):
     hint: str
     has_key: bool
     created_at: int
+    state: Literal["unknown", "up", "down"]
 
 
 @router.put("/{name}")
@@ -53,20 +57,20 @@ async def put_provider(name: str, given: ProviderRequest, here: Here, key: Owner
     wanted = Provider(new_id("provider"), key.workspace, name, given.api, given.url)
     kept = await asyncio.to_thread(providers.put, here.db, wanted, given.key)
     await here.snapshot.refresh(here.answering.prepare)
-    return _shape(kept)
+    return _shape(here, kept)
 
 
 @router.get("")
 async def list_providers(here: Here, key: Owner, after: After = None, limit: Limit = 100) -> Page[ProviderObject]:
     """List the providers of the workspace, by name."""
     shown, more = cut(await asyncio.to_thread(providers.find, here.db, key.workspace), after, limit)
-    return Page[ProviderObject](**page([_shape(one) for one in shown], more))
+    return Page[ProviderObject](**page([_shape(here, one) for one in shown], more))
 
 
 @router.get("/{name}")
 async def retrieve_provider(name: str, here: Here, key: Owner) -> ProviderObject:
     """Return one provider."""
-    return _shape(await asyncio.to_thread(providers.get, here.db, key.workspace, name))
+    return _shape(here, await asyncio.to_thread(providers.get, here.db, key.workspace, name))
 
 
 @router.delete("/{name}")
@@ -78,7 +82,7 @@ async def remove_provider(name: str, here: Here, key: Owner) -> Deleted:
     return Deleted(id=known.id, object="provider")
 
 
-def _shape(one: Provider) -> ProviderObject:
+def _shape(here: Gateway, one: Provider) -> ProviderObject:
     return ProviderObject(
         id=one.id,
         name=one.name,
@@ -87,4 +91,5 @@ def _shape(one: Provider) -> ProviderObject:
         hint=one.hint,
         has_key=bool(one.sealed),
         created_at=int(one.created),
+        state=here.health.state(one.workspace, one.name),
     )
