@@ -8,10 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.gateway.tenant import evaluation, run_of
 
 from feilun.records import Deployment, ModelVersion, Record, Source
 from feilun.store import datasets, lineage, models, sources, verdicts
 
+EXAM = evaluation(name="fees")
+SOURCE = {"type": "file_content", "content": [{"item": {"q": "What is the fee?"}}]}
 Wait = Callable[[Callable[[], object]], None]
 BASE = "smollm2-135m-instruct"
 
@@ -22,8 +25,8 @@ def ask(http: httpx.Client, model: str = BASE, question: str = "What is the fee?
     return http.post("/v1/chat/completions", json=body)
 
 
-def promote(gateway: Any, name: str) -> ModelVersion:
-    """Have the wheel turn: a source, a dataset, a model of its own, promoted."""
+def made(gateway: Any, name: str) -> ModelVersion:
+    """Have the wheel turn half way: a source, a dataset, a model of its own, which no verdict has judged."""
     db = gateway.db
     base = next(model for model in models.find(db, "bank") if model.kind == "base")
     source = sources.add(db, Source(f"source-{name}", "bank", f"policy/{name}.md", "", 0), name.encode())
@@ -31,7 +34,13 @@ def promote(gateway: Any, name: str) -> ModelVersion:
     data, _ = datasets.write(db, "bank", "chat", [Record(f"record-{name}", "chat", (source.id,), said)], "train")
     version = models.add(db, ModelVersion(f"model-{name}", "bank", name, "adapter", base.id, str(Path("x")), {}))
     lineage.link(db, "bank", [(data.id, version.id, "trained on")])
-    verdicts.promote(db, Deployment(f"deployment-{name}", "bank", "own", version.id))
+    return version
+
+
+def promote(gateway: Any, name: str) -> ModelVersion:
+    """Have the wheel turn: a model of its own, promoted."""
+    version = made(gateway, name)
+    verdicts.promote(gateway.db, Deployment(f"deployment-{name}", "bank", "own", version.id))
     return version
 
 
@@ -55,6 +64,59 @@ def test_a_promotion_is_served_without_a_restart(gateway: Any, http: httpx.Clien
     assert back.status_code == 201
     assert ask(http, "own").json()["model_version"] == "model-one"
     assert [each["current"] for each in http.get("/api/deployments").json()["data"]] == [False, False, True]
+
+
+def test_a_version_is_off_until_somebody_turns_it_on(gateway: Any, http: httpx.Client) -> None:
+    """A candidate's id answers nobody before a verdict, but sits exams; a builder turns it on and off, at once."""
+    http.get("/v1/models")  # once this answers, there is a base
+    candidate = made(gateway, "candidate").id
+    refused = ask(http, candidate)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
+    assert f"POST /api/models/{candidate}/on" in refused.json()["error"]["message"]
+    assert http.get(f"/v1/models/{candidate}").json()["on"] is False
+    runs = f"/v1/evals/{http.post('/v1/evals', json=EXAM).json()['id']}/runs"
+    run = http.post(runs, json=run_of(candidate, SOURCE)).json()["id"]
+    gateway.wait(lambda: http.get(f"{runs}/{run}").json()["status"] == "completed")
+    assert http.get(f"{runs}/{run}").json()["result_counts"]["errored"] == 0
+
+    viewer = gateway.http(gateway.key(role="viewer"))
+    assert viewer.post(f"/api/models/{candidate}/on").status_code == 403
+    assert ask(http, candidate).status_code == 404
+    turned = http.post(f"/api/models/{candidate}/on")
+    assert (turned.status_code, turned.json()["on"]) == (200, True)
+    assert turned.json()["on_by"].startswith("key-")
+    assert ask(viewer, candidate).json()["model_version"] == candidate
+    listed = {model["id"]: model["on"] for model in http.get("/v1/models").json()["data"]}
+    assert listed == {BASE: True, candidate: True}
+    off = http.post(f"/api/models/{candidate}/off")
+    assert (off.json()["on"], off.json()["on_by"]) == (False, None)
+    assert ask(http, candidate).status_code == 404
+
+
+def test_what_a_name_stands_for_is_on(gateway: Any, http: httpx.Client) -> None:
+    """An endpoint that somebody set up and a promotion turn a version on, whose id then answers; it stays so."""
+    http.get("/v1/models")
+    chosen, promoted = made(gateway, "chosen").id, promote(gateway, "promoted").id
+    assert ask(http, chosen).status_code == 404
+    assert http.put("/api/endpoints/task", json={"targets": [{"model": chosen}]}).status_code == 200
+    for name, version in (("task", chosen), (chosen, chosen), ("own", promoted), (promoted, promoted)):
+        assert ask(http, name).json()["model_version"] == version
+    for version in (chosen, promoted):
+        assert http.post(f"/api/models/{version}/off").status_code == 409
+        assert ask(http, version).status_code == 200
+    assert http.delete("/api/endpoints/task").status_code == 200
+    assert ask(http, chosen).status_code == 404
+    assert http.post(f"/api/models/{BASE}/on").status_code == 404  # a base goes by its name, and is never off
+
+
+def test_a_command_turns_a_version_off_while_it_answers(gateway: Any, http: httpx.Client, wait: Wait) -> None:
+    """What another process writes is in force within moments: calls to the version end with a 404."""
+    http.get("/v1/models")
+    version = made(gateway, "guest").id
+    models.turn_on(gateway.db, "bank", version, "cli")
+    assert ask(http, version).status_code == 200  # at once: who is refused looks again
+    models.turn_off(gateway.db, "bank", version)
+    wait(lambda: ask(http, version).status_code == 404)
 
 
 def test_lineage_of_an_answer_and_impact_of_a_source(gateway: Any, http: httpx.Client, wait: Wait) -> None:
