@@ -12,7 +12,8 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from feilun.errors import EngineDown, UpstreamError
-from feilun.wire.reply import TICK, Line, Reply, Timeouts
+from feilun.wire.line import TICK, Line
+from feilun.wire.reply import Reply, Timeouts
 
 
 @dataclass(frozen=True)

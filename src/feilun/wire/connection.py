@@ -16,7 +16,7 @@ import httptools
 from feilun.errors import BadRequest, FeilunError, TimedOut, TooLarge
 from feilun.wire.exchange import Exchange
 from feilun.wire.intake import HIGH_WATER, Intake
-from feilun.wire.reply import send_at_once
+from feilun.wire.line import send_at_once
 from feilun.wire.turns import BETWEEN, BODY, HEADERS, NEVER, Turns
 
 if TYPE_CHECKING:

@@ -1,26 +1,16 @@
-"""An answer on its way from an upstream, and the connection that it comes by.
+"""An answer on its way from an upstream: who waits for it, or takes its pieces as they come.
 
-This module knows HTTP/1.1 as a client reads it, and when an upstream is too slow. It does not know where connections
-come from, nor what is asked over them.
+This module knows readers. It does not know HTTP, nor connections beyond that they can be told to pause.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
-import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol
 
-import httptools
-
-from feilun.errors import EngineError, UpstreamError, UpstreamTimeout
-from feilun.wire.intake import HIGH_WATER
-
-TICK = 0.1  # seconds; time limits are looked at so often
-_HEAD_BYTES = 128 * 1024
-_NEVER = math.inf
+from feilun.errors import EngineError, UpstreamError
 
 
 @dataclass(frozen=True)
@@ -33,47 +23,40 @@ class Timeouts:
     total: float = 0.0
 
 
-def send_at_once(transport: asyncio.Transport) -> None:
-    """Have the kernel wait for nothing before it sends small pieces; not every event loop asks for it."""
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
 Take = Callable[[bytes], bool]
 
 
-class Keeper(Protocol):
-    """Where a connection goes when it is free, or lost."""
+class Source(Protocol):
+    """Where an answer comes from."""
 
-    clock: float
+    paused: bool
 
-    def use(self, line: Line) -> None:
-        """Watch the time limits of a connection."""
+    def pause(self) -> None:
+        """Read no more for now."""
 
-    def put(self, line: Line) -> None:
-        """Take back a connection that can be used again."""
+    def resume(self) -> None:
+        """Read on."""
 
-    def drop(self, line: Line) -> None:
-        """Forget a connection."""
+    def close(self) -> None:
+        """Close at once."""
 
 
 class Reply:
     """An answer: status and headers are there, the body comes in pieces."""
 
     __slots__ = (
-        *("_error", "_held", "_line", "_pieces", "_size", "_take", "_waiter"),
-        *("begun", "complete", "headers", "status", "unheard"),
+        *("_error", "_held", "_line", "_take", "_waiter"),
+        *("begun", "complete", "headers", "pieces", "size", "status", "unheard"),
     )
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Source) -> None:
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.begun = self.complete = False
         self.unheard = False  # the connection was lost before any byte of an answer
-        self._line: Line | None = line
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._line: Source | None = line
+        self.pieces: list[bytes] = []
+        self.size = 0  # in bytes, about
         self._error: EngineError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._take: Take | None = None
@@ -81,8 +64,8 @@ class Reply:
 
     async def read(self, most: int = 64 << 20) -> bytes:
         """Return the whole body; raise UpstreamError if it is larger than ``most`` bytes, or breaks off."""
-        if self.complete and self._size <= most:
-            data, self._pieces = b"".join(self._pieces), []
+        if self.complete and self.size <= most:
+            data, self.pieces = b"".join(self.pieces), []
             return data
         pieces, size = [], 0
         while piece := await self.receive():
@@ -95,7 +78,7 @@ class Reply:
 
     async def receive(self) -> bytes:
         """Return what came of the body, b"" at its end; raise UpstreamTimeout or UpstreamError."""
-        while not self._pieces:
+        while not self.pieces:
             if self._error is not None:
                 raise self._error
             if self.complete:
@@ -106,9 +89,9 @@ class Reply:
             except asyncio.CancelledError:
                 self.abandon()
                 raise
-        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._size = 0
+        data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        self.pieces.clear()
+        self.size = 0
         if self._line is not None and self._line.paused:
             self._line.resume()
         return data
@@ -130,7 +113,7 @@ class Reply:
                     self.wake()
                 elif self._error is not None:
                     raise self._error
-                elif self.complete and not self._pieces:
+                elif self.complete and not self.pieces:
                     return
                 else:
                     waiter = self._waiter = asyncio.get_running_loop().create_future()
@@ -145,7 +128,7 @@ class Reply:
         """Close the connection; what has not come will not come."""
         line, self._line = self._line, None
         if line is not None:
-            self._pieces.clear()
+            self.pieces.clear()
             self.fail(UpstreamError("The answer was abandoned."))
             line.close()
 
@@ -163,12 +146,6 @@ class Reply:
                 self.abandon()
                 raise
 
-    def feed(self, data: bytes) -> bool:
-        """Add a piece; tell whether there is enough for now."""
-        self._pieces.append(data)
-        self._size += len(data)
-        return self._size > HIGH_WATER
-
     def finish(self) -> None:
         """Take note that the body is complete."""
         self.complete = True
@@ -183,10 +160,10 @@ class Reply:
 
     def wake(self) -> None:
         """Let whoever waits look again; nobody needs to while pieces are taken as they come."""
-        if self._take is not None and self._pieces and not self._held:
-            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            self._pieces.clear()
-            self._size = 0
+        if self._take is not None and self.pieces and not self._held:
+            data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+            self.pieces.clear()
+            self.size = 0
             try:
                 self._held = not self._take(data)
             except EngineError as error:
@@ -199,202 +176,3 @@ class Reply:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
-
-
-class Line(asyncio.Protocol):
-    """A connection to an upstream; carries one request at a time."""
-
-    __slots__ = (
-        *("_bodiless", "_fields", "_finished", "_head", "_head_bytes", "_heard", "_interim", "_keep", "_timeouts"),
-        *("deadline", "idle_since", "keeper", "lost", "parser", "paused", "reply", "transport", "until"),
-    )
-
-    transport: asyncio.Transport
-    parser: httptools.HttpResponseParser
-
-    def __init__(self, keeper: Keeper) -> None:
-        self.keeper = keeper
-        self.reply: Reply | None = None
-        self.deadline = _NEVER
-        self.until = _NEVER
-        self.idle_since = 0.0
-        self.paused = False
-        self.lost = False
-        self._timeouts = Timeouts()
-        self._fields: dict[bytes, bytes] = {}
-        self._keep = False
-        self._bodiless = False
-        self._head = False
-        self._head_bytes = 0
-        self._interim = False
-        self._finished = False
-        self._heard = False
-
-    def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> Reply:
-        """Send a request and return its reply, which has not begun."""
-        reply = self.reply = Reply(self)
-        self.keeper.use(self)
-        self._timeouts = timeouts
-        self._bodiless = head.startswith(b"HEAD ")
-        self._heard = self._finished = self._interim = False
-        self._head = True
-        self._head_bytes = 0
-        if self._fields:
-            self._fields = {}
-        now = self.keeper.clock + TICK
-        self.deadline = now + timeouts.first
-        if timeouts.total:
-            self.until = now + timeouts.total
-        if not body and head.startswith((b"GET ", b"HEAD ", b"DELETE ")):
-            self.transport.write(head + b"\r\n")
-        elif len(body) > HIGH_WATER:
-            self.transport.write(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)))
-            self.transport.write(body)
-        else:
-            self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        return reply
-
-    def pause(self) -> None:
-        """Read no more for now."""
-        self.paused = True
-        self.transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        self.paused = False
-        self.deadline = self.keeper.clock + TICK + self._timeouts.between
-        self.transport.resume_reading()
-
-    def close(self) -> None:
-        """Close at once."""
-        self.reply = None
-        if not self.lost:
-            self.lost = True
-            self.keeper.drop(self)
-            self.transport.abort()
-
-    def expire(self) -> None:
-        """Act on a time limit that has passed."""
-        reply, now = self.reply, self.keeper.clock
-        if reply is None or (self.paused and now <= self.until):  # the consumer is slow, not the upstream
-            return
-        if now > self.until:
-            what = f"did not finish within {self._timeouts.total:g} s"
-        elif not reply.begun:
-            what = f"did not begin to answer within {self._timeouts.first:g} s"
-        else:
-            what = f"sent nothing for {self._timeouts.between:g} s"
-        self._fail(UpstreamTimeout(f"The upstream {what}."))
-
-    # What the event loop calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self.transport = cast(asyncio.Transport, transport)
-        self.parser = httptools.HttpResponseParser(self)
-        send_at_once(self.transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Parse what came, then wake whoever reads it, once."""
-        reply = self.reply
-        if reply is None:  # nobody asked
-            self.close()
-            return
-        self._heard = True
-        try:
-            self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._keep = False
-            if not self._finished:
-                self._fail(UpstreamError(f"The upstream's answer is not HTTP/1.1: {error}."))
-                return
-        if self._finished:
-            self._release()
-        elif self._head:
-            self._head_bytes += len(data)
-            if self._head_bytes > _HEAD_BYTES:
-                self._fail(UpstreamError("The headers of the upstream's answer are too large."))
-            return
-        else:
-            self.deadline = self.keeper.clock + TICK + self._timeouts.between
-        reply.wake()
-
-    def eof_received(self) -> bool:
-        """Close; the end of the connection is the end of the answer, or its breaking off."""
-        if self.reply is None:
-            self.close()
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Finish or fail what was under way."""
-        if not self.lost:
-            self.lost = True
-            self.keeper.drop(self)
-        reply, self.reply = self.reply, None
-        if reply is None:
-            return
-        sized = b"content-length" in reply.headers or b"transfer-encoding" in reply.headers
-        if reply.begun and not sized and exc is None:
-            reply.finish()
-            reply.wake()
-        else:
-            reply.unheard = not self._heard
-            reply.fail(UpstreamError("The upstream broke off." if self._heard else "The upstream closed unanswered."))
-
-    # What the parser calls.
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header, or a trailer, which nobody reads."""
-        self._fields[name.lower()] = value
-
-    def on_headers_complete(self) -> None:
-        """Begin the reply, unless it is an interim one."""
-        reply = self.reply
-        if self._finished or reply is None:
-            self._keep = False  # more than was asked for
-            return
-        status = self.parser.get_status_code()
-        if status < 200:
-            self._interim = True
-            self._fields.clear()
-            return
-        self._head = False
-        self._keep = self.parser.should_keep_alive()
-        reply.status, reply.begun = status, True
-        reply.headers, self._fields = self._fields, {}
-        if self._bodiless:
-            self._keep = False
-            self._finished = True
-
-    def on_body(self, data: bytes) -> None:
-        """Take a piece of the body."""
-        if self._finished or self.reply is None:
-            return
-        if self.reply.feed(data) and not self.paused:
-            self.pause()
-
-    def on_message_complete(self) -> None:
-        """Take note of the end of the answer."""
-        if self._interim:
-            self._interim = False
-        else:
-            self._finished = True
-
-    def _release(self) -> None:
-        reply, self.reply = self.reply, None
-        self.deadline = self.until = _NEVER
-        if self.paused:
-            self.paused = False
-            self.transport.resume_reading()
-        if reply is not None:
-            reply.finish()
-        if self._keep and not self.transport.is_closing():
-            self.keeper.put(self)
-        else:
-            self.close()
-
-    def _fail(self, error: EngineError) -> None:
-        reply = self.reply
-        self.close()
-        if reply is not None:
-            reply.fail(error)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 _decode = msgspec.json.Decoder(str).decode
+_END = b"\n\n"
 _FIELDS = (b'"content":', b'"text":')
 
 
@@ -44,17 +45,32 @@ class Frame:
         """Read whole events from the beginning of a block, as far as they are nothing but this frame and a text."""
         if not block.startswith(self._head):
             return NOTHING
-        end = block.rfind(self._tail)
-        if end < 0:
-            return NOTHING
-        parts = block[len(self._head) : end].split(self._between)
+        # Looking for the whole frame costs more for each event than cutting at the blank lines and comparing once.
+        events = block.split(_END)
+        if events.pop():
+            block = block[: block.rfind(_END) + len(_END)]
+        first, last = len(self._head), len(_END) - len(self._tail)
+        parts = [event[first:last] for event in events]
+        if b"%b%b%b" % (self._head, self._between.join(parts), self._tail) != block:
+            parts = parts[: self._fitting(events)]
+            if not parts:
+                return NOTHING
+        joined = b"".join(parts)
         try:
             # A quote that is not escaped, so anything but text, is an error here.
-            text = _decode(b'"%b"' % b"".join(parts))
+            text = _decode(b'"%b"' % joined)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return NOTHING
         ours = b"%b%b%b" % (self._our_head, self._our_between.join(parts), self._our_tail)
-        return Taken(end + len(self._tail), len(parts), text, ours)
+        return Taken(len(joined) + len(parts) * len(self._between), len(parts), text, ours)
+
+    def _fitting(self, events: list[bytes]) -> int:
+        """Return how many events there are before the first that is anything else."""
+        least, tail = len(self._head) + len(self._tail) - len(_END), self._tail[: -len(_END)]
+        for count, event in enumerate(events):
+            if len(event) < least or not event.startswith(self._head) or not event.endswith(tail):
+                return count
+        return len(events)
 
 
 def frame_of(event: bytes, text: str, names: list[tuple[bytes, bytes]]) -> Frame | None:
