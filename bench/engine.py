@@ -9,7 +9,6 @@ Every call begins with something of its own, so that nothing is known from an ea
 from __future__ import annotations
 
 import argparse
-import json
 import queue
 import tempfile
 import time
@@ -22,13 +21,13 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM
 
-from feilun.compute import machine, threads
+from feilun.compute import threads
 from feilun.engines.adapters import write_adapter
 from feilun.engines.batch import Batcher
 from feilun.engines.models import DEFAULT, ensure_base
 from feilun.engines.seam import Delta, Request
 from feilun.errors import FeilunError
-from feilun.records import JSON
+from ratios import report, row
 
 OUT = Path(__file__).parent / "out" / "engine.json"
 CALLS, RANK = (1, 8, 32), 8
@@ -145,12 +144,6 @@ def measure(base: Path, folder: Path, rounds: int, tokens: int) -> dict[str, flo
     return best
 
 
-def row(figure: str, value: float, must: float | None = None, reach: float | None = None) -> JSON:
-    """Return one row of the table; ``must`` and ``reach`` are lower bounds."""
-    value = round(value, 3)
-    return {"figure": figure, "value": value, "must": must, "reach": reach, "met": must is None or value >= must}
-
-
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -196,13 +189,7 @@ def main() -> None:
         ),
         *(row(f"tokens/s: {name}", value) for name, value in best.items()),
     ]
-    for one in rows:
-        bound = "" if one["must"] is None else f"must >= {one['must']:g}, reach >= {one['reach']:g}"
-        print(f"{one['figure']:<76} {one['value']:>9.2f}  {bound}  {'' if one['met'] else 'NOT MET'}".rstrip())
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(
-        json.dumps({"machine": machine(), "rows": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    report(OUT, rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sqlite3
 import subprocess
 import tempfile
@@ -19,10 +18,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import mean
 
-from feilun.compute import Context, machine, run
+from feilun.compute import Context, run
 from feilun.compute.fake import MemoryJournal
 from feilun.records import JSON, Job, new_id
 from feilun.store import Journal, open_database, workspaces
+from ratios import report, row
 
 OUT = Path(__file__).parent / "out" / "journal.json"
 ROUNDS = 400
@@ -129,12 +129,6 @@ def measure_dbos(python: str, folder: Path) -> tuple[float, float]:
     return float(step), float(ready)
 
 
-def row(figure: str, value: float, must: float | None = None, reach: float | None = None) -> JSON:
-    """Return one row of the result; ``must`` and ``reach`` are upper bounds."""
-    value = round(value, 3)
-    return {"figure": figure, "value": value, "must": must, "reach": reach, "met": must is None or value <= must}
-
-
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -145,23 +139,16 @@ def main() -> None:
         seconds = asyncio.run(measure(folder))
         bare = seconds["bare"]
         rows = [
-            row("a step, in bare commits", seconds["step"] / bare, 5.0, 2.0),
-            row("a step already recorded (resuming), in bare commits", seconds["recorded"] / bare, 1.0, 0.3),
-            row("a step without the journal's write, in bare commits", seconds["memory"] / bare, 0.5, 0.1),
+            row("a step, in bare commits", seconds["step"] / bare, 5.0, 2.0, less=True),
+            row("a step already recorded (resuming), in bare commits", seconds["recorded"] / bare, 1.0, 0.3, less=True),
+            row("a step without the journal's write, in bare commits", seconds["memory"] / bare, 0.5, 0.1, less=True),
         ]
         if arguments.dbos:
             step, ready = measure_dbos(arguments.dbos, folder)
             rows.append(row("a DBOS step, in bare commits", step))
             rows.append(row("DBOS import and launch, in bare commits", ready))
     print(f"bare commit: {bare * 1000:.2f} ms (the unit)")
-    for one in rows:
-        met = "ok" if one["met"] else "NOT MET"
-        bound = "" if one["must"] is None else f"must <= {one['must']:g}, reach <= {one['reach']:g}  {met}"
-        print(f"{one['figure']:<55} {one['value']:>9.2f}  {bound}".rstrip())
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(
-        json.dumps({"machine": machine(), "rows": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    report(OUT, rows)
 
 
 if __name__ == "__main__":

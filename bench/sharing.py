@@ -19,7 +19,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from feilun.compute import Command, Process, machine, threads
+from feilun.compute import Command, Process, threads
 from feilun.curation import curate, parse
 from feilun.engines import Engine, Request
 from feilun.engines.models import DEFAULT, ensure_base
@@ -28,6 +28,7 @@ from feilun.records import JSON, ModelVersion
 from feilun.serving.fleet import Fleet
 from feilun.settings import Settings
 from feilun.training.plan import Plan
+from ratios import report, row
 
 OUT = Path(__file__).parent / "out" / "sharing.json"
 SETTLE = 1.0  # seconds after the training was let go or stopped
@@ -116,12 +117,6 @@ async def measure(given: argparse.Namespace) -> list[JSON]:
     return rows
 
 
-def row(figure: str, value: float, must: float | None = None, reach: float | None = None) -> JSON:
-    """Return one row of the table; ``must`` and ``reach`` are lower bounds."""
-    value = round(value, 3)
-    return {"figure": figure, "value": value, "must": must, "reach": reach, "met": must is None or value >= must}
-
-
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -131,13 +126,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128, help="length of every answer")
     parser.add_argument("--alone", type=float, default=8.0, help="seconds in which the training's own speed is taken")
     rows = asyncio.run(measure(parser.parse_args()))
-    for one in rows:
-        bound = "" if one["must"] is None else f"must >= {one['must']:g}, reach >= {one['reach']:g}"
-        print(f"{one['figure']:<62} {one['value']:>8.2f}  {bound}  {'' if one['met'] else 'NOT MET'}".rstrip())
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(
-        json.dumps({"machine": machine(), "rows": rows}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    report(OUT, rows)
 
 
 if __name__ == "__main__":

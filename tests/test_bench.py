@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from bench.gateway.table import Figure, show
+from bench.ratios import report, row
 
 C = Path(__file__).parent.parent / "bench" / "gateway"
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -125,3 +126,14 @@ def test_figures_are_judged_by_their_median() -> None:
     table = show([more.row([0.4]), missing])
     assert "NOT MET" in table
     assert "not measured: it is not there" in table
+
+
+def test_rows_of_single_values_are_judged_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On the right side of its bound a row is met, without a bound always; people and programs see the same."""
+    rows = [row("slow", 0.5, 0.7, 0.9), row("small", 0.5, 0.7, 0.3, less=True), row("told", 3.0)]
+    assert [one["met"] for one in rows] == [False, True, True]
+    report(tmp_path / "out.json", rows)
+    assert json.loads((tmp_path / "out.json").read_text())["rows"] == rows
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.endswith("NOT MET") for line in lines] == [True, False, False]
+    assert "must <= 0.7, reach <= 0.3" in lines[1]
