@@ -7,7 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,6 @@ class House:
     client: openai.OpenAI
     settings: Settings
     exam: str = ""
-    secrets: list[str] = field(default_factory=list)
 
     def route(self, name: str, *targets: Target, **more: Any) -> None:
         """Set up an endpoint."""
@@ -156,19 +155,18 @@ def outside() -> Iterator[dict[str, tuple[FakeProvider, int]]]:
 @pytest.fixture
 def house(gateway: Any, outside: dict[str, tuple[FakeProvider, int]], settings: Settings) -> House:
     """Give all of it, with an exam that only ``words-long`` passes."""
-    secret = gateway.key()
-    client = gateway.openai(secret)
+    client = gateway.openai(gateway.key())
     for name, (_, port) in outside.items():
         url = f"http://127.0.0.1:{port}/v1"
         providers.put(gateway.db, Provider(new_id("provider"), "bank", name, "openai", url), f"sk-{name}")
     config = {"type": "custom", "item_schema": {"type": "object", "required": ["question", "answer"]}}
     exam = client.evals.create(name="counting", data_source_config=config, testing_criteria=[HOLDS]).id
-    return House(gateway, {name: fake for name, (fake, _) in outside.items()}, client, settings, exam, [secret])
+    return House(gateway, {name: fake for name, (fake, _) in outside.items()}, client, settings, exam)
 
 
 CHEAP = Target("words", "low", price_in=1, price_out=1)
 MIDDLE = Target("words-long", "low", price_in=5, price_out=5)
-DEAR = Target("words-long", "high", price_in=9, price_out=9)
+DEAR = Target("words-long", "high", price_in=1, price_out=90)  # its answers are what costs
 
 
 def test_the_cheapest_that_passes_its_exam_is_taken(house: House) -> None:

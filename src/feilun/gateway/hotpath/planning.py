@@ -69,7 +69,8 @@ class Planner:
             chain = await self._chain(ws, endpoint, deployment)
             if any(target.provider for one, _ in chain for target in one.targets):
                 reason = kept_inside(call, self._snapshot.private(ws))
-            wanted = Wanted(call.prompt, call.answer or 0, sticky_key(call, endpoint.sticky), call.images, reason)
+            answer = MOST_ANSWER if call.answer is None else call.answer
+            wanted = Wanted(call.prompt, answer, sticky_key(call, endpoint.sticky), call.images, reason)
             order = self._routes.order(chain, wanted, self._snapshot.scores(ws))
             price_in = max(choice.target.price_in for choice in order)
             price_out = max(choice.target.price_out for choice in order)
