@@ -1,0 +1,1 @@
+"""Engines on the same model and prompts: ``python bench/engines``."""
