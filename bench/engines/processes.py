@@ -53,7 +53,10 @@ class Running:
             found: dict[str, Any] = json.loads(line)
             return found
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise PeerError(f"no answer; its last words: {(lines or ['none'])[-1][-300:]}")
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(1)
+        how = "still running" if self.process.poll() is None else f"ended with {self.process.poll()}"
+        raise PeerError(f"no answer, {how}; its last words: {(lines or ['none'])[-1][-300:]}")
 
     def ask(self, calls: list[dict[str, Any]], tokens: int, *, ends: bool = False) -> tuple[list[list[int]], float]:
         """Have all calls answered at once; return the answers and the seconds."""
