@@ -69,7 +69,7 @@ class Writer:
                 tell(ended.set)
 
         # A thread of its own: what others do in threads must not keep a finished answer waiting.
-        thread = threading.Thread(target=work, name="call log")
+        thread = threading.Thread(target=work, name="call log", daemon=True)
         thread.start()
         await ended.wait()
         thread.join()
@@ -86,6 +86,9 @@ class Writer:
             self._log.write([line for lines, _ in found for line in lines])
         except FeilunError as failure:
             error = failure
+        except Exception:
+            _log.exception("calls cannot be made safe")
+            error = FeilunError("The service failed to keep this call.", "The reason is in its log.")
         tell(self._done, [done for _, done in found], error)
         return len(found) == len(waiting)
 
