@@ -28,7 +28,7 @@ LATE_SECONDS = 10.0  # but no longer than this
 PACE = 4  # under load, a drain rests so many times as long as it worked
 SLICE = 32 << 10  # bytes of the log that it makes rows of at a time
 LARGEST_BACKLOG = 64 << 20  # bytes of the log; above, it does not rest
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _Waiting = tuple[list[bytes], asyncio.Future[None]]
 
 
@@ -87,7 +87,7 @@ class Writer:
         except FeilunError as failure:
             error = failure
         except Exception:
-            _log.exception("calls cannot be made safe")
+            logger.exception("calls cannot be made safe")
             error = FeilunError("The service failed to keep this call.", "The reason is in its log.")
         tell(self._done, [done for _, done in found], error)
         return len(found) == len(waiting)
@@ -124,7 +124,7 @@ class Writer:
                     continue
                 since = time.monotonic()
             except FeilunError as error:
-                _log.warning("calls are on disk, but not in the database yet: %s", error.message)
+                logger.warning("calls are on disk, but not in the database yet: %s", error.message)
                 await asyncio.sleep(AGAIN_SECONDS)
 
     async def _drain_slowly(self) -> None:
@@ -160,5 +160,5 @@ class Writer:
         try:
             await self.flush()
         except FeilunError as error:
-            _log.warning("calls stay on disk until the next start: %s", error.message)
+            logger.warning("calls stay on disk until the next start: %s", error.message)
         self._log.close()
