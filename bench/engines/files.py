@@ -15,7 +15,7 @@ from feilun.engines.adapters import write_adapter
 from feilun.engines.decoder import Decoder
 from feilun.records import JSON
 
-RANK, STRENGTH = 8, 0.04  # strong enough that every adapter answers in its own way
+RANK, STRENGTH = 8, 0.09  # strong enough that every adapter answers in its own way
 PARTS = {
     "q_proj": "attn_q",
     "k_proj": "attn_k",
