@@ -13,7 +13,8 @@ Prints a table and writes ``bench/out/engines.json``. Does not know how any engi
 - start: seconds from the process to its first token, over transformers'. memory: the largest resident set (MiB), at 32
   calls. tokens equal: the share of transformers' tokens (one prompt at a time) before the first that differs; answers
   equal: the share of whole answers. adapters right: of as many calls at once, each to another adapter, the share that
-  is nearest to PEFT's answer for its own, and nearer to it than to the base's. mixed: tokens/s of 16 calls over all adapters over 16 calls to the base.
+  is nearest to PEFT's answer for its own, and nearer to it than to the base's. mixed: tokens/s of 16 calls over all
+  adapters over 16 calls to the base.
 - A peer that cannot be had is a line with the reason.
 """
 
