@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from feilun.gateway.snapshot import POLL_SECONDS
-from feilun.store import keys
+from feilun.errors import EngineDown
+from feilun.gateway.snapshot import POLL_SECONDS, Snapshot
+from feilun.records import Deployment
+from feilun.store import keys, open_database, verdicts, workspaces
 from feilun.store.access import members
 
 BASE = "smollm2-135m-instruct"
@@ -163,3 +167,36 @@ def test_a_role_is_all_that_a_key_may(gateway: Any) -> None:
     assert refused(gateway, gateway.http(gateway.key(role="annotator"))) == everything - may
     assert refused(gateway, gateway.http(gateway.key(role="builder"))) == owners
     assert refused(gateway, gateway.http(gateway.key(role="owner"))) == set()
+
+
+async def test_a_model_that_loads_for_long_keeps_no_revocation_waiting(tmp_path: Path) -> None:
+    """The earlier deployment serves until the newer one is ready; keys, limits and the rest hold at once."""
+    db = open_database(tmp_path / "home")
+    workspaces.ensure(db, "bank")
+    key, secret = keys.create(db, "bank", "hers", "owner")
+    verdicts.promote(db, Deployment("deployment-a", "bank", "own", "model-a"))
+    snapshot, loaded, tried = Snapshot(db), asyncio.Event(), []
+
+    async def prepare(deployment: Deployment) -> None:
+        tried.append(deployment.id)
+        await loaded.wait()
+        if len(tried) == 1:
+            raise EngineDown("It does not load at first.")
+
+    def serving() -> str:
+        found = snapshot.route("bank", "own")
+        return found.id if found is not None else ""
+
+    await snapshot.refresh()
+    assert (serving(), snapshot.key(secret) is not None) == ("deployment-a", True)
+    verdicts.promote(db, Deployment("deployment-b", "bank", "own", "model-b"))
+    await snapshot.refresh(prepare)
+    keys.revoke(db, "bank", key.id)
+    await snapshot.refresh(prepare)
+    assert (serving(), snapshot.key(secret)) == ("deployment-a", None)
+    loaded.set()
+    await snapshot.settled(prepare)
+    assert serving() == "deployment-a"
+    await snapshot.settled(prepare)
+    assert (serving(), tried) == ("deployment-b", ["deployment-b"] * 2)
+    db.close()

@@ -61,6 +61,8 @@ class Snapshot:
         self._number = -1
         self._now = Found()
         self._promoted: dict[tuple[str, str], Endpoint] = {}
+        self._ready: dict[tuple[str, str], str] = {}  # the last deployment that was prepared
+        self._preparing: dict[str, asyncio.Task[None]] = {}
         self._guard = asyncio.Lock()
         self.heard: list[Callable[[Found], None]] = []
 
@@ -116,38 +118,65 @@ class Snapshot:
         return self._now.scores.get(ws, {})
 
     async def refresh(self, prepare: Prepare | None = None) -> None:
-        """Read what changed. ``prepare`` makes a new deployment servable before calls go to it."""
+        """Read what changed, and put it in force at once.
+
+        Only a deployment that takes the place of another waits until ``prepare`` has made it servable.
+        """
         async with self._guard:
             number = await asyncio.to_thread(changes.number, self._db)
             if number == self._number:
                 return
             found = await asyncio.to_thread(self._read)
-            ready, before = True, self._now.deployments
-            for place, deployment in list(found.deployments.items()):
-                if before.get(place) == deployment:
-                    continue
-                try:
-                    if prepare is not None:
-                        await prepare(deployment)
-                except FeilunError as error:
-                    _log.warning("deployment %s cannot serve yet: %s", deployment.id, error.message)
-                    if place in before:
-                        ready = False  # the earlier one goes on serving; try again at the next look
-                        found.deployments[place] = before[place]
+            if prepare is not None:
+                self._hold_back(found, prepare)
             found.on = models.on(found.turned_on, found.deployments.values(), found.endpoints.values())
             self._now = found
             for hear in self.heard:
                 hear(found)
-            self._number = number if ready else -1
+            self._number = number
+
+    def _hold_back(self, found: Found, prepare: Prepare) -> None:
+        """Let earlier deployments go on serving until what takes their place is ready."""
+        before = self._now.deployments
+        for place, deployment in list(found.deployments.items()):
+            if before.get(place) == deployment or self._ready.get(place) == deployment.id:
+                continue
+            if deployment.id not in self._preparing:
+                work = self._prepare(place, deployment, prepare)
+                self._preparing[deployment.id] = asyncio.get_running_loop().create_task(work)
+            if place in before:
+                found.deployments[place] = before[place]
+
+    async def _prepare(self, place: tuple[str, str], deployment: Deployment, prepare: Prepare) -> None:
+        try:
+            await prepare(deployment)
+            self._ready[place] = deployment.id
+        except FeilunError as error:
+            _log.warning("deployment %s cannot serve yet: %s", deployment.id, error.message)
+            await asyncio.sleep(POLL_SECONDS)
+        finally:
+            del self._preparing[deployment.id]
+            self._number = -1  # look again, and try again if it failed
+
+    async def settled(self, prepare: Prepare) -> None:
+        """Read what changed; return once what is being prepared is in force, or cannot be yet."""
+        await self.refresh(prepare)
+        if self._preparing:
+            await asyncio.wait(self._preparing.values())
+            await self.refresh(prepare)
 
     async def follow(self, prepare: Prepare) -> None:
         """Refresh for ever."""
-        while True:
-            try:
-                await self.refresh(prepare)
-            except FeilunError as error:
-                _log.warning("the store cannot be read: %s", error.message)
-            await asyncio.sleep(POLL_SECONDS)
+        try:
+            while True:
+                try:
+                    await self.refresh(prepare)
+                except FeilunError as error:
+                    _log.warning("the store cannot be read: %s", error.message)
+                await asyncio.sleep(POLL_SECONDS)
+        finally:
+            for task in self._preparing.values():
+                task.cancel()
 
     def _read(self) -> Found:
         db = self._db

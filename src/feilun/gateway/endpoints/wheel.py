@@ -243,7 +243,7 @@ async def roll_back(given: Rollback, here: Here, key: Owner) -> DeploymentObject
     again = Deployment(new_id("deployment"), key.workspace, earlier.endpoint, earlier.model, earlier.verdict)
     await here.answering.prepare(again)
     again = await asyncio.to_thread(verdicts.promote, here.db, again)
-    await here.snapshot.refresh(here.answering.prepare)
+    await here.snapshot.settled(here.answering.prepare)
     return _deployment(again, {again.endpoint: again.id})
 
 
