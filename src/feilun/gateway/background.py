@@ -69,4 +69,5 @@ class Background:
         if isinstance(error, Cancelled):
             _log.info("job %s was cancelled", job.id)
         elif error is not None:
-            _log.error("job %s failed: %s", job.id, error, exc_info=error)
+            expected = isinstance(error.__cause__, FeilunError)  # such as a model that is gone: its message says all
+            _log.error("job %s failed: %s", job.id, error, exc_info=None if expected else error)
