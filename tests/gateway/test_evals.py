@@ -8,6 +8,7 @@ from typing import Any
 
 import openai
 import pytest
+from tests.gateway.criteria import HOLDS
 
 Wait = Callable[[Callable[[], object]], None]
 BASE = "smollm2-135m-instruct"
@@ -15,13 +16,6 @@ SCHEMA = {
     "type": "object",
     "properties": {"question": {"type": "string"}, "answer": {"type": "string"}},
     "required": ["question", "answer"],
-}
-HOLDS = {
-    "type": "string_check",
-    "name": "holds",
-    "input": "{{ sample.output_text }}",
-    "reference": "{{ item.answer }}",
-    "operation": "ilike",
 }
 EQUALS = {**HOLDS, "name": "equals", "operation": "eq"}
 TEMPLATE = {

@@ -14,6 +14,7 @@ from typing import Any
 import openai
 import pytest
 import uvloop
+from tests.gateway.criteria import HOLDS
 
 from feilun.compute import run
 from feilun.errors import BudgetExhausted, ModelNotFound, Unauthorized, UpstreamError
@@ -29,13 +30,6 @@ from feilun.store.calls import usage
 
 SECRET = "The night safe behind the pharmacy opens with the old key of the boathouse."
 GOES_ON = "ten one"  # what only a provider's model says that does not stop at ten
-HOLDS = {
-    "type": "string_check",
-    "name": "holds",
-    "input": "{{ sample.output_text }}",
-    "reference": "{{ item.answer }}",
-    "operation": "ilike",
-}
 TEMPLATE = {"type": "template", "template": [{"role": "user", "content": "Count: {{ item.question }}"}]}
 ROWS = [{"item": {"question": f"to {number}", "answer": GOES_ON}} for number in range(4)]
 

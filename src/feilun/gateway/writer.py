@@ -93,7 +93,7 @@ class Writer:
         return len(found) == len(waiting)
 
     def _done(self, waiting: list[asyncio.Future[None]], error: FeilunError | None) -> None:
-        self._undrained = True
+        self._undrained = self._undrained or error is None
         self._calls += len(waiting)
         for done in waiting:
             if done.done():
