@@ -50,15 +50,18 @@ async def _serve(settings: Settings, db: Database, listener: socket.socket, say:
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     first = await asyncio.to_thread(first_key, db, workspace)
-    server = create_server(create_app(settings, db))
+    app = create_app(settings, db)
+    server = create_server(app)
     stopping = _Stopping(server)
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, stopping)
     say(welcome(url, settings, first))
-    # What was made until now stays: the collector need not look at it again with every call's garbage.
+    # What was made until now stays, and so does what is in force (ten thousand keys are hundreds of thousands of
+    # objects): the collector need not look at it again with every call's garbage.
     gc.collect()
     gc.freeze()
+    app.state.gateway.snapshot.heard.append(lambda _: gc.freeze())
     gc.set_threshold(GARBAGE)
     sys.setswitchinterval(SWITCH_SECONDS)
     await server.serve(listener)
