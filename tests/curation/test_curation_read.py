@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from feilun.curation.documents import MAX_ROWS, Block, Document, Unreadable
 from feilun.curation.pairs import extract
-from feilun.curation.read_text import decode
+from feilun.curation.readers.text import decode
 from feilun.curation.scan import parse
 
 SHARED = next(

@@ -18,7 +18,7 @@ from pypdf import PdfWriter
 from reportlab.pdfgen.canvas import Canvas
 
 from feilun.curation.documents import MAX_BYTES, SKIPS, Unreadable
-from feilun.curation.read_office import MAX_UNPACKED
+from feilun.curation.readers.packages import MAX_UNPACKED
 from feilun.curation.scan import READERS, load, parse, read_rules, scan
 from feilun.errors import BadSource
 

@@ -16,7 +16,7 @@ from typing import Any
 from feilun.curation.clean import clean_text, language
 from feilun.curation.conflicts import Near
 from feilun.curation.documents import MAX_ROWS, Block, Document
-from feilun.curation.read_text import decode
+from feilun.curation.readers.text import decode
 from feilun.errors import TooFewSamples
 from feilun.records import EvalItem, Record, derived_id, normalise_text
 

@@ -29,9 +29,11 @@ import yaml
 
 from feilun.curation.documents import MAX_BYTES, Block, Document, Skip, Unreadable, skip
 from feilun.curation.exams import is_exam, read_exam_lines
-from feilun.curation.read_office import read_docx, read_xlsx
-from feilun.curation.read_pages import read_html, read_pdf
-from feilun.curation.read_text import read_csv, read_json, read_markdown, read_text
+from feilun.curation.readers.html import read_html
+from feilun.curation.readers.office.sheets import read_xlsx
+from feilun.curation.readers.office.word import read_docx
+from feilun.curation.readers.pdf import read_pdf
+from feilun.curation.readers.text import read_csv, read_json, read_markdown, read_text
 from feilun.errors import BadSource
 from feilun.records import Permissions
 
@@ -53,7 +55,19 @@ READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     ".jsonl": read_json,
     ".ndjson": read_json,
 }
-_BINARY = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"\x1f\x8b", b"MZ\x90", b"\x7fELF")
+_BINARY = (
+    b"PK\x03\x04",
+    b"\xd0\xcf\x11\xe0",
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"\x1f\x8b",
+    b"MZ\x90",
+    b"\x7fELF",
+    b"%PDF-",
+)
+# Endings of files that hold nothing but text.
+_PLAIN = {".md", ".markdown", ".txt", ".text", ".csv", ".tsv", ".html", ".htm", ".json", ".jsonl", ".ndjson"}
 _TEMPORARY = re.compile(r"(?i)^(\.|~|thumbs\.db$|desktop\.ini$|__macosx$)|\.(tmp|temp|bak|swp|part|crdownload)$|~$")
 
 
@@ -274,10 +288,7 @@ def parse(name: str, data: bytes, source: str = "", modified: str = "", mask: bo
     ending = Path(name).suffix.casefold()
     if ending not in READERS:
         raise Unreadable("unsupported")
-    if ending == ".pdf":
-        if b"%PDF-" not in data[:1024]:
-            raise Unreadable("wrong_name")
-    elif READERS[ending] not in {read_docx, read_xlsx} and data.startswith((*_BINARY, b"%PDF-")):
+    if ending in _PLAIN and data.startswith(_BINARY):
         raise Unreadable("wrong_name", "It holds binary data, not text.")
     notes: list[str] = []
     reader = read_exam_lines if ending == ".jsonl" and is_exam(name) else READERS[ending]

@@ -1,65 +1,23 @@
-"""PDF and HTML -> blocks.
+"""HTML -> blocks.
 
-This module knows pypdf and beautifulsoup4 and translates what they raise. It does not know what the text means.
+This module knows beautifulsoup4 and translates what they raise. It does not know what the text means.
 """
 
 from __future__ import annotations
 
-import io
-import logging
 import re
-import time
 import warnings
 from collections.abc import Iterator
 
 from bs4 import BeautifulSoup, FeatureNotFound, ParserRejectedMarkup, Tag, XMLParsedAsHTMLWarning
 from bs4.element import NavigableString, PageElement
-from pypdf import PdfReader
-from pypdf.errors import DependencyError, FileNotDecryptedError, PyPdfError
 
-from feilun.curation.documents import MAX_CHARACTERS, MAX_PAGES, Block, Unreadable
-from feilun.curation.read_text import capped, decode, table_rows
+from feilun.curation.documents import Block, Unreadable
+from feilun.curation.readers.text import capped, decode, table_rows
 
-SECONDS = 120.0
-_PAGE_NUMBER = re.compile(r"\A\s*(?:page |第 ?)?\d{1,4}(?: ?页| ?(?:/|of) ?\d{1,4})?[ \t]*(?:\n|\Z)", re.IGNORECASE)
 _DROPPED = ("nav", "header", "footer", "script", "style", "noscript", "template", "aside", "svg", "form", "head")
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6", "summary"}
 _LINES = {"p", "li", "div", "br", "tr", "section", "article", "blockquote", "pre", "ul", "ol", "dl", "main", "details"}
-# What pypdf is seen to raise on damaged files besides its own errors.
-_PDF_ERRORS = (PyPdfError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError, ArithmeticError)
-_PDF_DEEP = (RecursionError, NotImplementedError, AssertionError, MemoryError, EOFError)
-
-
-def read_pdf(data: bytes, notes: list[str]) -> list[Block]:
-    """Return one text block per page; raise Unreadable for encrypted, damaged, slow or text-free files."""
-    blocks: list[Block] = []
-    size, began = 0, time.monotonic()
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            reader = PdfReader(io.BytesIO(data))
-            if reader.is_encrypted and not reader.decrypt(""):
-                raise Unreadable("encrypted")
-            for number, page in enumerate(reader.pages, 1):
-                if number > MAX_PAGES or size > MAX_CHARACTERS:
-                    notes.append(f"only the first {number - 1} pages were read")
-                    break
-                if time.monotonic() - began > SECONDS:
-                    raise Unreadable("too_slow")
-                text = _PAGE_NUMBER.sub("", page.extract_text())
-                size += len(text)
-                if text.strip():
-                    blocks.append(Block("text", f"page {number}", text=text))
-    except (FileNotDecryptedError, DependencyError) as error:
-        raise Unreadable("encrypted") from error
-    except (*_PDF_ERRORS, *_PDF_DEEP) as error:
-        if isinstance(error, Unreadable):
-            raise
-        raise Unreadable("damaged", f"({type(error).__name__})") from error
-    if not blocks:
-        raise Unreadable("no_text")
-    return blocks
 
 
 def read_html(data: bytes, notes: list[str]) -> list[Block]:
