@@ -42,6 +42,31 @@ SKIPS: dict[str, tuple[str, str]] = {
     "not_a_file": ("This is a device or pipe, not a file.", "这是设备或管道，不是文件。"),
     "hidden": ("Hidden and temporary files are left out.", "隐藏文件和临时文件不读取。"),
     "too_slow": ("Reading took more than two minutes and was given up.", "读取超过两分钟，已放弃。"),
+    "too_large_inside": (
+        "Reading the file needed more memory or gave more text than is allowed. Split it.",
+        "读取该文件所需的内存或得到的文字超过限额，请拆分。",
+    ),
+    "changing": (
+        "The file kept changing while it was read. Import it again later.",
+        "文件在读取时一直在变化，请稍后再导入。",
+    ),
+    "outside": (
+        "The name leads outside the archive, or is no name of a file.",
+        "压缩包内的文件名指向包外或不合法，已拒绝。",
+    ),
+    "same_name": (
+        "Another member of the archive has this name; only the first is read.",
+        "压缩包内有同名文件，只读取第一个。",
+    ),
+    "too_deep": ("Archives within archives are opened to a depth of two.", "压缩包最多打开两层。"),
+    "too_many": ("The archive holds too many files; the rest was left out.", "压缩包内文件过多，其余未读取。"),
+    "bad_rules": (
+        "The permissions file inside cannot be read, so nothing beside it is used.",
+        "包内的权限文件有误，因此其中的文件都不使用。",
+    ),
+    "robots": ("The site asks programs not to read this page (robots.txt).", "网站的 robots.txt 不允许程序读取此页。"),
+    "elsewhere": ("The page leads to another site or kind of address.", "该页面指向其他网站或地址类型。"),
+    "not_fetched": ("The page could not be fetched.", "无法获取该页面。"),
     "forbidden": ("The permissions of the file forbid this use.", "文件权限不允许此用途。"),
 }
 
@@ -79,6 +104,8 @@ class Block:
     ``text``: the paragraphs under one ``heading``, lines kept. ``table``: ``rows`` of cells. ``turns``: a conversation
     as (``user`` or ``assistant``, text) pairs; ``pair``: the same for one written question and answer. ``place`` says
     where it stands, for people: ``page 3``, ``sheet FAQ``. ``day`` is the block's own date (ISO), if it has one.
+    ``parts`` are texts that belong to it in other roles, as (role, text): ``system`` (what a conversation began with),
+    ``rejected`` (the worse answer, where the last turn is the better one), ``label`` (of a text or an answer).
     """
 
     kind: Literal["text", "table", "turns", "pair"]
@@ -88,6 +115,7 @@ class Block:
     rows: tuple[tuple[str, ...], ...] = ()
     turns: tuple[tuple[str, str], ...] = ()
     day: str = ""
+    parts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
