@@ -18,6 +18,7 @@ from typing import Any, Literal
 Purpose = Literal["train", "retrieve", "send_outside", "evaluate", "inspect"]
 PURPOSES: tuple[Purpose, ...] = ("train", "retrieve", "send_outside", "evaluate", "inspect")
 Role = Literal["owner", "builder", "annotator", "viewer"]
+Basis = Literal["own", "public", "contract", "consent"]
 LimitScope = Literal["workspace", "member", "key", "endpoint"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JSON = dict[str, Any]
@@ -43,13 +44,18 @@ def derived_id(prefix: str, *parts: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a source may be used for. ``until`` is an ISO date; after that day nothing is permitted but inspection."""
+    """What a source may be used for. ``until`` is an ISO date; after that day nothing is permitted but inspection.
+
+    ``basis``: on what ground, from the freest to the most demanding. What has ``encrypt`` is kept encrypted.
+    """
 
     train: bool = True
     retrieve: bool = True
     leave: bool = False
     mask: Literal["none", "pseudonymise"] = "none"
     until: str | None = None
+    basis: Basis = "own"
+    encrypt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +76,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of data: an exchange (``chat``) or a piece of text; permissions follow the ids in ``sources``.
+    """One row of data: an exchange (``chat``), a piece of text, a preference or a labelled text.
 
+    Permissions follow the ids in ``sources``. A preference's messages end with the answer that was liked better and
+    then the other one; a labelled text has its label as ``meta["label"]``.
     ``meta``: ``topic``, ``lang``, ``group`` (questions with one answer share it), ``place`` (row, page, line).
     """
 
     id: str
-    kind: Literal["chat", "passage"]
+    kind: Literal["chat", "passage", "preference", "label"]
     sources: tuple[str, ...]
     messages: tuple[JSON, ...] = ()
     text: str = ""

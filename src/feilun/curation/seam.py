@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -72,6 +72,7 @@ class Ruling:
     meta: JSON = field(default_factory=dict)
 
 
+@runtime_checkable
 class Mend(Protocol):
     """Changes texts, each by itself."""
 
@@ -79,6 +80,7 @@ class Mend(Protocol):
         """Return what each text has become; None where nothing was found."""
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Looks at rows, each by itself."""
 
@@ -86,6 +88,7 @@ class Judge(Protocol):
         """Return the rulings about each row; nothing for most."""
 
 
+@runtime_checkable
 class Compare(Protocol):
     """Looks at all rows together: first a sketch of each batch, then one decision, then what it means for each row."""
 

@@ -42,18 +42,43 @@ class _Job:
     vectors: list[list[float]] = field(default_factory=list)
 
 
+def _load() -> E5:
+    # Threads that spin while they wait take the cores from work: ten times slower beside a busy engine. The library
+    # looks once, when it is loaded; what we start later is not to inherit it.
+    before = os.environ.get(_WAITING)
+    os.environ[_WAITING] = before or "passive"
+    model = E5()
+    if before is None:
+        del os.environ[_WAITING]
+    return model
+
+
+def plain_encoder(model: str) -> Callable[[Sequence[str]], np.ndarray]:
+    """Return what gives vectors (n × d, float32, unit length) of texts without waiting for others, cut to the window.
+
+    ``model`` is :data:`DEFAULT` or :data:`FAKE`; raises BadModel.
+    """
+    if model == FAKE:
+        fake = FakeEmbedder()
+        return lambda texts: np.array([fake.vector(text) for text in texts], np.float32).reshape(-1, fake.dimensions)
+    if model != DEFAULT:
+        raise BadModel(f"There is no embedding model {model}.", f"Choices: {DEFAULT}, {FAKE}.")
+    loaded = _load()
+    dimensions = int(loaded.dim)
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        cut = [_plain(text)[: WINDOW - 64] for text in texts]  # a token is hardly ever less than a character
+        return np.asarray(loaded.encode(cut, False) if cut else [], np.float32).reshape(-1, dimensions)
+
+    return encode
+
+
 class E5Embedder:
     """multilingual-e5-small. Requests that come while others are computed are computed together, in turns."""
 
     def __init__(self) -> None:
         """Load the model."""
-        # Threads that spin while they wait take the cores from work: ten times slower beside a busy engine. The library
-        # looks once, when it is loaded; what we start later is not to inherit it.
-        before = os.environ.get(_WAITING)
-        os.environ[_WAITING] = before or "passive"
-        self._model = E5()
-        if before is None:
-            del os.environ[_WAITING]
+        self._model = _load()
         self.dimensions = int(self._model.dim)
         self._thread = ThreadPoolExecutor(1, "embed")  # the model uses all cores for one call
         self._jobs: deque[_Job] = deque()
@@ -126,6 +151,10 @@ class FakeEmbedder:
 
     async def close(self) -> None:
         """Nothing to let go of."""
+
+    def vector(self, text: str) -> list[float]:
+        """Return the vector of a text."""
+        return self._vector(_plain(text).lower().split())
 
     def _vector(self, words: list[str]) -> list[float]:
         total = [1e-6] * self.dimensions

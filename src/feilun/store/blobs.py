@@ -23,9 +23,10 @@ _STALE_SECONDS = 3600.0
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def written_whole(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
     """Give a file to write that becomes ``path`` (durably, atomically) when the block ends well; else nothing is left.
 
+    What can be made again need not be ``durable``: it may be lost, or empty, if the machine loses its power.
     Raises OutOfSpace when the disk is full and FeilunError for any other refusal of the file system.
     """
     part = path.parent / f".{secrets.token_hex(8)}.part"
@@ -34,9 +35,11 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
         with part.open("xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         part.replace(path)
-        sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     except OSError as error:
         if error.errno in _FULL:
             raise OutOfSpace(f"No room left on the disk for {path}.", "Free some space and try again.") from error

@@ -1,0 +1,195 @@
+"""Documents as rows, rows cut from documents, rows as records.
+
+This module knows the shapes that documents, rows and records have. It does not know operators, nor the store.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from feilun.curation.clean import clean_text, worthless
+from feilun.curation.documents import Block, Document
+from feilun.curation.pairs import extract, people_in
+from feilun.curation.passages import cut
+from feilun.curation.recipes.plan import Made
+from feilun.curation.recipes.shards import row_id
+from feilun.curation.recipes.steps import Entry
+from feilun.curation.report import DROPS
+from feilun.curation.seam import Row
+from feilun.records import JSON, Record, derived_id, text_digest
+
+HEADING, CELL = "heading", "cell"
+
+
+def document_row(document: Document) -> Row:
+    """Return a document as a row: its headings, texts, cells and turns, in reading order."""
+    roles: list[str] = []
+    texts: list[str] = []
+    frame: list[list[Any]] = []
+    for block in document.blocks:
+        parts = [(HEADING, block.heading)] if block.heading else []
+        parts += [("text", block.text)] if block.text else []
+        parts += [(CELL, cell) for row in block.rows for cell in row]
+        parts += list(block.turns)
+        frame.append([block.kind, block.place, bool(block.heading), bool(block.text), [len(r) for r in block.rows]])
+        frame[-1] += [len(block.turns), block.day]
+        roles += [role for role, _ in parts]
+        texts += [_sound(text) for _, text in parts]
+    meta: JSON = {"frame": frame, "modified": document.modified, "mask": document.mask}
+    made = row_id(document.source, document.name, roles, texts, meta)
+    return Row(made, document.source, document.name, "", tuple(roles), tuple(texts), "", meta)
+
+
+def document_of(row: Row) -> Document:
+    """Return the document that a row is; the inverse of :func:`document_row` but for texts that were mended."""
+    texts = iter(row.texts)
+    roles = iter(row.roles)
+    blocks = []
+    for kind, place, headed, told, widths, turns, day in row.meta["frame"]:
+        heading = next(texts) if headed else ""
+        text = next(texts) if told else ""
+        cells = tuple(tuple(next(texts) for _ in range(width)) for width in widths)
+        for _ in range(bool(headed) + bool(told) + sum(widths)):
+            next(roles)
+        said = tuple((next(roles), next(texts)) for _ in range(turns))
+        blocks.append(Block(kind, place, heading, text, cells, said, day))
+    return Document(row.source, row.name, tuple(blocks), row.meta["modified"], bool(row.meta["mask"]))
+
+
+def _sound(text: str) -> str:
+    """Return a text without halves of characters, which no file can hold."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+@dataclass(slots=True)
+class Maker:
+    """Cuts rows from documents; what it leaves out goes into ``ledger``."""
+
+    made: Made
+    ledger: list[Entry] = field(default_factory=list)
+    _again: Counter[str] = field(default_factory=Counter)
+
+    def rows(self, documents: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows of mended documents, in their order."""
+        cutters: Mapping[Made, Callable[[Document], Iterator[Row]]] = {
+            "chat": self._chat,
+            "passages": self._passages,
+            "documents": self._whole,
+            "preferences": self._given,
+            "labels": self._given,
+        }
+        for each in documents:
+            document = document_of(each)
+            for row in cutters[self.made](document):
+                if each.meta.get("flags"):
+                    row.meta["flags"] = each.meta["flags"]
+                if document.mask:
+                    row.meta["mask"] = True
+                yield replace(row, lang=row.lang or each.lang)
+
+    def _row(self, document: Document, place: str, roles: tuple[str, ...], texts: tuple[str, ...], meta: JSON) -> Row:
+        key = row_id(document.source, document.name, roles, texts, meta)
+        again = self._again[key]
+        self._again[key] += 1
+        if again:
+            key = row_id(document.source, document.name, roles, texts, meta, again)
+        return Row(key, document.source, document.name, place, roles, texts, "", meta)
+
+    def _chat(self, document: Document) -> Iterator[Row]:
+        for pair in extract(document).pairs:
+            meta: JSON = {"topic": pair.topic, "origin": pair.kind, "day": pair.age.day if pair.age.stated else ""}
+            if pair.private:
+                meta["private"] = True
+            if pair.people:
+                meta["people"] = list(pair.people)
+            row = self._row(document, pair.place, ("user", "assistant"), (pair.question, pair.answer), meta)
+            reason = "superseded" if pair.old else worthless(pair.question, pair.answer, pair.kind == "talk")
+            if reason:
+                self._leave_out(row, reason)
+            else:
+                yield row
+
+    def _passages(self, document: Document) -> Iterator[Row]:
+        found = extract(document)
+        people = [name for block in found.prose for name in people_in(block.rows)]
+        for passage in cut(document, found.prose):
+            meta: JSON = {"topic": passage.heading}
+            if people:
+                meta["people"] = people
+            row = self._row(document, passage.place, ("text",), (passage.text,), meta)
+            if found.old:
+                self._leave_out(row, "superseded")
+            else:
+                yield row
+
+    def _whole(self, document: Document) -> Iterator[Row]:
+        parts: list[str] = []
+        for block in document.blocks:
+            parts += [block.heading, block.text]
+            parts += [" | ".join(row) for row in block.rows if any(row)]
+            parts += [f"{role}: {text}" for role, text in block.turns]
+        text = clean_text("\n".join(part for part in parts if part))
+        if text:
+            yield self._row(document, document.blocks[0].place, ("text",), (text,), {})
+
+    def _given(self, document: Document) -> Iterator[Row]:
+        """Yield rows that stand in the file as such: preferences, labelled texts."""
+        wanted = {"preferences": {"prompt", "chosen", "rejected"}, "labels": {"text", "label"}}[self.made]
+        for block in document.blocks:
+            roles = tuple(role for role, _ in block.turns)
+            if wanted <= set(roles):
+                yield self._row(document, block.place, roles, tuple(text for _, text in block.turns), {})
+            elif block.kind == "table" and block.rows:
+                heads = [head.strip().casefold() for head in block.rows[0]]
+                if wanted <= set(heads):
+                    for number, cells in enumerate(block.rows[1:], 2):
+                        named = dict(zip(heads, cells, strict=False))
+                        order = tuple(sorted(wanted, key=heads.index))
+                        texts = tuple(named.get(head, "") for head in order)
+                        yield self._row(document, f"{block.place} row {number}".strip(), order, texts, {})
+
+    def _leave_out(self, row: Row, reason: str) -> None:
+        self.ledger.append(
+            Entry(row.id, "rows", "dropped", reason, "", 1, 0.0, row.text[:80], "", row.name, row.place, row.source)
+        )
+
+
+REASONS = DROPS
+
+
+def record_of(row: Row) -> Record:
+    """Return the record that a row becomes."""
+    meta = {key: value for key, value in row.meta.items() if key not in {"private", "people", "mask"}}
+    meta |= {"lang": row.lang or "en", "place": row.place, "file": row.name}
+    texts = dict(zip(row.roles, row.texts, strict=True))
+    sources = (row.source,)
+    if "chosen" in texts:
+        kind: Any = "preference"
+        said = [("user", texts["prompt"]), ("assistant", texts["chosen"]), ("assistant", texts["rejected"])]
+    elif "label" in texts:
+        meta["label"] = texts["label"]
+        return Record(derived_id("record", "label", row.texts, sources), "label", sources, (), texts["text"], meta)
+    elif "assistant" in texts:
+        kind, said = "chat", list(zip(row.roles, row.texts, strict=True))
+        meta["group"] = f"group-{text_digest(texts['assistant'])[:16]}"
+    else:
+        return Record(
+            derived_id("record", "passage", row.text, row.source, row.place), "passage", sources, (), row.text, meta
+        )
+    messages = tuple({"role": role, "content": text} for role, text in said)
+    return Record(derived_id("record", kind, *row.texts, sources), kind, sources, messages, "", meta)
+
+
+def empty(row: Row) -> bool:
+    """Tell whether mending has left a row without what it needs."""
+    return not all(
+        text.strip() for role, text in zip(row.roles, row.texts, strict=True) if role not in {"system", HEADING}
+    )
+
+
+canonical = msgspec.json.Encoder(order="deterministic").encode
