@@ -16,11 +16,12 @@ a rule that names one file exactly goes before patterns, rules of an inner folde
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,9 @@ import yaml
 
 from feilun.curation.documents import MAX_BYTES, Block, Document, Skip, Unreadable, skip
 from feilun.curation.exams import is_exam, read_exam_lines
+from feilun.curation.readers.archives import PERMISSION_FILES, TEMPORARY, is_container
 from feilun.curation.readers.html import read_html
+from feilun.curation.readers.mail import read_eml, read_msg
 from feilun.curation.readers.office.sheets import read_xlsx
 from feilun.curation.readers.office.word import read_docx
 from feilun.curation.readers.pdf import read_pdf
@@ -37,7 +40,6 @@ from feilun.curation.readers.text import read_csv, read_json, read_markdown, rea
 from feilun.errors import BadSource
 from feilun.records import Permissions
 
-PERMISSION_FILES = {"feilun.permissions.yaml", "feilun.permissions.yml"}
 READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     ".md": read_markdown,
     ".markdown": read_markdown,
@@ -54,6 +56,8 @@ READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     ".json": read_json,
     ".jsonl": read_json,
     ".ndjson": read_json,
+    ".eml": read_eml,
+    ".msg": read_msg,
 }
 _BINARY = (
     b"PK\x03\x04",
@@ -68,7 +72,11 @@ _BINARY = (
 )
 # Endings of files that hold nothing but text.
 _PLAIN = {".md", ".markdown", ".txt", ".text", ".csv", ".tsv", ".html", ".htm", ".json", ".jsonl", ".ndjson"}
-_TEMPORARY = re.compile(r"(?i)^(\.|~|thumbs\.db$|desktop\.ini$|__macosx$)|\.(tmp|temp|bak|swp|part|crdownload)$|~$")
+_KEYS = ("train", "retrieve", "leave", "mask", "until", "basis", "encrypt")
+_GROUNDS = ("own", "public", "contract", "consent")
+_RULES_HINT = 'Write lines such as "policy/*.md": {train: no}, or remove the file.'
+_LARGEST_RULES = 1 << 20
+_TRIES = 3  # how often a file is read that changes meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +142,27 @@ _StrictLoader.add_constructor("tag:yaml.org,2002:map", _strict_mapping)
 
 def read_rules(path: Path) -> list[Rule]:
     """Return the rules of a permissions file; raise BadSource that lists every mistake, never a lenient guess."""
-    hint = 'Write lines such as "policy/*.md": {train: no}, or remove the file.'
     try:
-        if path.stat().st_size > 1 << 20:
-            raise BadSource(f"{path}: a permissions file cannot be larger than 1 MB.", hint)
+        with path.open("rb") as file:
+            data = file.read(_LARGEST_RULES + 1)
+    except OSError as error:
+        raise BadSource(f"{path}: the permissions cannot be read: {error.strerror}", _RULES_HINT) from error
+    return rules_in(data, path)
+
+
+def rules_in(data: bytes, path: Path) -> list[Rule]:
+    """Return the rules that the bytes of a permissions file at ``path`` give; raise BadSource as ``read_rules``."""
+    hint = _RULES_HINT
+    if len(data) > _LARGEST_RULES:
+        raise BadSource(f"{path}: a permissions file cannot be larger than 1 MB.", hint)
+    try:
         # The loader is a SafeLoader; PyYAML's one-call form cannot refuse doubled keys.
-        loader = _StrictLoader(path.read_text(encoding="utf-8-sig"))
+        loader = _StrictLoader(data.decode("utf-8-sig"))
         try:
             given = loader.get_single_data()
         finally:
             loader.dispose()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except (UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         raise BadSource(f"{path}: the permissions cannot be read: {' '.join(str(error).split())}", hint) from error
     if not isinstance(given, dict) or not given:
         raise BadSource(f"{path}: expected a mapping from file patterns to permissions.", hint)
@@ -158,11 +176,11 @@ def read_rules(path: Path) -> list[Rule]:
 def _values(pattern: str, given: Any, mistakes: list[str]) -> dict[str, Any]:
     """Return the checked values of one rule; what is wrong is added to ``mistakes``."""
     if not isinstance(given, dict) or not given:
-        mistakes.append(f"{pattern}: expected keys among train, retrieve, leave, mask, until")
+        mistakes.append(f"{pattern}: expected keys among {', '.join(_KEYS)}")
         return {}
     values: dict[str, Any] = {}
     for key, value in given.items():
-        if key in {"train", "retrieve", "leave"}:
+        if key in {"train", "retrieve", "leave", "encrypt"}:
             word = str(value).strip().casefold()
             if word not in {"yes", "no", "true", "false"}:
                 mistakes.append(f"{pattern}: {key} must be yes or no, not {value!r}")
@@ -171,13 +189,17 @@ def _values(pattern: str, given: Any, mistakes: list[str]) -> dict[str, Any]:
             if value not in {"none", "pseudonymise"}:
                 mistakes.append(f"{pattern}: mask must be none or pseudonymise, not {value!r}")
             values[key] = value
+        elif key == "basis":
+            if value not in _GROUNDS:
+                mistakes.append(f"{pattern}: basis must be one of {', '.join(_GROUNDS)}, not {value!r}")
+            values[key] = value
         elif key == "until":
             try:
                 values[key] = dt.date.fromisoformat(str(value)).isoformat()
             except ValueError:
                 mistakes.append(f"{pattern}: until must be a day such as 2027-01-31, not {value!r}")
         else:
-            mistakes.append(f"{pattern}: unknown key {key!r} (choices: train, retrieve, leave, mask, until)")
+            mistakes.append(f"{pattern}: unknown key {key!r} (choices: {', '.join(_KEYS)})")
     return values
 
 
@@ -190,11 +212,32 @@ def permissions_of(path: Path, rules: list[Rule]) -> Permissions:
     return permissions
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What stands below some paths: readable files by name, those left out, and the rules in force."""
+
+    found: list[Found]
+    skipped: list[Skip]
+    rules: list[Rule]
+
+    def idle(self, paths: Iterable[Path]) -> list[str]:
+        """Return a note for every rule that fits none of ``paths``."""
+        known = list(paths)
+        idle = [rule for rule in self.rules if not any(rule.fits(path) for path in known)]
+        return [f"The permission rule {rule.pattern!r} fits no file; check its spelling." for rule in idle]
+
+
 def scan(paths: list[Path]) -> tuple[list[Found], list[Skip], list[str]]:
     """Return the readable files below ``paths``, sorted by name; those left out; notes for people.
 
     Raises BadSource for a path that does not exist and for a broken permissions file.
     """
+    survey = look(paths)
+    return survey.found, survey.skipped, survey.idle(file.path for file in survey.found)
+
+
+def look(paths: list[Path]) -> Survey:
+    """Return what stands below ``paths``; raise BadSource as ``scan``. Archives are not opened for this."""
     files: dict[Path, str] = {}
     skipped: list[Skip] = []
     rule_files: set[Path] = set()
@@ -206,7 +249,7 @@ def scan(paths: list[Path]) -> tuple[list[Found], list[Skip], list[str]]:
             rule_files.update(path for name in PERMISSION_FILES if (path := folder / name).is_file())
         if root.is_dir():
             for path, reason in _walk(root):
-                name = path.relative_to(root).as_posix()
+                name = written(path.relative_to(root).as_posix())
                 if path.name.casefold() in PERMISSION_FILES:
                     rule_files.add(path)
                 elif reason:
@@ -214,14 +257,20 @@ def scan(paths: list[Path]) -> tuple[list[Found], list[Skip], list[str]]:
                 else:
                     files.setdefault(path, name)
         else:
-            files.setdefault(root, root.name)
+            files.setdefault(root, written(root.name))
     rules = [rule for path in sorted(rule_files) for rule in read_rules(path)]
-    found = sorted(
-        (Found(p, name, permissions_of(p, rules), _day(p)) for p, name in files.items()), key=lambda f: f.name
-    )
-    idle = [rule for rule in rules if not any(rule.fits(path) for path in files)]
-    notes = [f"The permission rule {rule.pattern!r} fits no file; check its spelling." for rule in idle]
-    return found, sorted(skipped, key=lambda item: item.name), notes
+    found = [Found(p, name, permissions_of(p, rules), _day(p)) for p, name in files.items()]
+    found.sort(key=lambda file: (file.name, file.path))
+    return Survey(found, sorted(skipped, key=lambda item: item.name), rules)
+
+
+def written(name: str | Path) -> str:
+    """Return a name as text that can be kept: bytes that are no UTF-8 (old Chinese disks) are taken for GB18030."""
+    raw = os.fsencode(name)
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("gb18030", errors="replace")
 
 
 def _day(path: Path) -> str:
@@ -251,7 +300,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
                 yield path, ""
             elif entry.is_symlink():
                 yield path, "link"
-            elif _TEMPORARY.search(entry.name):
+            elif TEMPORARY.search(entry.name):
                 yield path, "hidden"
             elif entry.is_dir(follow_symlinks=False):
                 pending.append(path)
@@ -260,20 +309,34 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def load(path: Path) -> bytes:
-    """Return the bytes of a file of a known kind and sane size; raise Unreadable."""
+    """Return the bytes of a file of a known kind and sane size, as they were at one moment; raise Unreadable."""
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise Unreadable("not_a_file")
-        if about.st_size == 0:
-            raise Unreadable("empty")
-        if about.st_size > MAX_BYTES:
-            raise Unreadable("too_big")
-        if path.suffix.casefold() not in READERS:
-            raise Unreadable("unsupported")
-        return path.read_bytes()
+        # A link, or a pipe that nobody writes to, may have taken the file's place since the folder was listed.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            for _ in range(_TRIES):
+                before = _state(os.fstat(file.fileno()), path)
+                file.seek(0)
+                data = file.read(MAX_BYTES + 1)
+                if before == _state(os.fstat(file.fileno()), path) and len(data) == before[0]:
+                    return data
     except OSError as error:
-        raise Unreadable("unreadable", f"({error.strerror})") from error
+        reason = "link" if error.errno == errno.ELOOP else "unreadable"
+        raise Unreadable(reason, "" if reason == "link" else f"({error.strerror})") from error
+    raise Unreadable("changing")
+
+
+def _state(about: os.stat_result, path: Path) -> tuple[int, int, int]:
+    """Return the size of an open file and when it was changed; raise Unreadable if it is not to be read."""
+    if not stat.S_ISREG(about.st_mode):
+        raise Unreadable("not_a_file")
+    if about.st_size == 0:
+        raise Unreadable("empty")
+    if about.st_size > MAX_BYTES:
+        raise Unreadable("too_big")
+    if path.suffix.casefold() not in READERS and not is_container(path.name):
+        raise Unreadable("unsupported")
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def parse(name: str, data: bytes, source: str = "", modified: str = "", mask: bool = False) -> Document:
