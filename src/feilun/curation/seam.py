@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import msgspec
 import numpy as np
 
 from feilun.records import JSON
@@ -108,6 +109,23 @@ class Mending:
 
     place: int
     mended: Mended
+
+
+class Entry(msgspec.Struct, array_like=True):
+    """One line of the ledger: what happened to a row, by which operator, and why."""
+
+    row: str
+    operator: str
+    action: str  # changed, dropped, flagged, noted, set_aside
+    reason: str
+    detail: str = ""
+    times: int = 1
+    score: float = 0.0
+    before: str = ""
+    after: str = ""
+    name: str = ""
+    place: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

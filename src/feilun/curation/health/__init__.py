@@ -4,8 +4,8 @@ This room knows counts, their words in both languages and their pictures. It doe
 """
 
 from feilun.curation.health.drift import compare
-from feilun.curation.health.page import page
+from feilun.curation.health.page import ACTIONS, page
 from feilun.curation.health.readiness import readiness
 from feilun.curation.health.tally import Shape, Tally
 
-__all__ = ["Shape", "Tally", "compare", "page", "readiness"]
+__all__ = ["ACTIONS", "Shape", "Tally", "compare", "page", "readiness"]

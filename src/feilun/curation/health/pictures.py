@@ -1,6 +1,6 @@
 """The page's pictures: small pure functions from numbers to inline SVG.
 
-Positions are percentages, so that a picture fills any width while its text keeps its size; text says the same as colour.
+Positions are percentages, so that a picture fills any width while its text keeps its size.
 This module knows numbers and labels. It does not know languages or reports.
 """
 
@@ -50,8 +50,7 @@ def histogram(counts: Sequence[int], labels: Sequence[str], title: str) -> Marku
     drawn: list[str] = []
     for place, (count, label) in enumerate(zip(counts, labels, strict=True)):
         tall, left = 120 * count / most, place * width
-        drawn.append(
-            f'<rect class="bar" x="{left + 0.4:.2f}%" y="{130 - tall:.1f}" width="{width - 0.8:.2f}%" height="{tall:.1f}"/>'
-        )
+        place_of = f'x="{left + 0.4:.2f}%" y="{130 - tall:.1f}" width="{width - 0.8:.2f}%" height="{tall:.1f}"'
+        drawn.append(f'<rect class="bar" {place_of}/>')
         drawn.append(f'<text x="{left + width / 2:.2f}%" y="148" text-anchor="middle">{escape(label)}</text>')
     return _svg(156, title, drawn)

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from feilun.curation.recipes.steps import Entry
-from feilun.curation.seam import Operator, Row, Words
+from feilun.curation.seam import Entry, Operator, Row, Words
 from feilun.records import JSON
 
 EXAMPLES = 5

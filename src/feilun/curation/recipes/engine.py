@@ -26,8 +26,8 @@ from feilun.curation.recipes import shards, steps
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.plan import Step
 from feilun.curation.recipes.shards import Shard
-from feilun.curation.recipes.steps import Entry, Worker
-from feilun.curation.seam import Compare, Row
+from feilun.curation.recipes.steps import Worker
+from feilun.curation.seam import Compare, Entry, Row
 from feilun.errors import FeilunError
 from feilun.records import content_hash
 

@@ -18,9 +18,8 @@ from feilun.curation.pairs import extract, people_in
 from feilun.curation.passages import cut
 from feilun.curation.recipes.plan import Made
 from feilun.curation.recipes.shards import row_id
-from feilun.curation.recipes.steps import Entry
 from feilun.curation.report import DROPS
-from feilun.curation.seam import Row
+from feilun.curation.seam import Entry, Row
 from feilun.records import JSON, Record, derived_id, text_digest
 
 HEADING, CELL = "heading", "cell"
@@ -35,9 +34,9 @@ def document_row(document: Document) -> Row:
         parts = [(HEADING, block.heading)] if block.heading else []
         parts += [("text", block.text)] if block.text else []
         parts += [(CELL, cell) for row in block.rows for cell in row]
-        parts += list(block.turns)
+        parts += [*block.turns, *block.parts]
         frame.append([block.kind, block.place, bool(block.heading), bool(block.text), [len(r) for r in block.rows]])
-        frame[-1] += [len(block.turns), block.day]
+        frame[-1] += [len(block.turns), len(block.parts), block.day]
         roles += [role for role, _ in parts]
         texts += [_sound(text) for _, text in parts]
     meta: JSON = {"frame": frame, "modified": document.modified, "mask": document.mask}
@@ -50,14 +49,15 @@ def document_of(row: Row) -> Document:
     texts = iter(row.texts)
     roles = iter(row.roles)
     blocks = []
-    for kind, place, headed, told, widths, turns, day in row.meta["frame"]:
+    for kind, place, headed, told, widths, turns, others, day in row.meta["frame"]:
         heading = next(texts) if headed else ""
         text = next(texts) if told else ""
         cells = tuple(tuple(next(texts) for _ in range(width)) for width in widths)
         for _ in range(bool(headed) + bool(told) + sum(widths)):
             next(roles)
         said = tuple((next(roles), next(texts)) for _ in range(turns))
-        blocks.append(Block(kind, place, heading, text, cells, said, day))
+        beside = tuple((next(roles), next(texts)) for _ in range(others))
+        blocks.append(Block(kind, place, heading, text, cells, said, day, beside))
     return Document(row.source, row.name, tuple(blocks), row.meta["modified"], bool(row.meta["mask"]))
 
 
@@ -139,19 +139,27 @@ class Maker:
 
     def _given(self, document: Document) -> Iterator[Row]:
         """Yield rows that stand in the file as such: preferences, labelled texts."""
-        wanted = {"preferences": {"prompt", "chosen", "rejected"}, "labels": {"text", "label"}}[self.made]
+        wanted = {"preferences": ("prompt", "chosen", "rejected"), "labels": ("text", "label")}[self.made]
         for block in document.blocks:
-            roles = tuple(role for role, _ in block.turns)
-            if wanted <= set(roles):
-                yield self._row(document, block.place, roles, tuple(text for _, text in block.turns), {})
+            beside = dict(block.parts)
+            if self.made == "preferences" and "rejected" in beside and block.turns:
+                asked = "\n".join(text for _, text in block.turns[:-1])
+                texts = asked, block.turns[-1][1], beside["rejected"]
+                yield self._row(document, block.place, wanted, texts, {})
+            elif self.made == "labels" and "label" in beside:
+                told = block.text or "\n".join(text for _, text in block.turns)
+                yield self._row(document, block.place, wanted, (told, beside["label"]), {})
             elif block.kind == "table" and block.rows:
-                heads = [head.strip().casefold() for head in block.rows[0]]
-                if wanted <= set(heads):
-                    for number, cells in enumerate(block.rows[1:], 2):
-                        named = dict(zip(heads, cells, strict=False))
-                        order = tuple(sorted(wanted, key=heads.index))
-                        texts = tuple(named.get(head, "") for head in order)
-                        yield self._row(document, f"{block.place} row {number}".strip(), order, texts, {})
+                yield from self._cells(document, block, wanted)
+
+    def _cells(self, document: Document, block: Block, wanted: tuple[str, ...]) -> Iterator[Row]:
+        heads = [head.strip().casefold() for head in block.rows[0]]
+        if not set(wanted) <= set(heads):
+            return
+        columns = [heads.index(name) for name in wanted]
+        for number, cells in enumerate(block.rows[1:], 2):
+            texts = tuple(cells[column] if column < len(cells) else "" for column in columns)
+            yield self._row(document, f"{block.place} row {number}".strip(), wanted, texts, {})
 
     def _leave_out(self, row: Row, reason: str) -> None:
         self.ledger.append(

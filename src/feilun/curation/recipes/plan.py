@@ -35,16 +35,18 @@ _LARGEST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """An operator with every parameter it takes."""
+    """An operator with every parameter it takes; ``only`` is the key of ``Row.meta`` that rows must have for it."""
 
     operator: str
     parameters: Mapping[str, Value] = field(default_factory=dict)
+    only: str = ""
 
     @property
     def signature(self) -> str:
         """Return what tells this step from every other: a step with the same one answers the same."""
         known = operators()[self.operator]
-        return content_hash([self.operator, known.version, {name: self.parameters[name] for name in known.parameters}])
+        values = {name: self.parameters[name] for name in known.parameters}
+        return content_hash([self.operator, known.version, values, self.only])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Recipe:
     """What is done to documents, which rows are cut from them, and what is done to rows."""
 
     name: str
-    make: Made
+    made: Made
     documents: tuple[Step, ...] = ()
     rows: tuple[Step, ...] = ()
     flagged: str = "keep"
@@ -61,13 +63,13 @@ class Recipe:
     @property
     def purpose(self) -> Purpose:
         """Return what its rows are read for."""
-        return "retrieve" if self.make == "passages" else "train"
+        return "retrieve" if self.made == "passages" else "train"
 
     @property
     def signature(self) -> str:
         """Return what tells this recipe from every other that gives something else."""
         steps = [[step.signature for step in chain] for chain in (self.documents, self.rows)]
-        return content_hash([self.make, self.flagged, steps])
+        return content_hash([self.made, self.flagged, steps])
 
 
 def ready() -> dict[str, str]:

@@ -16,8 +16,7 @@ from typing import Any
 
 import msgspec
 
-from feilun.curation.recipes.steps import Entry
-from feilun.curation.seam import Row
+from feilun.curation.seam import Entry, Row
 from feilun.errors import FeilunError
 from feilun.store.blobs import written_whole
 

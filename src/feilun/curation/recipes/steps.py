@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import msgspec
-
 from feilun.curation.recipes.catalogue import operators
 from feilun.curation.recipes.plan import Step
-from feilun.curation.seam import Compare, Judge, Mend, Mended, Mending, Note, Row, Ruling, Surroundings
+from feilun.curation.seam import Compare, Entry, Judge, Mend, Mended, Mending, Note, Row, Ruling, Surroundings
 
 SNIPPET = 80  # characters of a text that are shown before and after a change
 _MARGIN = 24
@@ -24,34 +22,18 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-class Entry(msgspec.Struct, array_like=True):
-    """One line of the ledger: what happened to a row, by which operator, and why. ``text`` counts a row's texts."""
-
-    row: str
-    operator: str
-    action: str  # changed, dropped, flagged, noted, set_aside
-    reason: str
-    detail: str = ""
-    times: int = 1
-    score: float = 0.0
-    before: str = ""
-    after: str = ""
-    name: str = ""
-    place: str = ""
-    source: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Worker:
     """An operator at work."""
 
     name: str
     operator: Mend | Judge | Compare
+    only: str = ""
 
 
 def start(steps: Sequence[Step], around: Surroundings) -> list[Worker]:
     """Return the working operators of steps."""
-    return [Worker(s.operator, operators()[s.operator].make(around, **s.parameters)) for s in steps]
+    return [Worker(s.operator, operators()[s.operator].make(around, **s.parameters), s.only) for s in steps]
 
 
 def compares(step: Step) -> bool:
@@ -61,6 +43,13 @@ def compares(step: Step) -> bool:
 
 def run(worker: Worker, rows: list[Row], ledger: list[Entry]) -> list[Row]:
     """Return the rows after a step that looks at each by itself; what happened goes into ``ledger``."""
+    if worker.only:
+        chosen = {row.id: row for row in _run(worker, [row for row in rows if row.meta.get(worker.only)], ledger)}
+        return [chosen.get(row.id, row) for row in rows if row.id in chosen or not row.meta.get(worker.only)]
+    return _run(worker, rows, ledger)
+
+
+def _run(worker: Worker, rows: list[Row], ledger: list[Entry]) -> list[Row]:
     operator = worker.operator
     if isinstance(operator, Mend):
         return _mend(worker.name, operator, rows, ledger)

@@ -1,0 +1,334 @@
+"""A recipe from end to end: documents -> mended documents -> rows -> a dataset version and its health report.
+
+This module knows in which order that is done and what is left in which folder. It does not know what operators do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feilun.compute.locks import lock
+from feilun.curation import health
+from feilun.curation.documents import Document, Skip
+from feilun.curation.ingest import documents, exam_items
+from feilun.curation.recipes import engine
+from feilun.curation.recipes.around import Around
+from feilun.curation.recipes.catalogue import operators
+from feilun.curation.recipes.making import REASONS, Maker, canonical, document_row, empty, record_of
+from feilun.curation.recipes.plan import Recipe, Step
+from feilun.curation.recipes.streaming import rows_of
+from feilun.curation.seam import Entry, Row
+from feilun.errors import NothingUsable
+from feilun.records import JSON, DatasetVersion, Record
+from feilun.store import datasets, evals, workspaces
+from feilun.store.blobs import written_whole
+from feilun.store.database import Database
+
+Say = Callable[[str, int, int], None]
+MASKED = "personal"  # the operator that sources with mask: pseudonymise always pass
+_HISTORY = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a recipe runs: in how many processes (0: one for each core), on a sample of how many rows (0: all)."""
+
+    processes: int = 0
+    preview: int = 0
+    name: str = ""  # of the dataset; empty: the recipe's
+    language: str = "en"  # of the page, at first sight
+    embedding: str = ""
+    terms: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a recipe: the report and its page for people; ``version`` is None for a preview."""
+
+    report: JSON
+    page: Path
+    version: DatasetVersion | None = None
+    records: list[Record] = field(default_factory=list)
+
+
+def curate_workspace(
+    db: Database, ws: str, recipe: Recipe, options: Options, say: Say | None = None, skipped: Sequence[Skip] = ()
+) -> Outcome:
+    """Run a recipe over all sources of a workspace that permit its purpose; write the rows as a dataset version.
+
+    Raises NotFound for an unknown workspace, NothingUsable, Busy if this recipe runs already, OutOfSpace. A preview
+    writes no dataset.
+    """
+    workspaces.ensure(db, ws)
+    base = db.root / "curation" / hashlib.sha256(ws.encode()).hexdigest()[:16] / _file_name(recipe.name)
+    with lock(db.root / "locks" / f"curation-{base.parent.name}-{base.name}.lock", f"the recipe {recipe.name}"):
+        found = documents(db, ws, recipe.purpose)
+        usable = [document for document in found if not document.problem]
+        if not usable:
+            raise NothingUsable(
+                f"No source of this workspace may be used to {recipe.purpose} and can be read.", "Add files first."
+            )
+        asked = [item.question for item in exam_items(db, ws)]
+        asked += [item.question for exam in evals.find(db, ws) for item in exam.items]
+        around = Around(tuple(sorted(set(asked))), options.terms, options.embedding)
+        run = _Run(recipe, options, around, say)
+        run.skipped = [*skipped, *(document.problem for document in found if document.problem)]
+        run.notes = [f"{document.name}: {note}" for document in usable for note in document.notes]
+        run.newest = max((document.modified for document in usable), default="")
+        if options.preview:
+            with tempfile.TemporaryDirectory(prefix="feilun-preview-") as folder:
+                return run.preview(usable, Path(folder), base)
+        records = list(run.records(run.rows(usable, base / "work")))
+        version, left_out = datasets.write(
+            db, ws, options.name or recipe.name, records, recipe.purpose, {"recipe": recipe.name}
+        )
+        run.forbid([(record, reason) for record, reason in left_out])
+        outcome = run.report(base, version.sha256, len(usable))
+        outcome.version = version
+        return outcome
+
+
+def curate_files(
+    paths: Iterable[Path],
+    recipe: Recipe,
+    out: Path,
+    options: Options,
+    say: Say | None = None,
+    around: Around | None = None,
+) -> Outcome:
+    """Run a recipe over large files of rows without a store; leave ``rows.parquet`` and the report in ``out``.
+
+    The files' rows are taken as they stand, one batch at a time, so that files may be larger than the memory. Nothing
+    but the recipe decides here: permissions are those of sources, which a workspace has. Raises BadSource, OutOfSpace.
+    """
+    run = _Run(recipe, options, around or Around(terms=options.terms, embedding=options.embedding), say)
+    files = sorted(paths)
+    rows = (row for path in files for row in rows_of(path, path.name, f"file:{path.name}"))
+    result = engine.run(
+        rows, [*recipe.documents, *recipe.rows], out / "work", run.around, options.processes or engine.cores(), say
+    )
+    run.take(result)
+    sha = _write(run.records(run.finished(result)), out / "rows.parquet")
+    outcome = run.report(out, sha, len(files))
+    shutil.rmtree(out / "work", ignore_errors=True)
+    return outcome
+
+
+class _Run:
+    """One run of a recipe: what is counted on the way."""
+
+    def __init__(self, recipe: Recipe, options: Options, around: Around, say: Say | None) -> None:
+        self._recipe, self._options, self.around, self._say = recipe, options, around, say
+        self._tally = health.Tally(operators(), REASONS | _OWN)
+        self._shape = health.Shape()
+        self._aside: list[Entry] = []
+        self._in = self._computed = 0
+        self._seconds = time.monotonic()
+        self._tables: list[JSON] = []
+        self.skipped: list[Skip] = []
+        self.notes: list[str] = []
+        self.newest = ""
+
+    def rows(self, found: Sequence[Document], folder: Path) -> Iterator[Row]:
+        """Yield the rows that the recipe makes of documents."""
+        processes = self._options.processes or engine.cores()
+        given = (document_row(document) for document in found)
+        first = engine.run(given, self._recipe.documents, folder / "documents", self.around, processes, self._say)
+        self.take(first, rows=False)
+        maker = Maker(self._recipe.made)
+        steps = _masking(self._recipe.rows, any(document.mask for document in found))
+        second = engine.run(maker.rows(first.rows()), steps, folder / "rows", self.around, processes, self._say)
+        self.take(second)
+        self._tally.add(maker.ledger)
+        self._in += len(maker.ledger)
+        yield from self.finished(second)
+
+    def preview(self, found: Sequence[Document], folder: Path, base: Path) -> Outcome:
+        """Return what the recipe would do, seen on a sample; its page is written beside that of the whole."""
+        given = (document_row(document) for document in found)
+        first = engine.run(given, self._recipe.documents, folder / "documents", self.around, 1, self._say)
+        self.take(first, rows=False)
+        maker = Maker(self._recipe.made)
+        # Ids are sums of contents: the smallest are as good as drawn, and the same the next time.
+        sample = heapq.nsmallest(self._options.preview, maker.rows(first.rows()), key=lambda row: row.id)
+        steps = _masking(self._recipe.rows, any(document.mask for document in found))
+        second = engine.run(sample, steps, folder / "rows", self.around, 1, self._say)
+        self.take(second)
+        records = list(self.records(self.finished(second)))
+        outcome = self.report(base, _sum(records), len(found), "preview")
+        outcome.records = records
+        return outcome
+
+    def take(self, result: engine.Result, rows: bool = True) -> None:
+        """Count what a run of the engine did."""
+        for entries in result.ledger():
+            self._tally.add(entries)
+        self._computed += result.computed
+        self._in += result.rows_in if rows else 0
+        for name, decided in result.decided:
+            table = getattr(decided, "table", None)
+            if table is not None:
+                self._tables.append({"operator": name, **table})
+
+    def finished(self, result: engine.Result) -> Iterator[Row]:
+        """Yield the rows that are left, but for those that mending has emptied and those for a person to see first."""
+        entries: list[Entry] = []
+        for row in result.rows():
+            if empty(row):
+                entries.append(_entry(row, "dropped", "emptied"))
+            elif row.meta.get("flags") and self._recipe.flagged == "set_aside":
+                entries.append(_entry(row, "set_aside", "for_a_person"))
+            else:
+                self._shape.add([row])
+                yield row
+        self._tally.add(entries)
+
+    def records(self, rows: Iterable[Row]) -> Iterator[Record]:
+        """Yield rows as records."""
+        return map(record_of, rows)
+
+    def forbid(self, left_out: Sequence[tuple[Record, str]]) -> None:
+        """Count what the store did not take for want of permission."""
+        self._tally.add(
+            [
+                Entry(record.id, "permissions", "dropped", "forbidden", reason, name=str(record.meta.get("file", "")))
+                for record, reason in left_out
+            ]
+        )
+
+    def report(self, base: Path, sha: str, files: int, name: str = "report") -> Outcome:
+        """Write the report of the run into ``base``, for people and for programs, and return it."""
+        shape, findings = self._shape.as_json(), self._tally.findings()
+        counted = self._tally.rows
+        report: JSON = {
+            "name": self._options.name or self._recipe.name,
+            "recipe": self._recipe.name,
+            "make": self._recipe.made,
+            "day": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "seconds": round(time.monotonic() - self._seconds, 3),
+            "files": files,
+            "skipped": [asdict(each) for each in self.skipped],
+            "notes": self.notes,
+            "rows": {"in": self._in, "kept": shape["rows"], **{a: counted[a] for a in health.ACTIONS}},
+            "computed": self._computed,
+            "sha256": sha,
+            "shape": shape,
+            "findings": findings,
+            "operators": _about(),
+            "tables": self._tables,
+            "readiness": health.readiness(self._recipe.made, shape, findings),
+            "newest_days": _days_since(self.newest),
+        }
+        earlier = base / "report.json"
+        before = json.loads(earlier.read_text("utf-8")) if earlier.is_file() else None
+        report["drift"] = health.compare(before, report)
+        page = base / f"{name}.html"
+        for path, text in (
+            (page, health.page(report, self._options.language)),
+            (base / f"{name}.json", json.dumps(report, ensure_ascii=False, indent=1)),
+        ):
+            with written_whole(path) as file:
+                file.write(text.encode("utf-8", "replace"))
+        if name == "report":
+            _remember(base / "history.jsonl", report)
+        return Outcome(report, page)
+
+
+_OWN = {
+    "forbidden": (
+        "Its permissions, or those of another source with this text, forbid it.",
+        "该来源或含相同文字的来源不允许此用途。",
+    ),
+}
+
+
+def _entry(row: Row, action: str, reason: str) -> Entry:
+    return Entry(
+        row.id, "rows", action, reason, before=row.text[:80], name=row.name, place=row.place, source=row.source
+    )
+
+
+def _masking(given: tuple[Step, ...], needed: bool) -> tuple[Step, ...]:
+    """Return steps that first mask the personal data of sources that want it, whatever the recipe says."""
+    if not needed:
+        return given
+    defaults = {name: parameter.default for name, parameter in operators()[MASKED].parameters.items()}
+    return (Step(MASKED, defaults, only="mask"), *given)
+
+
+def _about() -> JSON:
+    found = {name: {"en": op.about[0], "zh": op.about[1], "origin": op.origin} for name, op in operators().items()}
+    found["rows"] = {"en": "Cutting rows from documents", "zh": "从文件切出数据行", "origin": ""}
+    found["permissions"] = {"en": "Permissions of sources", "zh": "来源权限", "origin": ""}
+    return found
+
+
+def _days_since(day: str) -> int | None:
+    try:
+        return (datetime.now(UTC).date() - datetime.fromisoformat(day).date()).days
+    except ValueError:
+        return None
+
+
+def _remember(path: Path, report: JSON) -> None:
+    """Keep the figures of the last runs, one line each."""
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    kept = ("day", "rows", "files", "sha256", "drift")
+    lines.append(json.dumps({name: report[name] for name in kept}, ensure_ascii=False))
+    with written_whole(path) as file:
+        file.write("\n".join([*lines[-_HISTORY:], ""]).encode())
+
+
+def _sum(records: Iterable[Record]) -> str:
+    told = hashlib.sha256()
+    for record in records:
+        told.update(canonical(record))
+    return told.hexdigest()
+
+
+_COLUMNS = pa.schema([(name, pa.string()) for name in ("id", "kind", "sources", "messages", "text", "meta")])
+
+
+def _write(records: Iterable[Record], path: Path) -> str:
+    """Write records as Parquet, a group at a time; return the SHA-256 of their contents in order."""
+    told = hashlib.sha256()
+    encode = msgspec.json.Encoder().encode
+
+    def group(batch: list[Record]) -> pa.Table:
+        columns = {
+            name: [
+                value if isinstance(value := getattr(record, name), str) else encode(value).decode() for record in batch
+            ]
+            for name in _COLUMNS.names
+        }
+        return pa.table(columns, schema=_COLUMNS)
+
+    with written_whole(path) as file, pq.ParquetWriter(file, _COLUMNS, compression="zstd") as writer:
+        batch: list[Record] = []
+        for record in records:
+            told.update(canonical(record))
+            batch.append(record)
+            if len(batch) == 4096:
+                writer.write_table(group(batch))
+                batch = []
+        if batch:
+            writer.write_table(group(batch))
+    return told.hexdigest()
+
+
+def _file_name(name: str) -> str:
+    plain = "".join(char if char.isalnum() or char in "-_" else "-" for char in name)[:60]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"

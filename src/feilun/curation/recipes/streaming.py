@@ -1,0 +1,76 @@
+"""Rows that stand in large files as such, read line by line or group by group: JSON lines and Parquet.
+
+This module knows files whose rows have a text, a question and an answer, or messages. It does not know documents: what
+must be parsed whole is read elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feilun.curation.recipes.shards import row_id
+from feilun.curation.seam import Row
+from feilun.errors import BadSource
+
+ENDINGS = (".jsonl", ".ndjson", ".parquet")
+_TEXT = ("text", "content", "body", "passage", "正文", "内容")
+_PAIRS = (("question", "answer"), ("instruction", "output"), ("prompt", "completion"), ("问题", "答案"))
+_decode = msgspec.json.Decoder().decode
+
+
+def rows_of(path: Path, name: str, source: str) -> Iterator[Row]:
+    """Yield the rows of a file; lines that are no rows are passed over. Raises BadSource for a file that is none."""
+    seen: dict[str, int] = {}
+    for place, given in _lines(path):
+        found = _parts(given)
+        if found is None:
+            continue
+        roles, texts = found
+        key = row_id(source, name, roles, texts, None)
+        again = seen.get(key, -1) + 1
+        seen[key] = again
+        if again:
+            key = row_id(source, name, roles, texts, None, again)
+        yield Row(key, source, name, place, roles, texts, "", {})
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        if path.suffix.casefold() == ".parquet":
+            number = 0
+            for batch in pq.ParquetFile(path).iter_batches(4096):
+                for item in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", item
+            return
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield f"line {number}", _decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    continue
+    except (OSError, pa.ArrowException) as error:
+        raise BadSource(f"{path} cannot be read: {error}") from error
+
+
+def _parts(given: Any) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    if not isinstance(given, dict):
+        return None
+    for name in _TEXT:
+        if isinstance(given.get(name), str):
+            return ("text",), (given[name],)
+    for asked, said in _PAIRS:
+        if isinstance(given.get(asked), str) and isinstance(given.get(said), str):
+            return ("user", "assistant"), (given[asked], given[said])
+    messages = given.get("messages")
+    if isinstance(messages, list) and all(isinstance(m, dict) for m in messages):
+        told = [(str(m.get("role", "user")), m["content"]) for m in messages if isinstance(m.get("content"), str)]
+        if told:
+            return tuple(role for role, _ in told), tuple(text for _, text in told)
+    return None
