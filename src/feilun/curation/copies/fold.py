@@ -1,0 +1,130 @@
+"""Texts -> arrays of folded characters, many texts at once: what is compared when texts are compared.
+
+This module knows characters: which are the same in comparing, which stand alone, which only part words. It does not
+know rows, shingles, nor what is a copy.
+
+Folded are width and compatibility forms (NFKC), case and, if asked, Traditional to Simplified Chinese (OpenCC,
+character by character). Blanks and marks are left out, but a character that begins a word after another one says so in
+its top bit; signs that change what is said (``+``, ``%``, currencies, the mark within a figure, emoji) stay.
+"""
+
+from __future__ import annotations
+
+import functools
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from opencc import OpenCC
+
+Chars = npt.NDArray[np.uint32]
+GAP = np.uint32(1 << 31)  # this character begins a word, and another word stands before it
+ALONE = np.uint32(1 << 30)  # a character of a script without blanks: a token by itself
+CODE = np.uint32((1 << 21) - 1)
+_WORD, _MARK, _SIGN, _SLOW = (np.uint32(1 << bit) for bit in (26, 27, 28, 29))
+_KEPT = _WORD | ALONE | _SIGN
+_LAST = 0x20000  # Han characters without other forms begin here
+_MARKS = frozenset(".,:/-*")
+_MINUS = np.uint32(ord("-"))
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Characters of several texts, one after another; text ``i`` is ``chars[bounds[i] : bounds[i + 1]]``."""
+
+    chars: Chars
+    bounds: npt.NDArray[np.int64]
+
+
+@functools.cache
+def _simplified() -> dict[str, str]:
+    han = "\n".join(map(chr, range(0x3400, 0xA000)))
+    pairs = zip(han.split("\n"), OpenCC("t2s").convert(han).split("\n"), strict=True)
+    return {one: other for one, other in pairs if one != other and len(other) == 1}
+
+
+def _dense(code: int) -> bool:
+    """Tell whether a code point belongs to a script that writes without blanks, or with syllables as characters."""
+    return 0x2E80 <= code < 0x3000 or 0x3040 <= code < 0xD7B0 or 0xF900 <= code < 0xFB00 or code >= _LAST
+
+
+def _entry(code: int, simple: dict[str, str]) -> int:
+    char = chr(code)
+    if unicodedata.category(char) in {"Cn", "Co", "Cs", "Cc", "Zs"}:
+        return 0
+    form = unicodedata.normalize("NFKC", char).casefold()
+    composes = 0x300 <= code < 0x370 or code in (0x3099, 0x309A) or 0x1100 <= code < 0x1200
+    kinds = [unicodedata.category(part) for part in form]
+    if not any(kind[0] in "LNM" or kind in {"Sm", "Sc"} for kind in kinds) and len(form) != 1:
+        return 0
+    first = simple.get(form[0], form[0])
+    kind = kinds[0]
+    packed = ord(first) | (int(_SLOW) if len(form) > 1 or composes else 0)
+    if kind[0] in "LNM":
+        return packed | int(ALONE if _dense(ord(first)) else _WORD)
+    if first in _MARKS:
+        return packed | int(_MARK)
+    if kind in {"Sm", "Sc"} or first in "%‰" or (kind == "So" and code >= 0x1F000):
+        return packed | int(_SIGN)
+    return packed if len(form) > 1 else 0
+
+
+@functools.cache
+def _table(simplify: bool) -> Chars:
+    simple = _simplified() if simplify else {}
+    return np.array([_entry(code, simple) for code in range(_LAST)] + [int(ALONE)], np.uint32)
+
+
+def codes(text: str) -> Chars:
+    """Return the code points of a text; lone surrogates are code points like others."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def fold(texts: Sequence[str], simplify: bool = True) -> Folded:
+    """Return the folded characters of texts."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = np.cumsum(lengths)
+    raw = codes("".join(texts))
+    table = _table(simplify)
+    found = table.take(raw, mode="clip")
+    slow = np.flatnonzero((found & _SLOW) != 0)
+    if slow.size:
+        # Only whole texts can be composed: é may be two code points, ﬁ becomes two letters.
+        which = np.unique(np.searchsorted(ends, slow, "right")).tolist()
+        texts = list(texts)
+        for index in which:
+            texts[index] = unicodedata.normalize("NFKC", texts[index]).casefold()
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        ends = np.cumsum(lengths)
+        raw = codes("".join(texts))
+        found = table.take(raw, mode="clip")
+    far = np.flatnonzero(raw >= _LAST)
+    found[far] = raw[far] | ALONE
+    return _kept(found, ends)
+
+
+def _digit(found: Chars) -> npt.NDArray[np.bool_]:
+    code = found & CODE
+    return np.asarray((code >= 48) & (code <= 57))
+
+
+def _kept(found: Chars, ends: npt.NDArray[np.int64]) -> Folded:
+    marks = np.flatnonzero((found & _MARK) != 0)
+    inside = marks[(marks > 0) & (marks < found.size - 1)]
+    before, after = found[inside - 1], found[inside + 1]
+    negative = ((found[inside] & CODE) == _MINUS) & ((before & (_WORD | ALONE)) == 0)
+    figure = inside[_digit(after) & (_digit(before) | negative)]
+    found[figure] |= _SIGN
+    places = np.flatnonzero((found & _KEPT) != 0)
+    chars = found[places]
+    word = (chars & _WORD) != 0
+    gap = np.flatnonzero((places[1:] - places[:-1] > 1) & word[1:] & word[:-1]) + 1
+    chars &= ALONE | CODE
+    chars[gap] |= GAP
+    bounds = np.zeros(ends.size + 1, np.int64)
+    bounds[1:] = np.searchsorted(places, ends)
+    firsts = bounds[:-1]
+    chars[firsts[firsts < chars.size]] &= ~GAP
+    return Folded(chars, bounds)
