@@ -61,6 +61,15 @@ _CHINESE = {
     "{} touches {} datasets, {} models, {} deployments, {} answers.": (
         "{} 影响了 {} 个数据集、{} 个模型、{} 次上线、{} 条回答。"
     ),
+    "{} files added, {} known, {} left out": "新增 {} 个文件，已有 {} 个，未用 {} 个",
+    "Purpose: {}. Rows: {}.": "用途：{}。数据行：{}。",
+    "{} rows found, {} kept, {} flagged": "共 {} 行，保留 {} 行，待确认 {} 行",
+    "Dataset {} (version {}, {} rows)": "数据集 {}（第 {} 版，{} 行）",
+    "dropped": "删除",
+    "changed": "修改",
+    "flagged": "待确认",
+    "noted": "记录",
+    "set_aside": "搁置",
     "{} records": "{} 条记录",
     "{} records, {} shown": "{} 条记录，显示 {} 条",
 }
