@@ -197,14 +197,15 @@ def run(
             tasks = [
                 _Task(number, index, result.made[index], number == 0, part.places) for index, part in enumerate(parts)
             ]
-            last = result.made
+            last, anew = result.made, 0
             result.made = []
             for index, done in enumerate(crew.all(tasks)):
                 result.made.append(done.made)
                 result.ledgers[index] += done.told
-                result.computed += done.count
+                anew += done.count
                 if say is not None:
                     say(chain.title, index + 1, len(tasks))
+            result.computed = max(result.computed, anew)
             used.update(result.made)
             used.update(path for paths in result.ledgers for path in paths)
             if not small and number:
