@@ -22,7 +22,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -203,13 +203,18 @@ def _values(pattern: str, given: Any, mistakes: list[str]) -> dict[str, Any]:
     return values
 
 
-def permissions_of(path: Path, rules: list[Rule]) -> Permissions:
-    """Return what ``rules`` permit for the file ``path``."""
-    permissions = Permissions()
+def values_of(path: Path, rules: list[Rule]) -> dict[str, Any]:
+    """Return what ``rules`` say about the file ``path``, key by key; nothing where they are silent."""
+    values: dict[str, Any] = {}
     for rule in sorted(rules, key=lambda rule: rule.weight):
         if rule.fits(path):
-            permissions = replace(permissions, **rule.values)
-    return permissions
+            values |= rule.values
+    return values
+
+
+def permissions_of(path: Path, rules: list[Rule]) -> Permissions:
+    """Return what ``rules`` permit for the file ``path``."""
+    return Permissions(**values_of(path, rules))
 
 
 @dataclass(frozen=True, slots=True)
