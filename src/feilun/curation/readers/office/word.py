@@ -1,55 +1,245 @@
-"""DOCX -> blocks in reading order.
+"""DOCX -> blocks in reading order: headings with numbers, lists, tables, text boxes, equations, notes.
 
-This module knows python-docx and translates what it raises. It does not know what tables mean.
+This module knows WordprocessingML (ECMA-376 part 1, 17). It does not know what tables mean. Page heads and feet,
+comments and deleted text are left out; merged cells say the same in every cell that they cover.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, ParseError
 
-import docx
-from docx.document import Document as Docx
-from docx.opc.exceptions import OpcError
-from docx.table import Table
-from docx.text.paragraph import Paragraph
-
-from feilun.curation.documents import MAX_CHARACTERS, Block, Unreadable
+from feilun.curation.documents import MAX_CHARACTERS, MAX_COLUMNS, Block, Unreadable
+from feilun.curation.readers.office.equations import latex
+from feilun.curation.readers.office.numbering import Numbering
+from feilun.curation.readers.office.ooxml import Package, Relation, child, on, value
+from feilun.curation.readers.office.styles import Styles
+from feilun.curation.readers.outline import Outline
 from feilun.curation.readers.packages import DAMAGE, check_zip
 from feilun.curation.readers.text import table_rows
+
+_SKIPPED = {
+    "del", "moveFrom", "instrText", "delText", "rPr", "pPr", "tblPr", "tcPr", "trPr", "sdtPr", "sectPr", "Fallback",
+    "annotationRef", "footnoteRef", "endnoteRef", "proofErr", "rt", "binData", "oleObject",
+}  # fmt: skip
 
 
 def read_docx(data: bytes, notes: list[str]) -> list[Block]:
     """Return one text block per heading and one table block per table, in reading order."""
-    check_zip(data, "word/document.xml")
+    check_zip(data, "[Content_Types].xml")
     try:
-        return list(_docx_blocks(docx.Document(io.BytesIO(data)), notes))
-    except (OpcError, *DAMAGE) as error:
+        return list(_Word(Package(data)).blocks(notes))
+    except (ParseError, *DAMAGE) as error:
         raise Unreadable("damaged", f"({type(error).__name__})") from error
 
 
-def _docx_blocks(document: Docx, notes: list[str]) -> Iterator[Block]:
-    heading, lines, size = "", list[str](), 0
-    for item in document.iter_inner_content():
-        if size > MAX_CHARACTERS:
-            notes.append(f"only the first {MAX_CHARACTERS} characters were read")
-            break
-        if isinstance(item, Table):
-            if lines or heading:
-                yield Block("text", heading=heading, text="\n\n".join(lines))
-            lines = []
-            rows = table_rows(([cell.text for cell in row.cells] for row in item.rows), notes)
-            size += sum(len(cell) for row in rows for cell in row)
-            yield Block("table", heading=heading, rows=rows)
-        elif isinstance(item, Paragraph):
-            style = (item.style.name or "") if item.style is not None else ""
-            size += len(item.text)
-            if re.match(r"(?i)heading \d|title|标题", style) and item.text.strip():
+@dataclass(frozen=True, slots=True)
+class _Paragraph:
+    """What a paragraph says; ``level`` is that of a heading or 0, ``boxes`` the text boxes that hang on it."""
+
+    text: str
+    level: int
+    listed: bool
+    boxes: tuple[Element, ...]
+
+
+class _Word:
+    """A document that is being read: its lists count along, its notes are collected."""
+
+    def __init__(self, package: Package) -> None:
+        self._main = package.main()
+        self._package = package
+        self._links: dict[str, Relation] = package.relations(self._main)
+        self._styles = Styles(package.xml(package.related(self._main, "styles")))
+        self._numbering = Numbering(package.xml(package.related(self._main, "numbering")))
+
+    def blocks(self, notes: list[str]) -> Iterator[Block]:
+        """Yield the blocks of the body, then the foot and end notes."""
+        root = self._package.xml(self._main)
+        body = None if root is None else root.find("body")
+        if body is None:
+            raise Unreadable("damaged" if root is None else "wrong_name")
+        outline, size = Outline(), 0
+        heading, lines = "", _Lines()
+        for item in _flat(body):
+            if size > MAX_CHARACTERS:
+                notes.append(f"only the first {MAX_CHARACTERS} characters were read")
+                break
+            if item.tag == "tbl":
                 if lines or heading:
-                    yield Block("text", heading=heading, text="\n\n".join(lines))
-                heading, lines = item.text.strip(), []
-            elif item.text.strip():
-                lines.append(item.text)
-    if lines or heading:
-        yield Block("text", heading=heading, text="\n\n".join(lines))
+                    yield Block("text", outline.place(), heading, lines.text())
+                lines = _Lines()
+                rows = table_rows(self._rows(item), notes)
+                size += sum(len(cell) for row in rows for cell in row)
+                yield Block("table", outline.place(), heading, rows=rows)
+                continue
+            paragraph = self._paragraph(item)
+            size += len(paragraph.text)
+            if paragraph.level and paragraph.text:
+                if lines or heading:
+                    yield Block("text", outline.place(), heading, lines.text())
+                heading, lines = paragraph.text, _Lines()
+                outline.enter(paragraph.level, heading)
+            else:
+                lines.add(paragraph.text, paragraph.listed)
+            lines.add("\n\n".join(self._boxes(paragraph.boxes)))
+        if lines or heading:
+            yield Block("text", outline.place(), heading, lines.text())
+        yield from self._notes()
+
+    def _boxes(self, boxes: Iterable[Element]) -> list[str]:
+        """Return the paragraphs of text boxes, and of those within them."""
+        return [text for box in boxes if (text := self._cell(box))]
+
+    def _notes(self) -> Iterator[Block]:
+        for kind in ("footnotes", "endnotes"):
+            root = self._package.xml(self._package.related(self._main, kind))
+            lines = [
+                f"[^{note.get('id', '')}]: {text}"
+                for note in (() if root is None else root)
+                if note.get("type", "normal") == "normal" and (text := self._cell(note))
+            ]
+            if lines:
+                yield Block("text", kind, text="\n\n".join(lines))
+
+    def _rows(self, table: Element) -> Iterator[list[str]]:
+        """Yield the rows of a table; a merged cell stands in every place that it covers."""
+        above: list[str] = []
+        for row in _flat(table, "tr"):
+            cells = [""] * _number(value(row, "trPr", "gridBefore"))
+            for cell in _flat(row, "tc"):
+                span = max(_number(value(cell, "tcPr", "gridSpan")), 1)
+                merge = child(cell, "tcPr", "vMerge")
+                goes_on = merge is not None and merge.get("val", "continue") == "continue"
+                at = len(cells)
+                text = above[at] if goes_on and at < len(above) else self._cell(cell)
+                cells += [text] * min(span, MAX_COLUMNS)
+            yield cells
+            above = cells[:MAX_COLUMNS]
+
+    def _cell(self, cell: Element) -> str:
+        """Return the text of a cell, a text box or a note; tables within it row by row."""
+        lines: list[str] = []
+        for item in _flat(cell):
+            if item.tag == "tbl":
+                lines += ["\n".join(" | ".join(row) for row in self._rows(item))]
+            else:
+                paragraph = self._paragraph(item)
+                lines += [paragraph.text] if paragraph.text else []
+                lines += self._boxes(paragraph.boxes)
+        return "\n".join(lines)
+
+    def _paragraph(self, item: Element) -> _Paragraph:
+        properties = item.find("pPr")
+        style = value(properties, "pStyle") or self._styles.default
+        boxes: list[Element] = []
+        text = "".join(self._inline(item, boxes)).strip()
+        level = self._styles.level(style, properties)
+        number, depth = self._numbered(properties, style)
+        mark = self._numbering.mark(number, depth) if number and (text or boxes) else ""
+        if mark and text:
+            text = f"{mark} {text}" if level else f"{'    ' * depth}{mark} {text}"
+        return _Paragraph(text, level, bool(mark) and not level, tuple(boxes))
+
+    def _numbered(self, properties: Element | None, style: str) -> tuple[str, int]:
+        """Return the list and the level that a paragraph is in, by itself or by its style; list 0 is none."""
+        own = child(properties, "numPr")
+        number, depth = value(own, "numId"), value(own, "ilvl")
+        if not number:
+            number, inherited, holder = self._styles.numbering(style)
+            depth = depth or inherited or str(self._numbering.depth_of_style(number, holder))
+        return ("" if number == "0" else number), min(_number(depth), 8)
+
+    def _inline(self, item: Element, boxes: list[Element]) -> Iterator[str]:
+        """Yield the pieces of what stands in a paragraph; text boxes are put aside."""
+        for part in item:
+            match part.tag:
+                case "t":
+                    yield part.text or ""
+                case "txbxContent":
+                    boxes.append(part)
+                case "hyperlink":
+                    yield self._link(part, boxes)
+                case "sdt" if (box := child(part, "sdtPr", "checkbox")) is not None:
+                    yield _ticked(on(box, "checked"))
+                case "AlternateContent":
+                    choice, other = part.find("Choice"), part.find("Fallback")
+                    chosen = other if choice is None or (other is not None and not _says(choice)) else choice
+                    yield from () if chosen is None else self._inline(chosen, boxes)
+                case tag if tag in _SIGNS:
+                    yield _SIGNS[tag](part)
+                case tag if tag not in _SKIPPED:
+                    yield from self._inline(part, boxes)
+
+    def _link(self, part: Element, boxes: list[Element]) -> str:
+        """Return the words of a link, and in brackets where it leads if that is outside and not said already."""
+        text = "".join(self._inline(part, boxes))
+        link = self._links.get(part.get("r:id", ""))
+        address = link.target if link is not None and link.outside else ""
+        known = address.removeprefix("mailto:").rstrip("/")
+        return f"{text} ({address})" if text.strip() and known and known not in text else text
+
+
+def _flat(item: Element, *wanted: str) -> Iterator[Element]:
+    """Yield the paragraphs and tables (or what is wanted) below ``item``, out of the wrappers of controls and edits."""
+    for part in item:
+        if part.tag in (wanted or ("p", "tbl")):
+            yield part
+        elif part.tag not in _SKIPPED:
+            yield from _flat(part, *wanted)
+
+
+def _says(item: Element) -> bool:
+    return any(part.text for part in item.iter("t"))
+
+
+def _number(text: str) -> int:
+    return min(int(text), MAX_COLUMNS) if text.isdigit() else 0
+
+
+class _Lines:
+    """The paragraphs under a heading; the items of a list stand together."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._listed = False
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def add(self, text: str, listed: bool = False) -> None:
+        if text:
+            self._parts += ["\n" if listed and self._listed else "\n\n", text]
+            self._listed = listed
+
+    def text(self) -> str:
+        return "".join(self._parts[1:])
+
+
+def _ticked(yes: bool) -> str:
+    return "[x] " if yes else "[ ] "
+
+
+def _symbol(part: Element) -> str:
+    """Return a sign of a font; symbol fonts keep theirs in the private area, and what they show there is unknown."""
+    code = part.get("char", "")
+    return "" if not code or code.upper().startswith("F0") else chr(int(code, 16))
+
+
+def _field(part: Element) -> str:
+    """Return the tick of a form's old check box; other fields say nothing by themselves."""
+    box = part.find("checkBox")
+    return "" if box is None else _ticked(on(box, "default" if box.find("checked") is None else "checked"))
+
+
+_SIGNS: dict[str, Callable[[Element], str]] = {
+    **dict.fromkeys(("tab", "ptab"), lambda _: "\t"),
+    **dict.fromkeys(("br", "cr"), lambda _: "\n"),
+    "noBreakHyphen": lambda _: "-",
+    "oMath": lambda part: f" ${latex(part)}$ ",
+    "oMathPara": lambda part: "".join(f"\n$${latex(equation)}$$\n" for equation in part.iter("oMath")),
+    "sym": _symbol,
+    "ffData": _field,
+    **dict.fromkeys(("footnoteReference", "endnoteReference"), lambda part: f"[^{part.get('id', '')}]"),
+}
