@@ -18,7 +18,6 @@ from typing import Any, Literal
 Purpose = Literal["train", "retrieve", "send_outside", "evaluate", "inspect"]
 PURPOSES: tuple[Purpose, ...] = ("train", "retrieve", "send_outside", "evaluate", "inspect")
 Role = Literal["owner", "builder", "annotator", "viewer"]
-Basis = Literal["own", "public", "contract", "consent"]
 LimitScope = Literal["workspace", "member", "key", "endpoint"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JSON = dict[str, Any]
@@ -44,17 +43,14 @@ def derived_id(prefix: str, *parts: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a source may be used for. ``until`` is an ISO date; after that day nothing is permitted but inspection.
-
-    ``basis``: on what ground, from the freest to the most demanding. What has ``encrypt`` is kept encrypted.
-    """
+    """What a source may be used for, on what ground; after ``until`` (ISO date) nothing is permitted but inspection."""
 
     train: bool = True
     retrieve: bool = True
     leave: bool = False
     mask: Literal["none", "pseudonymise"] = "none"
     until: str | None = None
-    basis: Basis = "own"
+    basis: Literal["own", "public", "contract", "consent"] = "own"
     encrypt: bool = False
 
 

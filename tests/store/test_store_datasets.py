@@ -84,7 +84,7 @@ def test_what_is_written_is_read_again(db: Database, add_source: Add) -> None:
     assert left_out == []
     assert datasets.read(db, "bank", version.id, "train") == records
     assert (version.name, version.version, version.rows) == ("样本", 1, 3)
-    assert version.meta == {"recipe": "plain"}
+    assert version.meta == {"recipe": "plain", "purpose": "train"}
     assert datasets.get(db, "bank", version.id) == version
 
 

@@ -49,8 +49,8 @@ def written_whole(path: Path, durable: bool = True) -> Iterator[IO[bytes]]:
 
 
 def sweep_parts(folder: Path) -> None:
-    """Remove what killed writers left in ``folder``: unfinished files that nobody has touched for an hour."""
-    for part in folder.glob(".*.part"):
+    """Remove what killed writers left below ``folder``: unfinished files that nobody has touched for an hour."""
+    for part in folder.rglob(".*.part"):
         try:
             if time.time() - part.stat().st_mtime > _STALE_SECONDS:
                 part.unlink()

@@ -27,6 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from feilun.errors import BadSetting, Busy, Conflict, FeilunError, MissingDependency, NotFound, OutOfSpace
 from feilun.store.blobs import Blobs, sweep_parts
 from feilun.store.schema import clean
+from feilun.store.vault import Vault
 
 _URL_HINT = "Leave it empty, or use postgresql+pg8000://user:password@host/name."
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -34,13 +35,14 @@ _MIGRATION_LOCK = 0x6665696C  # "feil": the advisory lock that processes opening
 
 
 class Database:
-    """Rows (``engine``), contents (``blobs``) and tables (``root/tables``) of one home folder."""
+    """Rows (``engine``), contents (``blobs``), tables (``root/tables``) and what of them is sealed (``vault``)."""
 
     def __init__(self, engine: Engine, root: Path) -> None:
         """Keep an engine whose database is migrated, and the home folder."""
         self.engine = engine
         self.root = root
         self.blobs = Blobs(root / "blobs")
+        self.vault = Vault(root)
 
     def close(self) -> None:
         """Close every connection."""

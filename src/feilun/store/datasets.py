@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from feilun.errors import BadRequest, FeilunError, NotFound
 from feilun.records import JSON, DatasetVersion, Purpose, Record, content_hash, derived_id
-from feilun.store import lineage
+from feilun.store import audit, lineage
 from feilun.store.blobs import written_whole
 from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.schema import DATASETS, clean, from_row, to_row
@@ -50,18 +50,22 @@ def write(
     if not 0 < len(name.strip()) <= _LONGEST_NAME:
         raise BadRequest(f"A dataset's name has 1 to {_LONGEST_NAME} characters.", param="name")
     with db.reading() as conn:
-        kept, left_out = Rights(conn, ws).filter([_cleaned(record) for record in records], purpose)
+        rights = Rights(conn, ws)
+        kept, left_out = rights.filter([_cleaned(record) for record in records], purpose)
+        sources = {source for record in kept for source in record.sources}
+        sealed = any(rights.source(source).permissions.encrypt for source in sources if rights.has(source))
     sha = content_hash([asdict(record) for record in kept])
     dataset_id = derived_id("dataset", ws, name, sha)
-    _keep(_path(db, sha), kept, sha)
-    version = DatasetVersion(dataset_id, ws, name, 0, sha, len(kept), meta=meta or {})
+    _keep(db, ws, kept, sha, sealed=sealed)
+    version = DatasetVersion(dataset_id, ws, name, 0, sha, len(kept), meta={"purpose": purpose, **(meta or {})})
     same_name = sa.and_(DATASETS.c.workspace == ws, DATASETS.c.name == name)
     with db.writing() as conn:
         serialise(conn, "dataset", ws, name)
         last = conn.execute(sa.select(sa.func.max(DATASETS.c.version)).where(same_name)).scalar_one() or 0
         insert(conn, DATASETS, [to_row(replace(version, version=last + 1))])
-        sources = {source for record in kept for source in record.sources}
         lineage.record(conn, ws, [(source, dataset_id, "data") for source in sources])
+        facts = {"name": name, "purpose": purpose, "rows": len(kept), "left_out": len(left_out)}
+        audit.note(conn, ws, "", "dataset.written", dataset_id, facts)
         stored = one(conn, _select(ws, dataset_id), f"dataset version {dataset_id}")
     return from_row(DatasetVersion, stored), left_out
 
@@ -74,8 +78,17 @@ def read(db: Database, ws: str, version_id: str, purpose: Purpose) -> list[Recor
     """
     with db.reading() as conn:
         version = from_row(DatasetVersion, one(conn, _select(ws, version_id), f"dataset version {version_id}"))
-        kept, _ = Rights(conn, ws).filter(_load(_path(db, version.sha256), version.sha256), purpose)
+        kept, _ = Rights(conn, ws).filter(_load(db, ws, version.sha256), purpose)
+    facts = {"name": version.name, "purpose": purpose, "rows": len(kept)}
+    audit.note(db, ws, "", "dataset.read", version_id, facts)
     return kept
+
+
+def withdrawn(db: Database, ws: str, version_id: str, purpose: Purpose) -> list[tuple[Record, str]]:
+    """Return the records of a version that must not be used for a purpose any more, each with the reason."""
+    with db.reading() as conn:
+        version = from_row(DatasetVersion, one(conn, _select(ws, version_id), f"dataset version {version_id}"))
+        return Rights(conn, ws).filter(_load(db, ws, version.sha256), purpose)[1]
 
 
 def get(db: Database, ws: str, version_id: str) -> DatasetVersion:
@@ -116,8 +129,8 @@ def _cleaned(record: Record) -> Record:
     return Record(**{**values, "sources": tuple(values["sources"]), "messages": tuple(values["messages"])})
 
 
-def _keep(path: Path, records: Sequence[Record], sha: str) -> None:
-    if path.is_file() and _sound(path, sha):
+def _keep(db: Database, ws: str, records: Sequence[Record], sha: str, *, sealed: bool) -> None:
+    if _sound(db, ws, sha) and (db.vault.has("tables", ws, sha) or not sealed):
         return
     columns = {
         "id": [record.id for record in records],
@@ -127,22 +140,31 @@ def _keep(path: Path, records: Sequence[Record], sha: str) -> None:
         "text": [record.text for record in records],
         "meta": [json.dumps(record.meta, ensure_ascii=False) for record in records],
     }
-    with written_whole(path) as file:
-        pq.write_table(pa.table(columns, schema=_COLUMNS), file, compression="zstd")
+    table = pa.table(columns, schema=_COLUMNS)
+    if sealed:
+        out = pa.BufferOutputStream()
+        pq.write_table(table, out, compression="zstd")
+        db.vault.put("tables", ws, sha, [out.getvalue().to_pybytes()])
+        return
+    with written_whole(_path(db, sha)) as file:
+        pq.write_table(table, file, compression="zstd")
 
 
-def _sound(path: Path, sha: str) -> bool:
+def _sound(db: Database, ws: str, sha: str) -> bool:
     try:
-        _load(path, sha)
+        _load(db, ws, sha)
     except FeilunError:
         return False
     return True
 
 
-def _load(path: Path, sha: str) -> list[Record]:
+def _load(db: Database, ws: str, sha: str) -> list[Record]:
+    sealed = db.vault.has("tables", ws, sha)
+    path = db.vault.path("tables", ws, sha) if sealed else _path(db, sha)
+    content = pa.BufferReader(db.vault.read("tables", ws, sha)) if sealed else path
     damaged = FeilunError(f"The table {path} is damaged or missing.", "Restore it from a backup, or curate again.")
     try:
-        table = pq.read_table(path, schema=_COLUMNS)
+        table = pq.read_table(content, schema=_COLUMNS)
         records = [
             Record(
                 id=row["id"],

@@ -111,7 +111,9 @@ def _json(name: str) -> sa.Column[Any]:
     return sa.Column(name, Json, nullable=False)
 
 
-WORKSPACES = sa.Table("workspaces", METADATA, sa.Column("name", Words, primary_key=True), _time("created"))
+WORKSPACES = sa.Table(
+    "workspaces", METADATA, sa.Column("name", Words, primary_key=True), _time("created"), _json("permissions")
+)
 CHANGES = sa.Table(
     "changes", METADATA, sa.Column("id", sa.Integer, primary_key=True, autoincrement=False), _number("number")
 )
@@ -122,6 +124,7 @@ SOURCES = sa.Table(
     _id(),
     *(_words("name"), _words("sha256"), _number("size"), _words("origin"), _words("media")),
     *(_json("permissions"), _time("created"), _json("meta"), sa.Column("deleted", sa.Boolean, nullable=False)),
+    _json("inherited"),
     sa.Index("sources_by_sha256", "sha256"),
 )
 DIGESTS = sa.Table(

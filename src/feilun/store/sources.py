@@ -2,68 +2,94 @@
 
 Knows permissions, purposes and sameness of bytes and texts. Does not know file formats or how texts are found in them.
 
-A source is refused a purpose if its own permissions refuse it, or those of a source with the same bytes in the
-workspace, or those of a source that it was made of (a lineage edge between two sources). The permissions of a deleted
-source are remembered for its bytes and texts, until somebody sets the permissions of a source with the same bytes.
+What is permitted is inherited: what was said about a source by name goes before the rules of its folder, these before
+the workspace's. A source is refused a purpose if its own permissions refuse it, or those of a source with the same
+bytes in the workspace, or those of a source that it was made of (a lineage edge between two sources). The permissions
+of a deleted source are remembered for its bytes and texts, until somebody sets those of a source with the same bytes.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from feilun.errors import BadRequest, Conflict, Forbidden, NotFound
-from feilun.records import PURPOSES, Permissions, Purpose, Record, Source, normalise_text, text_digest
-from feilun.store import changes, lineage
+from feilun.errors import Conflict, Forbidden, NotFound
+from feilun.records import Permissions, Purpose, Record, Source, normalise_text, text_digest
+from feilun.store import audit, changes, lineage
+from feilun.store.access import permits
+from feilun.store.access.permits import strictest
 from feilun.store.database import Database, insert, rows, serialise
-from feilun.store.schema import DIGESTS, LINEAGE, SOURCES, from_row, to_row
+from feilun.store.schema import DIGESTS, LINEAGE, SOURCES, WORKSPACES, from_row, to_row
+from feilun.store.vault import contents
 
+__all__ = ["Rights", "strictest"]
 SHORTEST_TEXT = 12
 _BATCH = 500
 _UPPER, _LOWER = SOURCES.alias("upper_source"), SOURCES.alias("lower_source")
 
 
-def add(db: Database, source: Source, content: bytes | Path) -> Source:
+def add(
+    db: Database,
+    source: Source,
+    content: bytes | Path,
+    said: Mapping[str, Any] | None = None,
+    inherited: Mapping[str, Any] | None = None,
+    like: Sequence[str] = (),
+) -> Source:
     """Keep a source and its bytes, and return it as kept, with the permissions that are in force for it.
 
-    ``sha256`` and ``size`` are those of the content, whatever ``source`` says. The same id and bytes again change
-    nothing; the same id with other bytes is a Conflict. An id that was deleted comes back with the strictest of its
-    old and new permissions. ``meta["parents"]`` may list the sources that it was made of; their permissions hold for
-    it too. Raises BadRequest for malformed permissions, NotFound for an unknown workspace or parent, BadSource for an
-    unreadable file, OutOfSpace.
+    ``said`` is what was said about it by name (None: those of its permissions that are not what holds where nobody
+    says anything), ``inherited`` what its folder's rules say; what was said about the sources ``like`` it (earlier
+    contents of its file) holds for it too. ``sha256`` and ``size`` are those of the content, whatever ``source`` says.
+    The same id and bytes again change nothing; the same id with other bytes is a Conflict. An id that was deleted comes
+    back with the strictest of its old and new permissions. ``meta["parents"]`` may list the sources that it was made
+    of; their permissions hold for it too. Raises BadRequest for malformed permissions, NotFound for an unknown
+    workspace or parent, BadSource for an unreadable file, OutOfSpace.
     """
-    source = replace(source, permissions=_checked(source.permissions))
+    ws = source.workspace
+    whole = permits.checked(asdict(source.permissions))
+    named = permits.said_by(Permissions(**whole)) if said is None else permits.checked(said)
+    rules = permits.checked(inherited or {})
     parents = [str(parent) for parent in source.meta.get("parents", [])]
-    sha = _keep(db, content)
-    size = len(content) if isinstance(content, bytes) else db.blobs.path(sha).stat().st_size
-    source = replace(source, sha256=sha, size=size)
+    with db.reading() as conn:
+        named = permits.all_said([named, *_said(conn, ws, like)])
+        sealed = permits.put_together(_default(conn, ws), rules, named).encrypt
+        if not sealed and db.vault.used(ws):
+            sealed = _has_secret_kin(conn, ws, contents.sum_of(content), parents)
+    sha, size = contents.keep(db, ws, content, sealed=sealed)
+    row = to_row(replace(source, sha256=sha, size=size), deleted=False) | {"permissions": named, "inherited": rules}
     with db.writing() as conn:
         serialise(conn, "blob", sha)
-        if not db.blobs.path(sha).is_file():
-            _keep(db, content)  # the last other source with these bytes was deleted a moment ago
-        known = rows(conn, sa.select(SOURCES).where(_is(source.workspace, source.id)))
+        if not contents.kept(db, ws, sha):
+            contents.keep(db, ws, content, sealed=sealed)  # the last other source with these bytes was just deleted
+        known = rows(conn, sa.select(SOURCES).where(_is(ws, source.id)))
         if known and known[0]["sha256"] != sha:
             raise Conflict(f"The source {source.id} holds other bytes.", "Give the new content an id of its own.")
         if not known:
-            insert(conn, SOURCES, [to_row(source, deleted=False)])
+            insert(conn, SOURCES, [row])
             changes.bump(conn)
         elif known[0]["deleted"]:
-            merged = strictest([source.permissions, Permissions(**known[0]["permissions"])])
-            values = to_row(replace(source, permissions=merged), deleted=False)
-            conn.execute(sa.update(SOURCES).where(_is(source.workspace, source.id)).values(values))
+            both = {"permissions": permits.all_said([named, known[0]["permissions"]])}
+            conn.execute(sa.update(SOURCES).where(_is(ws, source.id)).values(row | both))
             changes.bump(conn)
         for parent in parents:
-            Rights(conn, source.workspace, parent).source(parent)
-        lineage.record(conn, source.workspace, [(parent, source.id, "derived") for parent in parents])
-        return Rights(conn, source.workspace, source.id).source(source.id)
+            Rights(conn, ws, parent).source(parent)
+        lineage.record(conn, ws, [(parent, source.id, "derived") for parent in parents])
+        found = Rights(conn, ws, source.id).source(source.id)
+        if not known or known[0]["deleted"]:
+            facts = {"name": source.name, "origin": source.origin, "permissions": permits.said_by(found.permissions)}
+            audit.note(conn, ws, "", "source.added", source.id, facts)
+    if found.permissions.encrypt:
+        seal(db, ws, [found])
+    return found
 
 
 def get(db: Database, ws: str, source_id: str) -> Source:
@@ -79,15 +105,70 @@ def find(db: Database, ws: str, origin: str | None = None) -> list[Source]:
 
 
 def set_permissions(db: Database, ws: str, source_id: str, permissions: Permissions) -> Source:
-    """Set what a source may be used for; return it with the permissions now in force (a stricter copy still counts)."""
-    permissions = _checked(permissions)
+    """Say everything about what a source may be used for, by name; see :func:`grant`."""
+    return grant(db, ws, source_id, asdict(permissions))
+
+
+def grant(db: Database, ws: str, source_id: str, said: Mapping[str, Any]) -> Source:
+    """Say by name what a source may be used for; what is not named stays as it was said, or inherited.
+
+    Returns it with the permissions now in force (a stricter copy still counts). Raises BadRequest, NotFound.
+    """
+    values = permits.checked(said)
     with db.writing() as conn:
-        sha = Rights(conn, ws, source_id).source(source_id).sha256
-        conn.execute(sa.update(SOURCES).where(_is(ws, source_id)).values(permissions=permissions))
-        forgotten = sa.and_(SOURCES.c.workspace == ws, SOURCES.c.sha256 == sha, SOURCES.c.deleted)
-        conn.execute(sa.update(SOURCES).where(forgotten).values(permissions=permissions))
+        before = Rights(conn, ws, source_id).source(source_id)
+        # What was said about deleted sources with the same bytes is remembered until this.
+        same = sa.and_(SOURCES.c.workspace == ws, SOURCES.c.sha256 == before.sha256, SOURCES.c.deleted)
+        for row in rows(conn, sa.select(SOURCES).where(sa.or_(_is(ws, source_id), same))):
+            new = {**row["permissions"], **values}
+            conn.execute(sa.update(SOURCES).where(_is(ws, row["id"])).values(permissions=new))
+        after = _changed(conn, before, {"said": values})
+    return _sealed(db, before, after)
+
+
+def inherit(db: Database, ws: str, source_id: str, rules: Mapping[str, Any]) -> Source:
+    """Let a source inherit what its folder's rules say now, in the place of what they said before; return it.
+
+    They take away what was given by name, and never give back what was taken by name.
+    """
+    values = permits.checked(rules)
+    with db.writing() as conn:
+        before = Rights(conn, ws, source_id).source(source_id)
+        (row,) = rows(conn, sa.select(SOURCES).where(_is(ws, source_id)))
+        new = {"permissions": permits.stricter(row["permissions"], values), "inherited": values}
+        if new == {name: row[name] for name in new}:
+            return before
+        conn.execute(sa.update(SOURCES).where(_is(ws, source_id)).values(new))
+        after = _changed(conn, before, {"rules": values})
+    return _sealed(db, before, after)
+
+
+def set_default(db: Database, ws: str, said: Mapping[str, Any]) -> Permissions:
+    """Say what the sources of a workspace inherit; what is not named stays. Return what holds. Raises BadRequest."""
+    values = permits.checked(said)
+    with db.writing() as conn:
+        where = WORKSPACES.c.name == ws
+        if not conn.execute(sa.select(WORKSPACES.c.name).where(where)).first():
+            raise NotFound(f"There is no workspace {ws}.")
+        new = {**_default(conn, ws), **values}
+        conn.execute(sa.update(WORKSPACES).where(where).values(permissions=new))
         changes.bump(conn)
-        return Rights(conn, ws, source_id).source(source_id)
+        audit.note(conn, ws, "", "workspace.permissions", ws, {"said": values})
+    if values.get("encrypt"):
+        seal(db, ws, find(db, ws))
+    return permits.put_together(new)
+
+
+def default(db: Database, ws: str) -> Permissions:
+    """Return what the sources of a workspace inherit where neither they nor their folder say anything."""
+    with db.reading() as conn:
+        return permits.put_together(_default(conn, ws))
+
+
+def seal(db: Database, ws: str, found: Iterable[Source]) -> None:
+    """Seal what is not sealed yet of sources that must be encrypted, and the tables with rows of theirs."""
+    secret = [source for source in found if source.permissions.encrypt]
+    contents.seal(db, ws, {source.id: source.sha256 for source in secret})
 
 
 def content(db: Database, ws: str, source_id: str, purpose: Purpose) -> bytes:
@@ -95,14 +176,16 @@ def content(db: Database, ws: str, source_id: str, purpose: Purpose) -> bytes:
     with db.reading() as conn:
         rights = Rights(conn, ws, source_id)
         source, reason = rights.source(source_id), rights.refusal(source_id, purpose)
+    facts = {"name": source.name, "purpose": purpose}
+    audit.note(db, ws, "", "source.refused" if reason else "source.read", source_id, facts)
     if reason:
         raise Forbidden(reason, "Its owner can change its permissions.")
-    return db.blobs.read(source.sha256)
+    return contents.read(db, ws, source.sha256)
 
 
 def permitted(db: Database, ws: str, purpose: Purpose) -> list[Source]:
     """Return the sources that may be used for a purpose today, oldest first."""
-    _known(purpose)
+    permits.known(purpose)
     with db.reading() as conn:
         rights = Rights(conn, ws)
         return [source for source in rights.sources() if not rights.refusal(source.id, purpose)]
@@ -127,16 +210,16 @@ def refusals(db: Database, ws: str, purpose: Purpose) -> tuple[dict[str, str], d
 def delete(db: Database, ws: str, source_id: str) -> None:
     """Delete a source and, unless another source has the same, its bytes; what it forbade stays forbidden."""
     with db.writing() as conn:
-        Rights(conn, ws, source_id).source(source_id)
+        name = Rights(conn, ws, source_id).source(source_id).name
         conn.execute(sa.update(SOURCES).where(_is(ws, source_id)).values(deleted=True, name="", meta={}))
         changes.bump(conn)
+        audit.note(conn, ws, "", "source.deleted", source_id, {"name": name})
     with db.writing() as conn:
         # All of the workspace's, so that bytes left behind by a crash between the two transactions go as well.
         gone = conn.scalars(sa.select(SOURCES.c.sha256).where(SOURCES.c.workspace == ws, SOURCES.c.deleted).distinct())
         for sha in sorted(gone):
             serialise(conn, "blob", sha)
-            if not conn.execute(sa.select(SOURCES.c.id).where(SOURCES.c.sha256 == sha, ~SOURCES.c.deleted)).first():
-                db.blobs.remove(sha)
+            contents.drop(db, conn, ws, sha)
 
 
 def record_digests(record: Record) -> frozenset[str]:
@@ -150,18 +233,6 @@ def record_digests(record: Record) -> frozenset[str]:
     return frozenset(text_digest(text) for text in texts if telling(text))
 
 
-def strictest(permissions: Sequence[Permissions]) -> Permissions:
-    """Return the permissions that forbid whatever any of the given ones forbids."""
-    until = [each.until for each in permissions if each.until]
-    return Permissions(
-        train=all(each.train for each in permissions),
-        retrieve=all(each.retrieve for each in permissions),
-        leave=all(each.leave for each in permissions),
-        mask="pseudonymise" if any(each.mask == "pseudonymise" for each in permissions) else "none",
-        until=min(until) if until else None,
-    )
-
-
 class Rights:
     """What the sources of one workspace may be used for, as of one moment in the database."""
 
@@ -171,7 +242,9 @@ class Rights:
         self._today = datetime.now(UTC).date()
         self._parents: defaultdict[str, set[str]] = defaultdict(set)
         found = self._read_kin(source_id) if source_id else self._read_all()
-        self._all = {row["id"]: from_row(Source, row) for row in found}
+        top = _default(conn, ws)
+        held = {row["id"]: {**top, **row["inherited"], **row["permissions"]} for row in found}
+        self._all = {row["id"]: from_row(Source, {**row, "permissions": held[row["id"]]}) for row in found}
         self._live = {row["id"] for row in found if not row["deleted"]}
         self._in_force = self._strictest_of_kin()
 
@@ -185,17 +258,25 @@ class Rights:
         """Return every source with the permissions in force, oldest first."""
         return [self.source(source_id) for source_id in self._all if source_id in self._live]
 
+    def has(self, source_id: str) -> bool:
+        """Return whether a source is in the workspace."""
+        return source_id in self._live
+
+    def encrypts(self) -> bool:
+        """Return whether any of the sources that were read must be kept encrypted."""
+        return any(permissions.encrypt for permissions in self._in_force.values())
+
     def refusal(self, source_id: str, purpose: Purpose) -> str:
         """Return why a source may not be used for a purpose, or nothing if it may; raise BadRequest."""
-        _known(purpose)
+        permits.known(purpose)
         if source_id not in self._live:
             return f"the source {source_id} is not in this workspace"
-        reason = _refused(self._in_force[source_id], purpose, self._today)
+        reason = permits.refused(self._in_force[source_id], purpose, self._today)
         return f"the source {source_id} {reason}" if reason else ""
 
     def filter(self, records: Sequence[Record], purpose: Purpose) -> tuple[list[Record], list[tuple[Record, str]]]:
         """Return the records that may be used for a purpose, and the others, each with the reason."""
-        _known(purpose)
+        permits.known(purpose)
         reasons = {source: self.refusal(source, purpose) for record in records for source in record.sources}
         owners = self.refused_texts(purpose)
         kept: list[Record] = []
@@ -220,7 +301,7 @@ class Rights:
             if source_id in self._live:
                 reason = self.refusal(source_id, purpose)
             else:
-                reason = _refused(source.permissions, purpose, self._today)
+                reason = permits.refused(source.permissions, purpose, self._today)
             if reason:
                 refusing.append((source_id, reason))
         found: dict[str, str] = {}
@@ -277,41 +358,6 @@ class Rights:
         return {source_id: in_force[source.sha256] for source_id, source in self._all.items()}
 
 
-def _refused(permissions: Permissions, purpose: Purpose, today: date) -> str:
-    if purpose == "inspect":
-        return ""
-    if permissions.until and today > date.fromisoformat(permissions.until):
-        return f"was permitted until {permissions.until} only"
-    granted = {
-        "train": permissions.train,
-        "retrieve": permissions.retrieve,
-        "send_outside": permissions.leave,
-        # An exam made of a forbidden source would leak it into the choice of what is trained and promoted.
-        "evaluate": permissions.train,
-    }
-    return "" if granted[purpose] else f"does not permit the purpose {purpose}"
-
-
-def _checked(permissions: Permissions) -> Permissions:
-    """Return the permissions with ``until`` as YYYY-MM-DD; raise BadRequest: a wrong value must not permit anything."""
-    for name in ("train", "retrieve", "leave"):
-        if not isinstance(getattr(permissions, name), bool):
-            raise BadRequest(f"{name}: {getattr(permissions, name)!r} is neither true nor false.", param=name)
-    if permissions.mask not in {"none", "pseudonymise"}:
-        raise BadRequest(f"mask: {permissions.mask!r} is neither none nor pseudonymise.", param="mask")
-    if permissions.until is None:
-        return permissions
-    try:
-        return replace(permissions, until=date.fromisoformat(permissions.until).isoformat())
-    except (TypeError, ValueError) as error:
-        raise BadRequest(f"until: {permissions.until!r} is no date.", "Write it as 2026-12-31.", "until") from error
-
-
-def _known(purpose: Purpose) -> None:
-    if purpose not in PURPOSES:
-        raise BadRequest(f"{purpose!r} is no purpose.", f"Choices: {', '.join(PURPOSES)}.", "purpose")
-
-
 def telling(text: str) -> bool:
     """Say whether a text is long enough to be known again by its digest."""
     plain = normalise_text(text)
@@ -320,8 +366,33 @@ def telling(text: str) -> bool:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in plain) >= SHORTEST_TEXT
 
 
-def _keep(db: Database, content: bytes | Path) -> str:
-    return db.blobs.put(content) if isinstance(content, bytes) else db.blobs.put_file(content)
+def _changed(conn: Connection, before: Source, facts: dict[str, Any]) -> Source:
+    """Note a change of permissions, and return the source with those in force now."""
+    changes.bump(conn)
+    after = Rights(conn, before.workspace, before.id).source(before.id)
+    held = {"before": permits.said_by(before.permissions), "after": permits.said_by(after.permissions)}
+    audit.note(conn, before.workspace, "", "source.permissions", before.id, {"name": before.name, **facts, **held})
+    return after
+
+
+def _sealed(db: Database, before: Source, after: Source) -> Source:
+    if after.permissions.encrypt and not before.permissions.encrypt:
+        seal(db, after.workspace, find(db, after.workspace))  # also what was made of it
+    return after
+
+
+def _default(conn: Connection, ws: str) -> dict[str, Any]:
+    found: dict[str, Any] | None = conn.scalar(sa.select(WORKSPACES.c.permissions).where(WORKSPACES.c.name == ws))
+    return found or {}
+
+
+def _said(conn: Connection, ws: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+    return [row["permissions"] for each in ids for row in rows(conn, sa.select(SOURCES).where(_is(ws, each)))]
+
+
+def _has_secret_kin(conn: Connection, ws: str, sha: str, parents: Sequence[str]) -> bool:
+    same = conn.scalars(sa.select(SOURCES.c.id).where(SOURCES.c.workspace == ws, SOURCES.c.sha256 == sha)).all()
+    return any(Rights(conn, ws, each).encrypts() for each in (*parents, *same))
 
 
 def _is(ws: str, source_id: str) -> sa.ColumnElement[bool]:

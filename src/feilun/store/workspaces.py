@@ -21,7 +21,7 @@ def ensure(db: Database, name: str) -> None:
             f"{name!r} cannot name a workspace.", "Use 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit."
         )
     with db.writing() as conn:
-        insert(conn, WORKSPACES, [{"name": name, "created": time.time()}])
+        insert(conn, WORKSPACES, [{"name": name, "created": time.time(), "permissions": {}}])
 
 
 def names(db: Database) -> list[str]:
