@@ -5,7 +5,7 @@ that sources with masked personal data must pass.
 """
 
 from feilun.curation.recipes.catalogue import operators
-from feilun.curation.recipes.curate import Options, Outcome, curate_files, curate_workspace
+from feilun.curation.recipes.curate import Options, Outcome, curate_files, curate_workspace, mended
 from feilun.curation.recipes.plan import Recipe, find, parse, ready
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "curate_files",
     "curate_workspace",
     "find",
+    "mended",
     "operators",
     "parse",
     "ready",

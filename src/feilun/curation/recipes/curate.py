@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from feilun.curation.ingest import documents, exam_items
 from feilun.curation.recipes import engine
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.catalogue import operators
-from feilun.curation.recipes.making import REASONS, Maker, canonical, document_row, empty, record_of
+from feilun.curation.recipes.making import REASONS, Maker, canonical, document_of, document_row, empty, record_of
 from feilun.curation.recipes.plan import Recipe, Step
 from feilun.curation.recipes.streaming import rows_of
 from feilun.curation.seam import Entry, Row
@@ -125,6 +125,18 @@ def curate_files(
     outcome = run.report(out, sha, len(files))
     shutil.rmtree(out / "work", ignore_errors=True)
     return outcome
+
+
+def mended(found: Sequence[Document], recipe: Recipe, folder: Path) -> list[Document]:
+    """Return documents after the recipe's steps on whole documents; those that cannot be read are passed on.
+
+    What is no more than an old version or a copy of another document is left out. Raises OutOfSpace.
+    """
+    usable = [document_row(document) for document in found if not document.problem]
+    result = engine.run(usable, recipe.documents, folder, Around())
+    notes = {document.source: document.notes for document in found}
+    kept = [replace(document_of(row), notes=notes.get(row.source, ())) for row in result.rows()]
+    return [*kept, *(document for document in found if document.problem)]
 
 
 class _Run:
