@@ -6,6 +6,7 @@ Knows cleanlab. Does not know Feilun, nor which labels are really wrong.
 """
 
 import sys
+from typing import Any
 
 import numpy as np
 from cleanlab.filter import find_label_issues
@@ -18,11 +19,11 @@ def main() -> None:
     """Write, for each way of cleanlab, all rows from the most to the least suspect."""
     given = np.load(sys.argv[1])
     labels, chances = given["labels"].astype(int), given["probabilities"]
-    found = {}
+    found: dict[str, Any] = {}
     for score in SCORES:
         quality = get_label_quality_scores(labels, chances, method=score)
         ranked = np.argsort(quality, kind="stable")
-        found[f"{score}"] = ranked
+        found[score] = ranked
         # What it calls an issue first, as its documentation ranks them; then the rest.
         issues = find_label_issues(labels, chances, return_indices_ranked_by=score, n_jobs=1)
         found[f"issues, {score}"] = np.concatenate([issues, ranked[~np.isin(ranked, issues)]])

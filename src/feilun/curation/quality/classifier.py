@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,7 +82,7 @@ def _blocks(given: Array, labels: NDArray[np.int64]) -> Iterable[tuple[NDArray[n
 
 
 def _scores(
-    block: NDArray[np.float64], said: NDArray[np.int64], inverse: NDArray[np.float64], weights: NDArray[np.float64]
+    block: NDArray[np.float64], said: NDArray[np.int64], inverse: NDArray[Any], weights: NDArray[Any]
 ) -> NDArray[np.float64]:
     """Return leave-one-out scores (ŷ − h·y) / (1 − h), h being the leverage of the row."""
     leverage = np.minimum(np.einsum("ij,ij->i", block @ inverse, block), 0.999)
