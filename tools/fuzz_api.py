@@ -60,6 +60,7 @@ CHECKS = ["not_a_server_error", "status_code_conformance", "content_type_conform
 NOWHERE = "https://192.0.2.1/v1"
 ASKED = [{"role": "user", "content": "What is the fee?"}]
 JOB = "ftjob-cancelled"
+REVIEWED = {"kind": "correct", "row": {"text": "The fee is for."}, "sources": ["source-one"]}
 
 
 @dataclass
@@ -131,6 +132,7 @@ class Things:
             "/api/providers/": lambda: self._put("/api/providers/cloud", {"url": NOWHERE}),
             "/api/endpoints/": lambda: self._put("/api/endpoints/task", {"targets": [{"model": BASE}]}),
             "/api/limits/": self._limit,
+            "/api/review/items/": self._review,
         }
 
     def place(self, path: str) -> str:
@@ -159,6 +161,7 @@ class Things:
             "previous_response_id": lambda: self.named("/v1/responses/{")["response_id"],
             "trace": lambda: self.named("/api/traces/{")["trace_id"],
             "deployment": lambda: "deployment-one",
+            "items": lambda: [REVIEWED],
         }
         return {name: real[name]() if name in real and value else value for name, value in body.items()}
 
@@ -171,6 +174,11 @@ class Things:
     def _limit(self) -> dict[str, str]:
         given = {"scope": "key", "target": self.own_key, "concurrent": 1_000_000}
         return {"limit_id": self.http.put("/api/limits", json=given).raise_for_status().json()["id"]}
+
+    def _review(self) -> dict[str, str]:
+        added = self.http.post("/api/review/items", json={"items": [REVIEWED]}).raise_for_status().json()
+        self.http.post("/api/review/next", json={}).raise_for_status()
+        return {"review_id": added["data"][0]["id"]}
 
     def _trace(self) -> str:
         return self._post("/v1/chat/completions", {"model": BASE, "messages": ASKED})

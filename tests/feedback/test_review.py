@@ -354,7 +354,9 @@ def test_somebody_resolves_what_three_could_not(db: Database, source: Callable[.
     source()
     (item,) = review.add(db, "bank", [replace(LABEL, needed=2)])
     for who, value in (("ann", "good"), ("ben", "bad"), ("cat", "odd")):
-        work(db, who, lambda _, value=value: Decision("label", value))
+        given = review.following(db, "bank", who)
+        assert given is not None
+        review.decide(db, "bank", Annotation(item.id, who, "decided", 0, Decision("label", value)))
     assert queue.get(db, "bank", item.id).status == "unsettled"
     assert work(db, "dan", lambda _: Decision("label", "good")) == []
     ended = review.resolve(db, "bank", item.id, Decision("label", "odd"), "", "boss")

@@ -43,6 +43,7 @@ def furnish(gateway: Any, http: httpx.Client, ws: str) -> Values:
     found |= _admin(http)
     found |= _calls(gateway, http)
     found |= _work(http)
+    found |= _review(http, found["source"])
     job = Job(new_id(fine_tuning.PREFIX), ws, fine_tuning.KIND, _training(found["file"]))
     journal = Journal(gateway.db)
     journal.create(job)
@@ -93,6 +94,17 @@ def _calls(gateway: Any, http: httpx.Client) -> Values:
     gateway.flush()
     judged = http.post("/api/feedback", json={"trace": trace, "correction": "vaultcorrection"}).json()["id"]
     return {"trace": trace, "response": response, "feedback": judged}
+
+
+def _review(http: httpx.Client, source: str) -> Values:
+    row = {"kind": "correct", "queue": "vaultqueue", "row": {"text": "vaultreviewed"}, "sources": [source]}
+    rows = [row, {**row, "needed": 2, "row": {"text": "vaultdisputed"}}]
+    added = http.post("/api/review/items", json={"items": rows}).json()["data"]
+    decision = {"action": "correct", "value": "vaultcorrected"}
+    for _ in rows:
+        given = http.post("/api/review/next", json={}).json()["item"]
+        http.post(f"/api/review/items/{given['id']}/decision", json=decision)
+    return {"review": added[0]["id"], "queue": "vaultqueue"}
 
 
 def _work(http: httpx.Client) -> Values:

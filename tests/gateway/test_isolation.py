@@ -36,9 +36,10 @@ PATH = {
     "member_id": ("member",),
     "name": ("provider", "endpoint"),
     "limit_id": ("limit",),
+    "review_id": ("review",),
 }
 QUERY = {"after": ("file", "job", "batch", "eval", "run", "item", "feedback", "source", "key")}
-QUERY |= {"member": ("member", "member_name"), "endpoint": ("endpoint", "served")}
+QUERY |= {"member": ("member", "member_name"), "endpoint": ("endpoint", "served"), "queue": ("queue",)}
 PLAIN = {"limit", "order", "order_by", "purpose", "since", "until", "status", "stream", "format", "by"}
 OPEN = {("GET", "/health"), ("GET", "/ready")}
 
@@ -84,12 +85,26 @@ def bodies(method: str, path: str, have: Values) -> list[dict[str, Any]]:
             {"scope": "endpoint", "target": have["endpoint"], "concurrent": 7},
             {"scope": "workspace", "target": "alfabank", "concurrent": 7},
         ],
+        ("POST", "/api/review/next"): [{}, {"queue": have["queue"]}],
+        ("POST", "/api/review/items"): [{"items": [_row(have[noun])]} for noun in ("source", *FILES)],
+        ("POST", "/api/review/items/{review_id}/decision"): [{"action": "correct", "value": "x"}],
+        ("POST", "/api/review/items/{review_id}/skip"): [{}],
+        ("POST", "/api/review/items/{review_id}/resolution"): [{"action": "correct", "value": "x"}],
+        ("PUT", "/api/review/items/{review_id}/suggestion"): [
+            {"decision": {"action": "correct", "value": "x"}, "by": have["model"]}
+        ],
+        ("POST", "/api/review/feedback"): [{"feedback": [have["feedback"]]}, {"feedback": [have["trace"]]}],
+        ("POST", "/api/review/export"): [{"dataset": "taken", "queue": have["queue"]}, {"dataset": "vaultdata"}],
     }
     for place in ("/v1/responses", "/v1/responses/input_tokens"):
         asked = [{"model": name, "input": "hello"} for name in models]
         asked += [{"model": BASE, "input": "go on", "previous_response_id": have[n]} for n in ("response", "trace")]
         known["POST", place] = asked
     return known[method, path]
+
+
+def _row(source: str) -> dict[str, Any]:
+    return {"kind": "accept", "row": {"text": "hello"}, "sources": [source]}
 
 
 @dataclass(frozen=True)
@@ -214,6 +229,8 @@ def test_every_operation_with_the_ids_of_somebody_else(street: Street) -> None:
                 sent = json.dumps([one.path, one.query, one.body])
                 assert not [value for value in theirs if value in said and value not in sent], f"{one}: {said}"
             for word in ("vaultsource", "vaultquestion", "vaultreply", "vaultprompt", "vaultinput", "vaultcorrection"):
+                assert word not in said, f"{one}: {said}"
+            for word in ("vaultreviewed", "vaultdisputed", "vaultcorrected"):
                 assert word not in said, f"{one}: {said}"
             for word in ("alfabank", "vault.example.com", "0001", "987654321", "vaultverdict", "vaultrow", "vaultjob"):
                 assert word not in said or word in json.dumps(one.body), f"{one}: {said}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ Add = Callable[..., Source]
 YES = Decision("accept")
 
 
-def item(number: int, **more: object) -> ReviewItem:
+def item(number: int, **more: Any) -> ReviewItem:
     """Return a row of the source ``source-a``."""
     made = ReviewItem(
         f"review-{number}", "bank", "q", "accept", {"text": f"row {number}"}, ("source-a",), {}, created=number
