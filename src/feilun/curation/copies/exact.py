@@ -15,7 +15,7 @@ import numpy.typing as npt
 from feilun.curation.copies.fold import codes, fold
 from feilun.curation.copies.named import Fates, Names, fates
 from feilun.curation.copies.sketches import pieces
-from feilun.curation.seam import Row, Ruling
+from feilun.curation.seam import Mending, Row, Ruling
 
 REASON = "exact_copy"
 
@@ -59,7 +59,7 @@ class ExactCopies:
         first = np.maximum.accumulate(np.where(same, 0, np.arange(order.size)))
         return fates(names, order[same], order[first[same]])
 
-    def apply(self, rows: Sequence[Row], decided: Fates) -> list[list[Ruling]]:
+    def apply(self, rows: Sequence[Row], decided: Fates) -> list[Sequence[Ruling | Mending]]:
         """Return the rulings: copies are dropped."""
         return decided.rulings(rows, (REASON,))
 

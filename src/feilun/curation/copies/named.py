@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from feilun.curation.seam import Note, Row, Ruling
+from feilun.curation.seam import Mending, Note, Row, Ruling
 
 Keys = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
@@ -59,11 +59,13 @@ class Fates:
             return [-1] * len(rows)
         keys = np.fromiter((key_of(row.id) for row in rows), np.uint64, len(rows))
         places = np.minimum(np.searchsorted(self.keys, keys), self.keys.size - 1)
-        return np.where(self.keys[places] == keys, places, -1).tolist()
+        return [int(place) for place in np.where(self.keys[places] == keys, places, -1)]
 
-    def rulings(self, rows: Sequence[Row], reasons: Sequence[str], flags: Sequence[str] = ()) -> list[list[Ruling]]:
+    def rulings(
+        self, rows: Sequence[Row], reasons: Sequence[str], flags: Sequence[str] = ()
+    ) -> list[Sequence[Ruling | Mending]]:
         """Return a ruling for each row that has a fate: dropped, or flagged for reasons in ``flags``."""
-        found: list[list[Ruling]] = []
+        found: list[Sequence[Ruling | Mending]] = []
         for place in self.find(rows):
             if place < 0:
                 found.append([])

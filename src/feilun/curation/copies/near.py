@@ -16,10 +16,10 @@ from feilun.curation.copies.fold import fold
 from feilun.curation.copies.groups import grouped, leaders
 from feilun.curation.copies.named import Fates, Ints, Names, fates
 from feilun.curation.copies.sketches import BINS, Signatures, digits, least, mixed, pieces, shingles, signatures
-from feilun.curation.seam import Row, Ruling
+from feilun.curation.seam import Mending, Row, Ruling
 
 REASON = "near_copy"
-SHORT = 128  # shingles: in shorter rows another figure is another fact
+SHORT = 80  # shingles: in shorter rows another figure is another fact
 BRIEF = 24  # characters: an answer as short as this is compared as a whole
 SLACK = 0.2  # rows of one group may be so much less like the one that stays
 _REFUSED = np.uint32(0xA5A5A5A5)
@@ -40,7 +40,7 @@ class Sketch:
 class NearCopies:
     """Keeps the first of rows whose estimated Jaccard index of shingles reaches ``similarity``."""
 
-    similarity: float = 0.65
+    similarity: float = 0.6
     scripts: bool = True
 
     def sketch(self, rows: Sequence[Row]) -> Sketch:
@@ -64,7 +64,7 @@ class NearCopies:
         labels = grouped(told, self.similarity, permitted)
         return fates(names, *leaders(told, labels, self.similarity - SLACK, permitted))
 
-    def apply(self, rows: Sequence[Row], decided: Fates) -> list[list[Ruling]]:
+    def apply(self, rows: Sequence[Row], decided: Fates) -> list[Sequence[Ruling | Mending]]:
         """Return the rulings: near copies are dropped."""
         return decided.rulings(rows, (REASON,))
 

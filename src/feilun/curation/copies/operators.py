@@ -47,7 +47,7 @@ NEAR = Operator(
     make=_near,
     parameters={
         "similarity": Parameter(
-            0.65,
+            0.6,
             (
                 "From which Jaccard index of shingles on (estimated) rows are near copies; 1 is the same.",
                 "字符片段 Jaccard 相似度（估计值）达到多少算作近似重复；1 表示相同。",

@@ -2,8 +2,8 @@
 
 This module knows shingles and MinHash in one permutation. It does not know rows, nor what is done about copies.
 
-A shingle is four characters of a dense script (Han, kana, Hangul) or eight letters of others, which is about a word
-and a half: as telling as two words, and a wrong letter costs less. One hash of each shingle chooses one of 128 bins and
+A shingle is four characters of a dense script (Han, kana, Hangul) or six letters of others, which is about a word: long
+enough to tell texts apart, short enough that a wrong letter costs little. One hash of each shingle chooses one of 128 bins and
 competes to be the least in it (Li, Owen, Zhang: One Permutation Hashing, NIPS 2012); eight bits of the least are kept
 (Li, König: b-bit minwise hashing, 2010). Empty bins are filled from others so that bands can be compared (Shrivastava:
 Optimal densification, ICML 2017), but count for nothing in an estimate.
@@ -22,11 +22,12 @@ import numpy.typing as npt
 from feilun.curation.copies.fold import ALONE, CODE, Chars, Folded
 
 BINS = 128
-DENSE, SPARSE = 4, 8  # characters in a shingle
+DENSE, SPARSE = 4, 6  # characters in a shingle
 _BIN_SHIFT = np.uint32(25)
 _VALUE = np.uint32((1 << 25) - 1)
 _NONE = np.uint32(0xFFFFFFFF)
 _FACTOR = np.uint32(0x9E3779B1)
+_SQUARE = np.uint32(0x9E3779B1**2 & 0xFFFFFFFF)
 _PIECE = 1 << 17  # characters looked at together: the arrays stay in the cache of a core
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -51,10 +52,6 @@ def mixed(values: Chars) -> Chars:
     return values
 
 
-def _power(number: int) -> np.uint32:
-    return np.uint32(pow(int(_FACTOR), number, 1 << 32))
-
-
 def shingles(folded: Folded) -> tuple[Chars, Ints]:
     """Return the hashes of all shingles, text after text, and the bounds of each text's among them.
 
@@ -63,17 +60,15 @@ def shingles(folded: Folded) -> tuple[Chars, Ints]:
     chars, bounds = folded.chars, folded.bounds
     size = chars.size
     padded = np.zeros(size + SPARSE, np.uint32)
-    padded[:size] = chars
-    padded *= np.uint32(0xCC9E2D51)
+    np.multiply(chars, np.uint32(0xCC9E2D51), out=padded[:size])
     padded ^= padded >> np.uint32(15)
-    four = np.zeros(size + SPARSE, np.uint32)
-    body = four[: size + SPARSE - DENSE + 1]
-    body[:] = padded[: body.size]
-    for step in range(1, DENSE):
-        body *= _FACTOR
-        body += padded[step : step + body.size]
-    found = four[:size] * _power(DENSE)
-    found += four[DENSE : size + DENSE]
+    # Rolling hashes of two, four and six characters, each made of shorter ones.
+    two = padded[:-1] * _FACTOR
+    two += padded[1:]
+    four = two[: size + 2] * _SQUARE
+    four += two[2 : size + 4]
+    found = four[:size] * _SQUARE
+    found += two[4 : size + 4]
     alone = (chars & ALONE) != 0
     np.copyto(found, four[:size], where=alone)
     mixed(found)
@@ -131,9 +126,11 @@ def _sources() -> Ints:
 
 
 def _densify(bins: Bytes, own: npt.NDArray[np.bool_]) -> None:
-    some = own.any(axis=1)
-    bins[~some] = 0
-    rows, empty = np.nonzero(~own & some[:, None])
+    some = np.flatnonzero(~own.any(axis=1))
+    bins[some] = 0
+    lacks = ~own
+    lacks[some] = False
+    rows, empty = np.nonzero(lacks)
     for source in _sources():
         if not rows.size:
             return
