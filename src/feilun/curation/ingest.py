@@ -29,7 +29,8 @@ from feilun.curation.recipe import chat_record, masked_pair, passage_record
 from feilun.curation.scan import Found, Rule, load, look, permissions_of, rules_in, values_of, written
 from feilun.errors import BadSource, Forbidden, NothingUsable
 from feilun.records import EvalItem, Permissions, Purpose, Record, Source, derived_id, text_digest
-from feilun.store import sources
+from feilun.store import audit, sources
+from feilun.store.access import permits
 from feilun.store.database import Database
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
@@ -192,7 +193,9 @@ class Unpacker:
                 self.seen.append(inside.path)
                 below = (*layers, inner)
                 allowed = self._permitted(inside.path, below)
-                inside = replace(inside, permissions=allowed, modified=member.modified or file.modified)
+                said = {} if self._given else values_of(inside.path, self._rules)
+                said |= permits.said_by(allowed)  # rules within an archive only forbid
+                inside = replace(inside, permissions=allowed, modified=member.modified or file.modified, said=said)
                 budget = Budget(budget.bytes - len(member.data), budget.members - 1, depth)
                 for piece in self._unpack(inside, member.data, budget, below):
                     budget = Budget(budget.bytes - len(piece.data), budget.members - 1, depth)
@@ -228,7 +231,6 @@ def _keep(
     file, data = piece.file, piece.data
     path = written(file.path)
     sha = hashlib.sha256(data).hexdigest()
-    allowed = sources.strictest([file.permissions, *(source.permissions for source in known)])
     if known and known[-1].sha256 == sha:
         source_id = known[-1].id
         report.unchanged.append(source_id)
@@ -246,19 +248,18 @@ def _keep(
             sha256=sha,
             size=len(data),
             media=PurePosixPath(file.name).suffix.lstrip(".").casefold(),
-            permissions=allowed,
             meta={"path": path, "modified": file.modified},
         )
-        sources.add(db, source, data)
+        sources.add(db, source, data, {}, file.said, [earlier.id for earlier in known])
         owners[source_id] = path
         report.added.append(source_id)
     # Also for known sources: a process killed between the two writes must not leave a source without digests.
     sources.note_digests(db, ws, source_id, texts)
     for source in known:
-        if source.permissions != allowed:
-            sources.set_permissions(db, ws, source.id, allowed)
+        if sources.inherit(db, ws, source.id, file.said).permissions != source.permissions:
             report.permissions_changed.append(source.id)
-    if allowed != file.permissions:
+    held = sources.get(db, ws, source_id).permissions
+    if sources.strictest([held, file.permissions]) != file.permissions:
         report.notes.append(f"{file.name}: stricter than its folder's rules; change it with feilun permissions.")
 
 
@@ -294,7 +295,8 @@ def documents(
     for each file within. Corrections (origin ``feedback``) are not documents. Raises BadRequest for an unknown purpose.
     """
     wanted = [source for source in _current(db, ws, purpose, origins) if not is_exam(source.name)]
-    return _read(db, ws, wanted, purpose, pool or shared_pool())
+    with audit.together(db):
+        return _read(db, ws, wanted, purpose, pool or shared_pool())
 
 
 def exam_items(db: Database, ws: str, origins: Sequence[str] = ("file",), pool: Pool | None = None) -> list[EvalItem]:

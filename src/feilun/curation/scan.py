@@ -22,7 +22,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +81,16 @@ _TRIES = 3  # how often a file is read that changes meanwhile
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that may be read: where it is, its name within the organisation's folder, what is permitted, its day."""
+    """A file that may be read: where it is, its name within the organisation's folder, what is permitted, its day.
+
+    ``said`` is what the rules say themselves: the rest of what is permitted is the workspace's to say.
+    """
 
     path: Path
     name: str
     permissions: Permissions
     modified: str = ""
+    said: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +268,8 @@ def look(paths: list[Path]) -> Survey:
         else:
             files.setdefault(root, written(root.name))
     rules = [rule for path in sorted(rule_files) for rule in read_rules(path)]
-    found = [Found(p, name, permissions_of(p, rules), _day(p)) for p, name in files.items()]
+    said = {path: values_of(path, rules) for path in files}
+    found = [Found(p, name, Permissions(**said[p]), _day(p), said[p]) for p, name in files.items()]
     found.sort(key=lambda file: (file.name, file.path))
     return Survey(found, sorted(skipped, key=lambda item: item.name), rules)
 
