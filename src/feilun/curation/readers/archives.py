@@ -29,6 +29,7 @@ from feilun.curation.readers.mail import mail_members, mbox_members
 from feilun.curation.readers.text import encoding_of
 
 MAX_TOTAL = 1 << 30
+MAX_WASTED = 1 << 30  # what is unpacked of bombs before the rest of an archive is not looked at any more
 MAX_MEMBERS = 10_000
 MAX_DEPTH = 2
 RATIO = 200
@@ -100,6 +101,7 @@ class _Gate:
     budget: Budget
     packed: int
     taken: int = 0
+    wasted: int = 0
     count: int = 0
     seen: set[str] = field(default_factory=set)
 
@@ -125,7 +127,10 @@ class _Gate:
         except (RuntimeError, *_DAMAGE) as error:
             yield skip(name, "encrypted" if "password" in str(error) else "damaged")
             return
-        self.taken += len(data)
+        if len(data) > min(allowed, MAX_BYTES):
+            self.wasted += len(data)
+        else:
+            self.taken += len(data)
         if len(data) > allowed:
             yield skip(name, "zip_bomb")
         elif len(data) > MAX_BYTES:
@@ -146,7 +151,7 @@ class _Gate:
         if plain in self.seen:
             return "same_name"
         self.seen.add(plain)
-        if self.taken >= self.budget.bytes:
+        if self.taken >= self.budget.bytes or self.wasted > MAX_WASTED:
             return "zip_bomb"
         return "too_many" if self.count >= self.budget.members else ""
 

@@ -25,6 +25,7 @@ from feilun.curation.readers.confined import Budget, Member
 from feilun.curation.readers.html import read_html
 from feilun.curation.readers.text import capped, decode
 
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SHOWN = ("From", "To", "Cc", "Date", "Subject")
 _NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f\x7f]+')
 _BEGIN = re.compile(rb"(?:\A|(?<=\n\n)|(?<=\n\r\n))From [^\r\n]*\d{4}[^\r\n]*\r?\n")
@@ -237,10 +238,10 @@ def _blocks(headers: dict[str, str], day: str, plain: str, html: bytes, notes: l
 
 
 def _outlook(data: bytes) -> Outlook:
+    if not data.startswith(_OLE):
+        raise Unreadable("wrong_name", "It is no Outlook message.")
     try:
         return Outlook.load(io.BytesIO(data))
-    except ValueError as error:
-        raise Unreadable("wrong_name") from error
     except (*_OUTLOOK, RecursionError) as error:
         raise Unreadable("damaged", f"({type(error).__name__})") from error
 
