@@ -86,8 +86,8 @@ def test_excel_sheets_and_cells() -> None:
     book.save(stream)
     found = extract(parse("a.xlsx", stream.getvalue())).pairs
     assert [(p.question, p.answer, p.old, p.place) for p in found] == [
-        ("How many?", "12", False, "sheet Sheet row 2"),
-        ("How many then?", "11", True, "sheet Sheet row 4"),
+        ("How many?", "12", False, "sheet Sheet!A1:C4 row 2"),
+        ("How many then?", "11", True, "sheet Sheet!A1:C4 row 4"),
     ]
 
 

@@ -131,7 +131,8 @@ def test_damaged_files_are_named() -> None:
     assert reason("a.pdf", b"%PDF-1.4\n garbage") == "damaged"
     assert reason("a.pdf", pdf("")) == "no_text"
     assert reason("a.json", b"{not json") == "damaged"
-    assert reason("a.pptx", b"PK\x03\x04") == "unsupported"
+    assert reason("a.pptx", b"PK\x03\x04") == "damaged"
+    assert reason("a.exe", b"MZ") == "unsupported"
 
 
 @given(st.sampled_from(sorted(READERS)), st.binary(max_size=400), st.integers(0, 5))

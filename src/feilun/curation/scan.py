@@ -34,6 +34,7 @@ from feilun.curation.readers.archives import PERMISSION_FILES, TEMPORARY, is_con
 from feilun.curation.readers.html import read_html
 from feilun.curation.readers.mail import read_eml, read_msg
 from feilun.curation.readers.office.sheets import read_xlsx
+from feilun.curation.readers.office.slides import read_pptx
 from feilun.curation.readers.office.word import read_docx
 from feilun.curation.readers.pdf import read_pdf
 from feilun.curation.readers.text import read_csv, read_json, read_markdown, read_text
@@ -50,6 +51,13 @@ READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     ".xlsx": read_xlsx,
     ".xlsm": read_xlsx,
     ".docx": read_docx,
+    ".docm": read_docx,
+    ".dotx": read_docx,
+    ".dotm": read_docx,
+    ".pptx": read_pptx,
+    ".pptm": read_pptx,
+    ".ppsx": read_pptx,
+    ".potx": read_pptx,
     ".pdf": read_pdf,
     ".html": read_html,
     ".htm": read_html,

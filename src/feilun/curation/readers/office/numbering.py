@@ -57,7 +57,7 @@ class Numbering:
             self._levels[key] = abstract.get(of, {}) | own
             self._list[key] = of
             starts = {_depth(o): value(o, "startOverride") for o in overrides}
-            self._restart[key] = {depth: int(text) for depth, text in starts.items() if text.lstrip("-").isdigit()}
+            self._restart[key] = {depth: int(text) for depth, text in starts.items() if text.lstrip("-").isdecimal()}
         self._counts: dict[str, dict[int, int]] = defaultdict(dict)
 
     def depth_of_style(self, number: str, style: str) -> int:
@@ -91,14 +91,14 @@ class Numbering:
 
 def _depth(element: Element) -> int:
     text = element.get("ilvl", "0")
-    return min(int(text), LEVELS) if text.isdigit() else 0
+    return min(int(text), LEVELS) if text.isdecimal() else 0
 
 
 def _level(element: Element) -> Level:
     start = value(element, "start", default="1")
     form = "decimal" if on(element, "isLgl") else value(element, "numFmt", default="decimal")
     text = value(element, "lvlText")
-    return Level(int(start) if start.isdigit() else 1, form, text, value(element, "pStyle"))
+    return Level(int(start) if start.isdecimal() else 1, form, text, value(element, "pStyle"))
 
 
 def written(number: int, form: str) -> str:

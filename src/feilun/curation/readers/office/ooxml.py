@@ -6,11 +6,14 @@ refused before it is parsed: no entity is ever expanded, and nothing outside the
 
 from __future__ import annotations
 
+import contextlib
 import io
 import posixpath
 import re
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import IO
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
@@ -36,11 +39,7 @@ def parse_xml(data: bytes) -> Element:
 
     Raises Unreadable (``damaged``) for a text with a document type, ParseError for what is no XML.
     """
-    # UTF-16 becomes readable without its NUL bytes; no prolog of an honest part is long.
-    prolog = data[:_PROLOG].replace(b"\0", b"")
-    start = re.search(rb"<[^\s?!<>\x00-\x40]", prolog)
-    if start is None or b"<!DOCTYPE" in prolog[: start.start()]:
-        raise Unreadable("damaged", "Its XML has a document type.")
+    check_prolog(data)
     root = ET.fromstring(data)
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
@@ -49,6 +48,15 @@ def parse_xml(data: bytes) -> Element:
             element.attrib.clear()
             element.attrib.update(named)
     return root
+
+
+def check_prolog(data: bytes) -> None:
+    """Raise Unreadable if an XML text has a document type; it could define entities, and no honest part has one."""
+    # UTF-16 becomes readable without its NUL bytes; no prolog of an honest part is long.
+    prolog = data[:_PROLOG].replace(b"\0", b"")
+    start = re.search(rb"<[^\s?!<>\x00-\x40]", prolog)
+    if start is None or b"<!DOCTYPE" in prolog[: start.start()]:
+        raise Unreadable("damaged", "Its XML has a document type.")
 
 
 def _attribute(key: str) -> str:
@@ -75,6 +83,13 @@ class Package:
         if info.file_size > MAX_PART:
             raise Unreadable("zip_bomb")
         return self._zip.read(info)
+
+    @contextlib.contextmanager
+    def stream(self, part: str) -> Iterator[IO[bytes]]:
+        """Open a part that is too large to be held at once; raise KeyError if there is none."""
+        check_prolog(self._zip.open(self._names[_plain(part)]).read(_PROLOG))
+        with self._zip.open(self._names[_plain(part)]) as opened:
+            yield opened
 
     def xml(self, part: str) -> Element | None:
         """Return the root of a part, or None if there is no such part or it is no XML."""
@@ -132,3 +147,8 @@ def on(element: Element | None, *path: str) -> bool:
     """Tell whether a switch is there and not off (a switch without a value is on)."""
     found = child(element, *path)
     return found is not None and found.get("val", "1") not in {"0", "false", "off"}
+
+
+def whole(text: str, most: int = 10_000) -> int:
+    """Return a whole number that a file gives, at most ``most``; 0 for what is none."""
+    return min(int(text), most) if text.isdecimal() and len(text) < 10 else 0

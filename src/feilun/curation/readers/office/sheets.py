@@ -1,36 +1,190 @@
-"""XLSX -> blocks, one table block per sheet.
+"""XLSX -> blocks: every table of every sheet, with its range of cells.
 
-This module knows openpyxl and translates what it raises. It does not know what tables mean.
+This module knows SpreadsheetML (ECMA-376 part 1, 18). It does not know what tables mean. Of formulas the values are
+read that were saved with them. A merged cell says the same in every cell that it covers, unless it is a title that
+has its rows for itself.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
+import datetime as dt
+import itertools
+import re
+from collections.abc import Iterator
+from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element
 
-from openpyxl import load_workbook
-from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 
-from feilun.curation.documents import Block, Unreadable
+from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block, Unreadable
+from feilun.curation.readers.office.grid import Line, regions
+from feilun.curation.readers.office.ooxml import Package, child, value, whole
 from feilun.curation.readers.packages import DAMAGE, check_zip
-from feilun.curation.readers.text import table_rows
+
+_CELL = re.compile(r"\$?([A-Za-z]{1,3})\$?(\d{1,7})")
+_ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
+_MOST_MERGED = 100_000  # cells that merged ranges may fill in one sheet
 
 
 def read_xlsx(data: bytes, notes: list[str]) -> list[Block]:
-    """Return one table block per sheet."""
-    check_zip(data, "xl/workbook.xml")
-    blocks: list[Block] = []
+    """Return a table block for each table of a sheet; a cell that stands alone is a text."""
+    check_zip(data, "[Content_Types].xml")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            book = load_workbook(io.BytesIO(data), read_only=True, data_only=True)
-            for sheet in book.worksheets:
-                # A sheet may declare a million columns; the declaration is not needed for reading.
-                sheet.reset_dimensions()
-                rows = table_rows(sheet.iter_rows(values_only=True), notes)
-                if any(any(row) for row in rows):
-                    blocks.append(Block("table", f"sheet {sheet.title}", sheet.title, rows=rows))
-            book.close()
-    except (InvalidFileException, *DAMAGE) as error:
+        return list(_Book(Package(data), notes).blocks())
+    except (ET.ParseError, *DAMAGE) as error:
         raise Unreadable("damaged", f"({type(error).__name__})") from error
-    return blocks
+
+
+class _Book:
+    """A workbook that is being read."""
+
+    def __init__(self, package: Package, notes: list[str]) -> None:
+        self._package, self._notes = package, notes
+        self._main = package.main()
+        root = package.xml(self._main)
+        if root is None or root.tag != "workbook":
+            raise Unreadable("damaged" if root is None else "wrong_name")
+        self._root = root
+        self._epoch = (
+            CALENDAR_MAC_1904
+            if value(root, "workbookPr", name="date1904") in {"1", "true"}
+            else (CALENDAR_WINDOWS_1900)
+        )
+        self._texts = self._shared()
+        self._days = self._day_styles()
+
+    def _shared(self) -> list[str]:
+        root = self._package.xml(self._package.related(self._main, "sharedStrings"))
+        return [] if root is None else [_rich(item) for item in root.iter("si")]
+
+    def _day_styles(self) -> set[str]:
+        """Return the numbers of the cell styles that show a day or a time."""
+        root = self._package.xml(self._package.related(self._main, "styles"))
+        own = {} if root is None else {f.get("numFmtId", ""): f.get("formatCode", "") for f in root.iter("numFmt")}
+        styles = child(root, "cellXfs")
+        formats = [] if styles is None else [style.get("numFmtId", "") for style in styles]
+        return {
+            str(number)
+            for number, key in enumerate(formats)
+            if is_date_format(own.get(key) or BUILTIN_FORMATS.get(whole(key), "General"))
+        }
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the tables of all sheets in their order."""
+        links = self._package.relations(self._main)
+        for sheet in self._root.iter("sheet"):
+            name, link = sheet.get("name", ""), links.get(sheet.get("r:id", ""))
+            if link is None or link.kind != "worksheet" or link.target not in self._package:
+                continue
+            for region in regions(self._lines(link.target, name)):
+                place = f"sheet {name}!{region.range}"
+                cells = region.rows[0]
+                if len(region.rows) == len(cells) == 1:
+                    yield Block("text", place, name, cells[0])
+                else:
+                    yield Block("table", place, name, rows=region.rows)
+
+    def _lines(self, part: str, name: str) -> dict[int, Line]:
+        """Return row -> column -> text of a sheet, within the caps; merged cells are filled."""
+        lines: dict[int, Line] = {}
+        merged: list[str] = []
+        row, budget = 0, MAX_CHARACTERS
+        with self._package.stream(part) as stream:
+            for _, element in ET.iterparse(stream):
+                tag = element.tag.rpartition("}")[2]
+                if tag == "mergeCell":
+                    merged.append(element.get("ref", ""))
+                if tag != "row":
+                    continue
+                row = whole(element.get("r", ""), 1 << 20) or row + 1
+                line = lines.setdefault(row, {})
+                for at, text in self._cells(element):
+                    line[at] = text
+                    budget -= len(text)
+                element.clear()
+                if len(lines) >= MAX_ROWS or budget < 0:
+                    self._notes.append(f"only the first {len(lines)} rows of the sheet {name} were read")
+                    break
+        _fill(lines, merged)
+        return lines
+
+    def _cells(self, row: Element) -> Iterator[tuple[int, str]]:
+        """Yield column and text of the cells of a row that say something."""
+        at = 0
+        for cell in row:
+            match = _CELL.fullmatch(cell.get("r", ""))
+            at = _column(match[1]) if match else at + 1
+            text = self._text(cell).strip()
+            if text:
+                yield at, text[:MAX_CELL]
+
+    def _text(self, cell: Element) -> str:
+        """Return a cell as a person reads it: no ``12.0`` for 12, days as days."""
+        kind = cell.get("t", "n")
+        if kind == "inlineStr":
+            return _rich(next((part for part in cell if part.tag.endswith("}is") or part.tag == "is"), cell))
+        raw = next((part.text or "" for part in cell if part.tag.rpartition("}")[2] == "v"), "")
+        if kind == "s":
+            index = whole(raw, 1 << 30)
+            return self._texts[index] if index < len(self._texts) else ""
+        if kind == "b":
+            return {"1": "True", "0": "False"}.get(raw, raw)
+        if kind != "n" or not raw:
+            return _plain(raw)
+        try:
+            number = float(raw)
+            return self._day(number) if cell.get("s", "") in self._days else f"{number:.15g}"
+        except (ValueError, OverflowError):
+            return raw
+
+    def _day(self, number: float) -> str:
+        """Return a serial number as a day, a time, or both."""
+        moment = from_excel(number, self._epoch)
+        if isinstance(moment, dt.datetime):
+            moment = (moment + dt.timedelta(microseconds=500_000)).replace(microsecond=0)
+            return str(moment).removesuffix(" 00:00:00")
+        return str(moment).partition(".")[0]
+
+
+def _plain(text: str) -> str:
+    """Undo the escapes of control characters; what they stand for is dropped, but for line ends and tabs."""
+    signs = {"000A": "\n", "0009": "\t", "005F": "_"}
+    return _ESCAPE.sub(lambda match: signs.get(match[1].upper(), ""), text)
+
+
+def _rich(item: Element) -> str:
+    """Return a text of one or several runs; how its signs are read aloud is left out."""
+    pieces: list[str] = []
+    for part in item:
+        tag = part.tag.rpartition("}")[2]
+        if tag == "t":
+            pieces.append(part.text or "")
+        elif tag == "r":
+            pieces += [text.text or "" for text in part if text.tag.rpartition("}")[2] == "t"]
+    return _plain("".join(pieces))
+
+
+def _column(name: str) -> int:
+    number = 0
+    for char in name.upper():
+        number = number * 26 + ord(char) - ord("A") + 1
+    return number
+
+
+def _fill(lines: dict[int, Line], merged: list[str]) -> None:
+    """Let merged cells say the same everywhere, but titles that have their rows for themselves."""
+    left = _MOST_MERGED
+    last = max(lines, default=0)
+    for ref in merged:
+        corners = [_CELL.fullmatch(corner) for corner in ref.split(":")]
+        if len(corners) != 2 or corners[0] is None or corners[1] is None:
+            continue
+        (x, top), (end, bottom) = ((_column(corner[1]), int(corner[2])) for corner in corners if corner)
+        text = lines.get(top, {}).get(x, "")
+        rows, columns = range(top, min(bottom, last) + 1), range(x, min(end, x + MAX_COLUMNS) + 1)
+        left -= len(rows) * len(columns)
+        if not text or left < 0 or (len(columns) > 1 and all(set(lines.get(row, {})) <= {x} for row in rows)):
+            continue
+        for row, column in itertools.product(rows, columns):
+            lines.setdefault(row, {})[column] = text

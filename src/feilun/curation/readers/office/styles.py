@@ -36,7 +36,7 @@ class Styles:
     def level(self, style: str, properties: Element | None) -> int:
         """Return 1 for the document's title, 2 to 10 for headings by their level, 0 for body text."""
         own = value(properties, "outlineLvl")
-        if own.isdigit():
+        if own.isdecimal():
             return int(own) + 2 if int(own) < 9 else 0
         if style not in self._styles and (match := re.fullmatch(r"(?i)heading\s?([1-9])", style)):
             return int(match[1]) + 1
@@ -47,7 +47,7 @@ class Styles:
             if _TITLE.match(name):
                 return 1
             outline = value(each, "pPr", "outlineLvl")
-            if outline.isdigit():
+            if outline.isdecimal():
                 return int(outline) + 2 if int(outline) < 9 else 0
         return 0
 

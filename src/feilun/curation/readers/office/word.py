@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, ParseError
 from feilun.curation.documents import MAX_CHARACTERS, MAX_COLUMNS, Block, Unreadable
 from feilun.curation.readers.office.equations import latex
 from feilun.curation.readers.office.numbering import Numbering
-from feilun.curation.readers.office.ooxml import Package, Relation, child, on, value
+from feilun.curation.readers.office.ooxml import Package, Relation, child, on, value, whole
 from feilun.curation.readers.office.styles import Styles
 from feilun.curation.readers.outline import Outline
 from feilun.curation.readers.packages import DAMAGE, check_zip
@@ -107,14 +107,14 @@ class _Word:
         """Yield the rows of a table; a merged cell stands in every place that it covers."""
         above: list[str] = []
         for row in _flat(table, "tr"):
-            cells = [""] * _number(value(row, "trPr", "gridBefore"))
+            cells = [""] * whole(value(row, "trPr", "gridBefore"), MAX_COLUMNS)
             for cell in _flat(row, "tc"):
-                span = max(_number(value(cell, "tcPr", "gridSpan")), 1)
+                span = max(whole(value(cell, "tcPr", "gridSpan"), MAX_COLUMNS), 1)
                 merge = child(cell, "tcPr", "vMerge")
                 goes_on = merge is not None and merge.get("val", "continue") == "continue"
                 at = len(cells)
                 text = above[at] if goes_on and at < len(above) else self._cell(cell)
-                cells += [text] * min(span, MAX_COLUMNS)
+                cells += [text] * span
             yield cells
             above = cells[:MAX_COLUMNS]
 
@@ -149,7 +149,7 @@ class _Word:
         if not number:
             number, inherited, holder = self._styles.numbering(style)
             depth = depth or inherited or str(self._numbering.depth_of_style(number, holder))
-        return ("" if number == "0" else number), min(_number(depth), 8)
+        return ("" if number == "0" else number), whole(depth, 8)
 
     def _inline(self, item: Element, boxes: list[Element]) -> Iterator[str]:
         """Yield the pieces of what stands in a paragraph; text boxes are put aside."""
@@ -192,10 +192,6 @@ def _flat(item: Element, *wanted: str) -> Iterator[Element]:
 
 def _says(item: Element) -> bool:
     return any(part.text for part in item.iter("t"))
-
-
-def _number(text: str) -> int:
-    return min(int(text), MAX_COLUMNS) if text.isdigit() else 0
 
 
 class _Lines:
