@@ -17,6 +17,7 @@ from feilun import __version__
 from feilun.cli import commands
 from feilun.cli.access_arguments import add_access
 from feilun.cli.curation import add_curation
+from feilun.cli.review import add_review
 from feilun.cli.words import Teller
 from feilun.errors import FeilunError
 from feilun.settings import Settings, load, table
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     found = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_wheel(found)
     add_curation(found, _command)
+    add_review(found, _command)
     _add_questions(found)
     _add_rules(found)
     add_access(found, _command)

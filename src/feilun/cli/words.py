@@ -70,6 +70,18 @@ _CHINESE = {
     "flagged": "待确认",
     "noted": "记录",
     "set_aside": "搁置",
+    "No row waits for you.": "没有等待您处理的数据。",
+    "Skipped {}.": "已跳过 {}。",
+    "Decided {}.": "已保存对 {} 的判断。",
+    "{} rows": "{} 行",
+    "{} rows in the queue, {} left out": "{} 行在队列中，{} 行未加入",
+    "{}, {}: alpha {} ({}), {} rows by {} people, all agree on {}": (
+        "{}，{}：一致性 α {}（{}），{} 行，{} 人，完全一致 {}"
+    ),
+    "{}: {} decided, {} skipped, known answers {} of {} right ({} to {})": (
+        "{}：已判断 {}，跳过 {}，已知答案 {}/{} 正确（{} 至 {}）"
+    ),
+    "{}: version {} of {}, {} rows": "{0}：{2} 的第 {1} 版，{3} 行",
     "{} records": "{} 条记录",
     "{} records, {} shown": "{} 条记录，显示 {} 条",
 }
