@@ -2,11 +2,11 @@
 
 This module knows shingles and MinHash in one permutation. It does not know rows, nor what is done about copies.
 
-A shingle is four characters of a dense script (Han, kana, Hangul) or six letters of others, which is about a word: long
-enough to tell texts apart, short enough that a wrong letter costs little. One hash of each shingle chooses one of 128 bins and
-competes to be the least in it (Li, Owen, Zhang: One Permutation Hashing, NIPS 2012); eight bits of the least are kept
-(Li, König: b-bit minwise hashing, 2010). Empty bins are filled from others so that bands can be compared (Shrivastava:
-Optimal densification, ICML 2017), but count for nothing in an estimate.
+A shingle is four characters of a dense script (Han, kana, Hangul) or six letters of others, which is about a word:
+long enough to tell texts apart, short enough that a wrong letter costs little. One hash of each shingle chooses one of
+128 bins and competes to be the least in it (Li, Owen, Zhang: One Permutation Hashing, NIPS 2012); eight bits of the
+least are kept (Li, König: b-bit minwise hashing, 2010). Empty bins are filled from others so that bands can be compared
+(Shrivastava: Optimal densification, ICML 2017), but count for nothing in an estimate.
 """
 
 from __future__ import annotations

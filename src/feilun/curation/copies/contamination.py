@@ -1,0 +1,229 @@
+"""Rows that give away an exam: its items as they are, in another script, without blanks, reordered, or in part.
+
+This module knows how an item can be hidden in a row. It does not know exams' files nor how items are answered.
+
+Compared are shingles of folded characters without blanks (containment, as in GPT-3's and Llama's decontamination, with
+characters instead of words). A shingle that many items share, such as how questions begin, tells nothing. Items too
+short for that count where a whole text or line is the item.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from feilun.curation.copies.fold import GAP, Chars, Folded, fold
+from feilun.curation.copies.sketches import SPARSE, pieces, shingles
+from feilun.curation.seam import Note, Row, Ruling
+
+SAME, CONTAINED, PART, OPTIONS, MEANING, PERHAPS = (
+    "exam_item",
+    "exam_contained",
+    "exam_part",
+    "exam_options",
+    "exam_meaning",
+    "exam_perhaps",
+)
+FEW, SOME = 9, 32  # telling shingles: items with fewer count as a whole, with fewer than SOME nearly whole
+MOST, NEARLY, HALF = 0.75, 0.9, 0.5
+_PIECE_OF = 24  # shingles that a row which is part of an item has at least
+_FAR = 4  # texts so many times as long as an item are looked at in parts
+_OFTEN = 3  # items that may share a shingle that tells
+_TABLE = 22  # bits of a hash by which most shingles of no item are known
+_SHOWN = 60
+_MEANT = 0.93  # cosine
+_LONGEST = 600  # characters of texts whose meaning is compared
+_OPTION = re.compile(
+    r"(?:^|(?<=[\s,;，；。?？]))[(（]?[A-Ha-h①-⑧][)）.．、:：]|(?:^|(?<=\s))[(（][1-8][)）]|[①-⑧]", re.MULTILINE
+)
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class _Index:
+    """Items by shingles: ``hashes`` sorted, ``items`` beside them, ``sizes`` telling shingles of each item."""
+
+    hashes: Chars
+    items: Ints
+    sizes: Ints
+    maybe: npt.NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Decontaminate:
+    """Drops rows that hold an item of an exam, or a part of one; flags those that hold half of one."""
+
+    exams: Sequence[str]
+    containment: float = MOST
+    embed: Callable[[Sequence[str]], np.ndarray] | None = None
+    _whole: dict[bytes, int] = field(default_factory=dict)
+    _options: dict[bytes, int] = field(default_factory=dict)
+    _index: _Index = field(init=False)
+    _meanings: npt.NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        """Index the items."""
+        self.exams = [text for text in dict.fromkeys(self.exams) if text.strip()]
+        folded = _plain(self.exams)
+        # Reversed, so that of equal items the first is named.
+        known = list(enumerate(zip(self.exams, _sums(folded), strict=True)))[::-1]
+        self._whole = {whole: number for number, (_, whole) in known if whole}
+        self._options = {options: number for number, (text, _) in known if (options := _choices(text))}
+        self._index = _indexed(folded)
+
+    def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
+        """Return the rulings: which item a row gives away, and how."""
+        found: list[Sequence[Ruling]] = [()] * len(rows)
+        if not self.exams or not rows:
+            return found
+        texts: list[str] = []
+        owners: list[int] = []
+        for number, row in enumerate(rows):
+            told = [text for role, text in zip(row.roles, row.texts, strict=True) if role != "label"]
+            texts += told
+            owners += [number] * len(told)
+        best: dict[int, Ruling] = {}
+        for start, end in pieces(texts):
+            for place, ruling in self._look(texts[start:end]):
+                number = owners[start + place]
+                if number not in best or (ruling.action, -ruling.score) < (best[number].action, -best[number].score):
+                    best[number] = ruling
+        if self.embed is not None:
+            best.update(self._by_meaning([number for number in range(len(rows)) if number not in best], rows))
+        for number, ruling in best.items():
+            found[number] = (ruling,)
+        return found
+
+    def _look(self, texts: Sequence[str]) -> list[tuple[int, Ruling]]:
+        """Return (place, ruling) for texts that give an item away."""
+        folded = _plain(texts)
+        found = self._contained(folded)
+        for place, (text, whole) in enumerate(zip(texts, _sums(folded), strict=True)):
+            if whole in self._whole:
+                found.append((place, self._ruling(SAME, self._whole[whole], 1.0)))
+            elif (item := self._line(text)) is not None:
+                found.append((place, self._ruling(SAME, item, 1.0)))
+            elif self._options and (options := _choices(text)) in self._options:
+                found.append((place, self._ruling(OPTIONS, self._options[options], 1.0)))
+        return found
+
+    def _line(self, text: str) -> int | None:
+        """Return the item that a line of a text is: a question within a conversation or a list."""
+        if "\n" not in text or len(text) > 20_000:
+            return None
+        lines = [line for line in text.split("\n") if 4 <= len(line.strip()) <= 200]
+        return (
+            next((self._whole[each] for each in _sums(_plain(lines)) if each in self._whole), None) if lines else None
+        )
+
+    def _contained(self, folded: Folded) -> list[tuple[int, Ruling]]:
+        """Return (place, ruling) for texts that share shingles with an item."""
+        index = self._index
+        if not index.hashes.size:
+            return []
+        hashes, bounds = shingles(folded)
+        hits = np.flatnonzero(index.maybe[hashes >> np.uint32(32 - _TABLE)])
+        low = np.searchsorted(index.hashes, hashes[hits], "left")
+        many = np.searchsorted(index.hashes, hashes[hits], "right") - low
+        place = np.repeat(np.searchsorted(bounds, hits, "right") - 1, many)
+        nth = np.arange(place.size) - np.repeat(np.cumsum(many) - many, many)
+        entry = np.repeat(low, many) + nth
+        # A shingle counts once for a text and an item, however often it stands there.
+        once = np.unique(np.stack([place, index.items[entry], index.hashes[entry].astype(np.int64)]), axis=1)
+        pairs, shared = np.unique(once[:2], axis=1, return_counts=True)
+        sizes = np.diff(bounds)
+        found: list[tuple[int, Ruling]] = []
+        for at, item, count in zip(*pairs.tolist(), shared.tolist(), strict=True):
+            size, near = int(index.sizes[item]), count
+            if 4 * count >= size and sizes[at] > _FAR * size:
+                # In a long text common words add up: only what stands close together counts.
+                where = hits[np.repeat(np.arange(hits.size), many)[(place == at) & (index.items[entry] == item)]]
+                near = min(count, _closest(where, 2 * size + SPARSE))
+            of_item, of_text = near / size, near / int(sizes[at])
+            if of_item >= self._wanted(item):
+                found.append((at, self._ruling(CONTAINED, item, of_item)))
+            elif of_text >= NEARLY and near >= _PIECE_OF:
+                found.append((at, self._ruling(PART, item, of_text)))
+            elif of_item >= HALF and size >= SOME:
+                found.append((at, self._ruling(PERHAPS, item, of_item)))
+        return found
+
+    def _wanted(self, item: int) -> float:
+        size = int(self._index.sizes[item])
+        if size < FEW:
+            return 2.0
+        return max(0.95, self.containment) if size < SOME else self.containment
+
+    def _by_meaning(self, numbers: Sequence[int], rows: Sequence[Row]) -> list[tuple[int, Ruling]]:
+        if self.embed is None:
+            return []
+        asked = [(n, text) for n in numbers for text in rows[n].texts if 8 <= len(text) <= _LONGEST]
+        if not asked:
+            return []
+        if self._meanings is None:
+            self._meanings = np.asarray(self.embed([text[:_LONGEST] for text in self.exams]), np.float32)
+        likeness = np.asarray(self.embed([text for _, text in asked]), np.float32) @ self._meanings.T
+        nearest = likeness.argmax(axis=1)
+        found: dict[int, Ruling] = {}
+        for (number, _), item, score in zip(asked, nearest.tolist(), likeness.max(axis=1).tolist(), strict=True):
+            if score >= _MEANT:
+                found.setdefault(number, self._ruling(MEANING, item, score))
+        return list(found.items())
+
+    def _ruling(self, reason: str, item: int, score: float) -> Ruling:
+        shown = " ".join(self.exams[item].split())
+        note = Note(reason, shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…")
+        return Ruling("flag" if reason in {PERHAPS, MEANING} else "drop", note, round(score, 3))
+
+
+def _plain(texts: Sequence[str]) -> Folded:
+    """Fold texts and forget where words begin: an item may have lost its blanks."""
+    folded = fold(texts)
+    folded.chars[:] &= ~GAP
+    return folded
+
+
+def _sums(folded: Folded) -> list[bytes]:
+    """Return a sum of each text; nothing for one without characters."""
+    bounds = folded.bounds.tolist()
+    parts = (folded.chars[start:end] for start, end in itertools.pairwise(bounds))
+    return [hashlib.blake2b(part.tobytes(), digest_size=16).digest() if part.size else b"" for part in parts]
+
+
+def _choices(text: str) -> bytes:
+    """Return a sum of a question with choices, the same in whatever order these stand; nothing where there are none."""
+    if len(text) > 20_000:
+        return b""
+    marks = list(_OPTION.finditer(text))
+    if len(marks) < 3:
+        return b""
+    ends = [*(mark.start() for mark in marks[1:]), len(text)]
+    options = [text[mark.end() : end].split("\n\n")[0] for mark, end in zip(marks, ends, strict=True)]
+    stem, *rest = _sums(_plain([text[: marks[0].start()], *options]))
+    return b"".join([stem, *sorted(set(rest))]) if stem and len(set(rest)) >= 3 else b""
+
+
+def _closest(where: Ints, reach: int) -> int:
+    """Return how many of ascending places stand within ``reach`` at most."""
+    return int((np.searchsorted(where, where + reach) - np.arange(where.size)).max(initial=0))
+
+
+def _indexed(folded: Folded) -> _Index:
+    hashes, bounds = shingles(folded)
+    items = np.repeat(np.arange(bounds.size - 1), np.diff(bounds))
+    once = np.unique((hashes.astype(np.uint64) << np.uint64(32)) | items.astype(np.uint64))
+    found = (once >> np.uint64(32)).astype(np.uint32)
+    items = (once & np.uint64(0xFFFFFFFF)).astype(np.int64)
+    _, which, often = np.unique(found, return_inverse=True, return_counts=True)
+    most = max(_OFTEN, bounds.size // 100)
+    tells = often[which] <= most
+    found, items = found[tells], items[tells]
+    maybe = np.zeros(1 << _TABLE, bool)
+    maybe[found >> np.uint32(32 - _TABLE)] = True
+    return _Index(found, items, np.bincount(items, minlength=bounds.size - 1).astype(np.int64), maybe)
