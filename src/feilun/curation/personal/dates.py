@@ -1,0 +1,75 @@
+"""Dates that say when a person was born, details of bank cards; other dates for those who ask.
+
+This module knows how dates are written in Chinese and English, and the words beside them. It does not know calendars
+other than the Gregorian.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from feilun.curation.personal.spans import Span
+
+_MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+_HAN = "[0-9〇零○一二三四五六七八九十]"
+_DATE = (
+    rf"(?:19|20)[0-9]{{2}}\s?[-/.年]\s?[0-9]{{1,2}}\s?[-/.月]\s?[0-9]{{1,2}}(?:\s?[日号])?"
+    rf"|[0-9]{{1,2}}[-/.][0-9]{{1,2}}[-/.](?:[0-9]{{4}}|[0-9]{{2}})(?![0-9])"
+    rf"|[0-9]{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH},? [0-9]{{4}}"
+    rf"|{_MONTH} [0-9]{{1,2}}(?:st|nd|rd|th)?,? [0-9]{{4}}"
+    rf"|{_HAN}{{4}}年{_HAN}{{1,3}}月(?:{_HAN}{{1,3}}[日号])?"
+    rf"|(?:19|20)[0-9]{{2}}年[0-9]{{1,2}}月|(?:19|20)(?:[0-9]{{2}})(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])(?![0-9])"
+)
+_BORN = re.compile(
+    r"(?i)(?:出生(?:日期|年月日|年月|时间|于)?|生日|生于|\bborn(?: on| in)?|\b(?:date of birth|birth ?date|birthday|d\.?o\.?b\.?))"
+    rf"(?:\s?[\"']?\s?[:：=]?\s?(?:是在|是|为|在|於|于|is|was)?\s{{0,2}})[\"']?(?P<date>{_DATE})"
+)
+_BORN_WORDS = ("出生", "生日", "生于", "born", "birth", "dob", "d.o.b")
+_THEN_BORN = re.compile(rf"(?i)(?P<date>{_DATE})(?:出)?生(?![产效成日意活])")
+_DETAIL = re.compile(
+    r"(?i)(?:有效期(?:限)?(?:至|到|为|是)?|失效日期|\bexp(?:iry|ires?|iration)?(?: date)?\b\.?|valid (?:thru|until|through))\s?(?:is|on|at)?\s?[:：]?\s?"
+    r"(?P<date>(?:0[1-9]|1[0-2])\s?[/\-]\s?(?:20)?[2-4][0-9])(?![0-9/\-])"
+)
+_CODE = re.compile(r"(?i)(?:\bcvv2?|\bcvc2?|\bcvn2?|安全码|校验码后三位|security code)\s?(?:是|为|is)?\s?[:：]?\s?(?P<code>[0-9]{3,4})(?![0-9])")
+_ANY = re.compile(
+    rf"(?i)(?<![0-9A-Za-z.\-/])(?:{_DATE})(?:[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})?)?(?![0-9])|\b[0-9]{{1,2}} {_MONTH}\b|\b{_MONTH} [0-9]{{1,2}}(?:st|nd|rd|th)?\b"
+    rf"|\b(?:in|since|of|during) (?P<year>(?:19|20)[0-9]{{2}})\b|\b(?P<ago>[0-9]{{1,3}} (?:years?|months?|weeks?|days?)(?: ago| old)?)\b"
+    r"|\b(?:the )?(?P<age>(?:19|20)[0-9]0s)\b|\b(?:last |next )?(?:sun|mon|tues|wednes|thurs|fri|satur)day\b|\b(?:yesterday|tomorrow|today)\b|\b(?:last|next|this) (?:year|month|week)\b"
+)
+
+
+def _near(text: str, low: str, words: tuple[str, ...]) -> Iterator[int]:
+    for word in words:
+        place = low.find(word)
+        while place >= 0:
+            yield place
+            place = low.find(word, place + len(word))
+
+
+def birthdays(text: str, low: str) -> Iterator[Span]:
+    """Yield dates of birth: dates beside words that say so."""
+    for place in _near(text, low, _BORN_WORDS):
+        if match := _BORN.match(text, place):
+            yield Span("BIRTHDAY", *match.span("date"), 0.9, "born")
+    for place in _near(text, low, ("日生", "日出生", "月生", "月出生", "号生", "号出生")):
+        match = _THEN_BORN.search(text, max(0, place - 16), place + 5)
+        if match:
+            yield Span("BIRTHDAY", *match.span("date"), 0.85, "then_born")
+
+
+def card_details(text: str, low: str) -> Iterator[Span]:
+    """Yield when a bank card expires, and its security code."""
+    for place in _near(text, low, ("有效期", "失效日期", "exp", "valid ")):
+        if match := _DETAIL.match(text, place):
+            yield Span("CARD_DETAIL", *match.span("date"), 0.75, "expiry")
+    for place in _near(text, low, ("cvv", "cvc", "cvn", "安全码", "校验码", "security code")):
+        if match := _CODE.match(text, place):
+            yield Span("CARD_DETAIL", *match.span("code"), 0.85, "security_code")
+
+
+def dates(text: str, _: str) -> Iterator[Span]:
+    """Yield dates of any meaning."""
+    for match in _ANY.finditer(text):
+        group = next((name for name in ("year", "ago", "age") if match[name]), 0)
+        yield Span("DATE", *match.span(group), 0.5, "date")

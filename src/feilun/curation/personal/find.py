@@ -1,0 +1,98 @@
+"""Finds personal data in texts: all rules of the room over whole batches, one answer a text.
+
+This module knows which rules find which kinds, and how batches are read as one text. It does not know what becomes of
+what was found.
+
+The rules begin at cheap signs (a row of digits, ``@``, words of forms), so that text without them costs little.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from feilun.curation.personal.addresses import chinese_addresses, english_addresses, places
+from feilun.curation.personal.dates import birthdays, card_details, dates
+from feilun.curation.personal.folding import fold
+from feilun.curation.personal.names import chinese_names, english_names, listed_names, repeated
+from feilun.curation.personal.network import machines, mailboxes, secrets, webs
+from feilun.curation.personal.numbers import numbers, plates
+from feilun.curation.personal.spans import USUAL, Span, settled
+
+# No rule's pattern matches this, so none reaches from one text of a batch into the next.
+_BETWEEN = "\n\0\n"
+_NUMBERS = frozenset(
+    "RESIDENT_ID SSN REGION_ID PERMIT PASSPORT LICENCE CREDIT_CODE PHONE CARD IBAN".split()
+)
+_FAMILIES: tuple[tuple[frozenset[str], Callable[[str, str], Iterator[Span]]], ...] = (
+    (frozenset({"PLATE"}), plates),
+    (frozenset({"EMAIL"}), mailboxes),
+    (frozenset({"IP", "MAC"}), machines),
+    (frozenset({"URL"}), webs),
+    (frozenset({"SECRET"}), secrets),
+    (frozenset({"BIRTHDAY"}), birthdays),
+    (frozenset({"CARD_DETAIL"}), card_details),
+    (frozenset({"DATE"}), dates),
+    (frozenset({"ADDRESS"}), chinese_addresses),
+    (frozenset({"ADDRESS"}), english_addresses),
+    (frozenset({"PLACE"}), places),
+    (frozenset({"NAME"}), english_names),
+    (frozenset({"NAME"}), listed_names),
+)
+_NEAR = frozenset({"PHONE", "RESIDENT_ID", "CARD", "PASSPORT", "EMAIL"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Finds the ``kinds`` of personal data that are at least as sure as ``minimum``."""
+
+    kinds: Collection[str] = USUAL
+    minimum: float = 0.5
+
+    def find(self, text: str) -> list[Span]:
+        """Return what was found in ``text``, in order, without overlaps."""
+        return self.find_all([text])[0]
+
+    def find_all(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Return what was found in each text; what is found in one does not depend on the others."""
+        found: list[list[Span]] = [[] for _ in texts]
+        whole = _BETWEEN.join(texts)
+        starts = [0, *accumulate(len(text) + len(_BETWEEN) for text in texts)]
+        folded = fold(whole)
+        for span in self._candidates(folded.text):
+            start, end = folded.original(span.start, span.end)
+            row = bisect_right(starts, start) - 1
+            if end <= starts[row + 1] - len(_BETWEEN):
+                local = Span(span.kind, start - starts[row], end - starts[row], round(span.confidence, 3), span.rule)
+                found[row].append(local)
+        return [self._standing(text, spans) for text, spans in zip(texts, found, strict=True)]
+
+    def _candidates(self, text: str) -> Iterator[Span]:
+        low = text.lower()
+        if len(low) != len(text):  # İ becomes two characters
+            low = text.replace("İ", "I").lower()
+        low = low if len(low) == len(text) else text
+        near: list[Span] = []
+        named = "NAME" in self.kinds
+        # Numbers are looked for even if they are not asked for where they compete with each other or tell of names.
+        if named or _NUMBERS & set(self.kinds):
+            for span in numbers(text):
+                if named and span.kind in _NEAR and span.confidence >= 0.5:
+                    near.append(span)
+                yield span
+        for kinds, family in _FAMILIES:
+            if kinds & set(self.kinds):
+                yield from family(text, low)
+        if named:
+            yield from chinese_names(text, near)
+
+    def _standing(self, text: str, spans: list[Span]) -> list[Span]:
+        if not spans:
+            return []
+        stand = settled(spans)
+        if "NAME" in self.kinds and (again := list(repeated(text, stand))):
+            stand = settled([*stand, *again])
+        return [span for span in stand if span.kind in self.kinds and span.confidence >= self.minimum]
+

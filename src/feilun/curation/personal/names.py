@@ -1,0 +1,204 @@
+"""People's names where a text gives them as names, in Chinese and English.
+
+This module knows the words beside names and how names are built. It does not know who exists: a word of a list is a
+weak sign, a form's field or a title a strong one. Not found: names in running text without any sign and in no list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from feilun.curation.personal.naming import COMPOUND, FIRST, FOLLOWS, GIVEN, LAST, SURNAMES
+from feilun.curation.personal.spans import Span
+
+_H = "\u4e00-\u9fff"
+# Words after which a name stands in forms and letters, and those after which it often does.
+_STRONG = (
+    "我叫 名叫 姓名 户名 名字 联系人 收件人 收货人 寄件人 发件人 持卡人 开户人 申请人 经办人 法定代表人 法人代表 法人 监护人 投保人 被保险人 受益人 委托人 代理人 借款人 担保人 当事人 紧急联系人 负责人 "
+    "签名 签字 署名 称呼 原告 被告 证人 嫌疑人 受害人 公证人 班主任 承租人 出租人 被告人 上诉人 报案人 投诉人 领取人 取件人 預約人 預订人 预约人 预订人 入住人 乘车人 乘客 旅客 住客 车主 业主 租客 房东 "
+    "户主 店主 机主 主治医生 主治医师 责任护士 客户经理 患者 病人 学生 学员 家长 顾客 客户 会员 用户 买家 卖家 收款人 付款人 汇款人 持有人 登记人 填表人 本人 姓名是"
+).split()
+_WEAK = "我是 叫做 认识 联系 找 医生 护士 老师 同学 同事 朋友 司机 店员 职员 员工 妈妈 爸爸 母亲 父亲 妻子 丈夫 儿子 女儿 爷爷 奶奶 哥哥 弟弟 姐姐 妹妹 老公 老婆 邻居 室友 经理 主任 教授 律师 师傅 队长 校长 院长".split()
+_HONORIFICS = "先生 女士 小姐 老师 医生 大夫 主任 经理 同学 教授 律师 师傅 护士 院长 校长 警官 法官 阿姨 叔叔 大爷 大妈 同志 工程师 博士 會計 先生您好".split()
+_LINK = re.compile(r"(?:姓名|名字|名)?(?:是|为|叫|叫做)?[\"“'：:|\t /]{0,3}(?:是|叫|为)?\s{0,2}")
+_MINORITY = re.compile(rf"[{_H}]{{2,6}}[·•][{_H}]{{2,8}}(?:[·•][{_H}]{{2,6}})?")
+_THEN = re.compile(
+    rf"(?P<name>[{_H}]{{2,4}})(?:[\s，,、（(：:|/]{{1,3}}|\s?的?)(?:男|女|[，,、 ])*(?:本人)?的?(?:联系|预留|绑定|手机|移动|办公)?(?:电话|手机|联系方式|身份证|居民身份证|证件|护照|银行卡|卡号|账号|邮箱|号码|车牌)?(?:号码|号|为|是)?[\s：:（(为是]{{0,3}}$"
+)
+_NO_GIVEN = frozenset(
+    "先生 女士 小姐 老师 医生 电话 号码 手机 身份 地址 银行 公司 学校 医院 大学 客服 经理 主任 同学 教授 师傅 师父 家属 姓名 时间 日期 信息 一下 以后 之后 如下 情况 问题 方式 联系 本人 朋友 人员 部门 中心 总部 "
+    "方面 方法 方向 方案 方便 高度 高级 高中 高考 高兴 平台 平时 明天 明确 时候 时代 金额 金融 成功 成绩 成本 成员 成为 成立 安全 安排 安装 于是 和平 向上 文件 文化 文章 文字 国家 国际 石油 白色 黄色 黄金 "
+    "马上 马路 包括 包装 包裹 解决 解释 解除 连接 连续 路线 路上 管理 任何 任务 任意 单位 单号 单独 项目 计划 计算 支付 支持 相关 相同 相信 全部 全国 全面 常见 常用 应该 应用 应急 江苏 江西 河南 云南 海南 "
+    "宁波 宁夏 广州 查询 查看 查收 谈话 关于 关系 关注 关闭 万元 万人 季度 车辆 车牌 车主 商品 商家 商店 房间 房屋 房东 师范 党员 原因 原告 原来 满意 居民 居住 花费 花园 终于 元素 元旦 信用 信息 阳光 阳性 "
+    "温度 温馨 严重 严格 别人 那么 那个 那里 严禁 许可 许多 余额 何时 何种 何人 易碎 武器 武汉 盛大 简单 简历 费用 费率 冷静 宫颈 席位 卫生 米饭 屈服 左右 左侧 农业 农村 农历 时长 司机 司法 古代 沙发 强制 强烈 位于 位置 权利 权限".split()
+)
+
+
+def _word(text: str, start: int) -> int:
+    """Return the length of the Chinese name that begins at ``start``; 0 if there is none."""
+    if match := _MINORITY.match(text, start):
+        return len(match[0])
+    run = start
+    while run < len(text) and run < start + 5 and "\u4e00" <= text[run] <= "\u9fff":
+        run += 1
+    size = run - start
+    head = 2 if text[start : start + 2] in COMPOUND else 1
+    if size <= head or (head == 1 and text[start] not in SURNAMES) or text[start : start + 2] in _NO_GIVEN:
+        return 0
+    if text[start + head] in FOLLOWS and text[start + head] not in GIVEN:
+        return 0
+    if size == head + 1 or text[start + head + 1] in FOLLOWS:
+        return head + 1
+    tail = text[start + head + 1 : start + head + 3]
+    if tail in _TITLES or tail in _NO_GIVEN:
+        return head + 1
+    if size == head + 2 or text[start + head + 1] in GIVEN:
+        return head + 2
+    return head + 1
+
+
+_TITLES = frozenset(word[:2] for word in _HONORIFICS)
+
+
+def chinese_names(text: str, near: Iterable[Span] = ()) -> Iterator[Span]:
+    """Yield Chinese names; ``near`` are numbers of people, before which names often stand."""
+    for words, sure in ((_STRONG, 0.85), (_WEAK, 0.4)):
+        for word in words:
+            place = text.find(word)
+            while place >= 0:
+                yield from _after(text, place + len(word), sure)
+                place = text.find(word, place + len(word))
+    for word in _HONORIFICS:
+        place = text.find(word)
+        while place >= 0:
+            yield from _before(text, place)
+            place = text.find(word, place + len(word))
+    for span in near:
+        before = text[max(0, span.start - 24) : span.start].rpartition("\0")[2]
+        if (match := _THEN.search(before)) and (size := _ending(match["name"])):
+            end = span.start - len(before) + match.end("name")
+            yield Span("NAME", end - size, end, 0.6, "name_before_number")
+
+
+def _after(text: str, place: int, sure: float) -> Iterator[Span]:
+    link = _LINK.match(text, place)
+    start = link.end() if link else place
+    size = _word(text, start)
+    if not size:
+        return
+    end = start + size
+    sign = bool(link and link[0].strip())
+    ended = end >= len(text) or not ("\u4e00" <= text[end] <= "\u9fff") or text[end] in FOLLOWS or text[end : end + 2] in _TITLES
+    plausible = all(char in GIVEN for char in text[start + 1 : end]) or "·" in text[start:end]
+    confidence = sure * (1 if sign or (ended and plausible) else 0.75 if plausible else 0.6 if ended else 0.35)
+    if sure < 0.5 and ended and plausible and size > 2:
+        confidence = 0.55
+    yield Span("NAME", start, end, confidence, "name_after_word")
+
+
+def _before(text: str, place: int) -> Iterator[Span]:
+    size = _ending(text[max(0, place - 4) : place])
+    if size:
+        yield Span("NAME", place - size, place, 0.7, "name_before_title")
+    elif place and text[place - 1] in SURNAMES and (place < 2 or not "\u4e00" <= text[place - 2] <= "\u9fff"):
+        yield Span("NAME", place - 1, place, 0.4, "surname_before_title")
+
+
+def _ending(run: str) -> int:
+    """Return the length of the Chinese name that ends ``run``; 0 if there is none."""
+    han = re.search(rf"[{_H}]*$", run)
+    run = han[0] if han else ""
+    for size in (4, 3, 2):
+        name = run[-size:]
+        head = 2 if name[:2] in COMPOUND else 1
+        if len(name) < size or size - head not in (1, 2) or (head == 1 and name[0] not in SURNAMES) or name in _NO_GIVEN:
+            continue
+        boundary = len(run) == size or run[-size - 1] in FOLLOWS or run[-size - 1] in "由找名叫给人户生师"
+        if all(char in GIVEN for char in name[head:]) and (boundary or size == 2 + head) and name[-2:] not in _NO_GIVEN:
+            if size > head + 1 and name[0] in "和与及由给向于" and name[1] in SURNAMES:
+                continue
+            return size
+    return 0
+
+
+_W = r"[A-ZÀ-ÞŠŽČŁŐ][\w'’\-]{1,30}"
+_NAME = rf"{_W}(?:[ ](?:(?:de|da|van|von|der|den|bin|al|el|la|le)[ ]){{0,2}}{_W}){{0,3}}"
+_STOP = re.compile(
+    r"(?i)the|an?|my|your|our|not|very|so|just|also|still|here|there|from|at|in|on|i|i'm|i’m|is|was|and|or|but|for|to|of|it|he|she|we|they|you|yes|no|hello|hi|dear|please|thanks|thank|regards|"
+    r"sincerely|(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|"
+    r"english|chinese|american|british|german|french|spanish|address|phone|email|mr|mrs|ms|dr|miss|card|number|account|customer|service|support|team|bank|street|road|"
+    r"what|when|where|who|how|why|if|this|that|these|those|can|could|would|should|will|date|name|fax|tel|id|born|passport|order|account"
+)
+_LEADS = (
+    ("name", rf"(?i:\b(?:my|his|her|their|full|last|first|maiden|partner's|partner’s|legal|given|family|middle|whose|the|user|patient|member|customer|contact|client|employee|student)\s)?(?i:\bname)(?i:'s| is| was|\?|:|：| of)?[\s:：]{{1,2}}(?P<name>{_NAME})", 0.85),
+    ("name of", rf"[Ii]n the name of (?P<name>{_NAME})", 0.85),
+    ("call", rf"\b[Cc]all(?:s|ed|ing)?(?: me| him| her)? (?P<name>{_NAME})", 0.7),
+    ("i am", rf"\b(?:I am|[Ss]peaking with) (?P<name>{_W} {_W}(?: {_W})?)", 0.7),
+    ("i'm", rf"\bI'm (?P<name>{_W} {_W}(?: {_W})?)", 0.7),
+    ("i’m", rf"\bI’m (?P<name>{_W} {_W}(?: {_W})?)", 0.7),
+    ("this is", rf"\b[Tt]his is (?P<name>{_W} {_W}(?: {_W})?)", 0.7),
+    ("speaking with", rf"\b[Ss]peaking with (?P<name>{_W}(?: {_W}){{0,2}})", 0.7),
+    ("regards", rf"[Rr]egards,?\s{{1,3}}(?P<name>{_W} {_W})", 0.75),
+    ("sincerely", rf"[Ss]incerely,?\s{{1,3}}(?P<name>{_W} {_W})", 0.75),
+    ("thanks", rf"[Tt]hanks,?\s{{1,3}}(?P<name>{_W} {_W})", 0.6),
+    ("cheers", rf"[Cc]heers,?\s{{1,3}}(?P<name>{_W} {_W})", 0.7),
+    ("dear", rf"\bDear (?P<name>{_NAME})", 0.6),
+    ("signed", rf"\b[Ss]igned(?: by)?[,:]?\s(?P<name>{_NAME})", 0.7),
+    ("patient", rf"\b[Pp]atient:? (?P<name>{_NAME})", 0.6),
+) + tuple((title, rf"\b(?i:{title})\.? (?P<name>{_W}(?:[ ]{_W}){{0,2}})", 0.75) for title in ("mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "madam"))
+_SIGNS = tuple((word, re.compile(pattern), sure) for word, pattern, sure in _LEADS)
+_SEQUENCE = re.compile(rf"(?<![\w'’.@/\-]){_W}(?: (?:[A-Z]\. )?(?:(?:de|da|van|von|der|bin|al|el) )?{_W}){{0,2}}")
+_WORD = re.compile(r"(?<![\w'’.@/\-])[A-Z][a-zà-ÿ]+")
+
+
+def english_names(text: str, low: str) -> Iterator[Span]:
+    """Yield English names that a text gives as names."""
+    for word, pattern, sure in _SIGNS:
+        place = low.find(word)
+        done = 0
+        while place >= 0:
+            match = pattern.search(text, max(done, place - 12), place + 160)
+            if match and match.start("name") >= place:
+                yield from _trimmed(text, match.start("name"), match["name"], sure)
+            place = low.find(word, place + len(word))
+
+
+def _trimmed(text: str, start: int, name: str, sure: float) -> Iterator[Span]:
+    words = name.split(" ")
+    while words and _STOP.fullmatch(words[-1]):
+        words.pop()
+    whole = re.sub(r"['’]s$", "", " ".join(words)).rstrip("'’-")
+    if words and not _STOP.fullmatch(words[0]) and len(whole) > 1:
+        yield Span("NAME", start, start + len(whole), sure, "name_after_word")
+    del text
+
+
+def listed_names(text: str, _: str) -> Iterator[Span]:
+    """Yield words that are frequent English first names, with the names that follow them."""
+    if not {word.lower() for word in set(_WORD.findall(text))} & FIRST:
+        return
+    for match in _SEQUENCE.finditer(text):
+        words = match[0].split(" ")
+        first = next((n for n, word in enumerate(words) if re.sub(r"['’]s$", "", word).lower() in FIRST), None)
+        if first is None:
+            continue
+        start = match.start() + len(" ".join(words[:first])) + (first > 0)
+        rest = words[first:]
+        full = len(rest) > 1
+        known = full and rest[-1].lower() in LAST
+        yield from _trimmed(text, start, " ".join(rest), 0.65 if known else 0.5 if full else 0.42)
+
+
+def repeated(text: str, found: Iterable[Span]) -> Iterator[Span]:
+    """Yield further places of names that were surely found in the same text."""
+    sure = {text[span.start : span.end]: span.confidence for span in found if span.kind == "NAME" and span.confidence >= 0.5}
+    for name, confidence in sorted(sure.items()):
+        ascii_name = name.isascii()
+        place = text.find(name)
+        while place >= 0:
+            end = place + len(name)
+            inside = ascii_name and ((place and text[place - 1].isalnum()) or text[end : end + 1].isalnum())
+            if not inside and len(name) > 1:
+                yield Span("NAME", place, end, confidence * 0.95, "name_again")
+            place = text.find(name, end)

@@ -1,0 +1,179 @@
+"""Addresses of machines and mailboxes, web addresses, and what opens doors: keys, tokens, passwords.
+
+This module knows the forms of networks and the prefixes under which well-known services issue keys. It does not know
+whether a mailbox or a key exists.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from feilun.curation.personal.cues import spoken
+from feilun.curation.personal.spans import Span
+
+_LOCAL = r"[A-Za-z0-9_%+][A-Za-z0-9_.%+\-]{0,63}"
+_HOST = r"[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){0,5}\.[A-Za-z]{2,24}"
+_MAILBOX_END = re.compile(r"[A-Za-z0-9_.%+\-]{1,64}$", re.ASCII)
+_HOST_START = re.compile(rf"{_HOST}(?![A-Za-z0-9])", re.ASCII)
+_SPELT = re.compile(rf"(?<![A-Za-z0-9_.%+\-]){_LOCAL} ?[\[(（]at[\])）] ?[A-Za-z0-9\-]{{1,63}}(?: ?(?:\.|[\[(（]dot[\])）]) ?[A-Za-z0-9\-]{{1,63}}){{1,5}}", re.I | re.ASCII)
+_IPV4 = re.compile(r"(?<![0-9A-Za-z.\-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9A-Za-z\-]|\.[0-9])", re.ASCII)
+_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:", re.ASCII)
+_HEX = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z:])", re.ASCII)
+_MAC = re.compile(r"(?<![0-9A-Za-z:\-])[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Za-z:\-])", re.ASCII)
+_DASHED = re.compile(r"[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-", re.ASCII)
+_DOTTED_MAC = re.compile(r"(?<![0-9A-Za-z.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z.])", re.ASCII)
+_WEB = re.compile(r"(?:https?|ftp)://[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{3,2000}|\bwww\.[A-Za-z0-9\-]{1,63}\.[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{2,500}")
+
+_B64 = r"A-Za-z0-9_\-"
+# Prefix -> shape of the whole: what services document about the keys that they issue.
+_KEYS = {
+    "sk-": rf"sk-(?:proj-|ant-|or-|svcacct-)?[{_B64}]{{16,200}}",
+    "AKIA": r"AKIA[0-9A-Z]{16}",
+    "ASIA": r"ASIA[0-9A-Z]{16}",
+    "LTAI": r"LTAI[0-9A-Za-z]{12,26}",
+    "AKID": r"AKID[0-9A-Za-z]{28,36}",
+    "ghp_": r"ghp_[0-9A-Za-z]{30,255}",
+    "gho_": r"gho_[0-9A-Za-z]{30,255}",
+    "ghs_": r"ghs_[0-9A-Za-z]{30,255}",
+    "ghu_": r"ghu_[0-9A-Za-z]{30,255}",
+    "github_pat_": r"github_pat_[0-9A-Za-z_]{22,255}",
+    "glpat-": rf"glpat-[{_B64}]{{20,64}}",
+    "xoxb-": r"xoxb-[0-9A-Za-z\-]{10,250}",
+    "xoxp-": r"xoxp-[0-9A-Za-z\-]{10,250}",
+    "xoxa-": r"xoxa-[0-9A-Za-z\-]{10,250}",
+    "xoxr-": r"xoxr-[0-9A-Za-z\-]{10,250}",
+    "xoxs-": r"xoxs-[0-9A-Za-z\-]{10,250}",
+    "hooks.slack.com": r"hooks\.slack\.com/services/[0-9A-Za-z/]{20,100}",
+    "AIza": rf"AIza[{_B64}]{{35}}",
+    "ya29.": rf"ya29\.[{_B64}]{{20,400}}",
+    "hf_": r"hf_[0-9A-Za-z]{30,64}",
+    "npm_": r"npm_[0-9A-Za-z]{36}",
+    "pypi-": rf"pypi-[{_B64}]{{50,250}}",
+    "_live_": r"(?:sk|rk|pk)_live_[0-9A-Za-z]{16,128}",
+    "_test_": r"(?:sk|rk|pk)_test_[0-9A-Za-z]{16,128}",
+    "SG.": rf"SG\.[{_B64}]{{16,32}}\.[{_B64}]{{30,64}}",
+    "eyJ": rf"eyJ[{_B64}]{{8,4000}}\.eyJ[{_B64}]{{8,8000}}\.[{_B64}]{{0,4000}}",
+}
+_PREFIXES = {prefix: re.compile(rf"(?<![0-9A-Za-z_\-]){shape}", re.ASCII) for prefix, shape in _KEYS.items()}
+_BLOCK = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
+_BLOCK_END = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
+_LOGIN = re.compile(r"://[^\s:/@\0]{1,64}:(?P<value>[^\s/@\0]{3,128})@")
+# A word for a secret, then a sign that it is given, then the secret itself.
+_SAID = ("passw", "pwd", "secret", "token", "api_key", "apikey", "api key", "api-key", "access_key", "access key", "private_key", "密码", "口令", "密钥", "密鑰", "密碼", "passphrase")
+_GIVEN = re.compile(
+    r"(?:ord|word|code|wd|phrase|(?:[_ -]?(?:access|secret|api))?[_ -]?key|[_ -]?id)?"
+    r"(?:\s?[\"']?\s{0,3}[=:：]\s{0,3}|\s{0,2}(?:是|为|設為|设为|改成|改为|重置为|is|was|set to|changed to)\s{0,2}[:：]?\s?)[\"'“「`]?"
+    r"(?P<value>[^\s\"'，。；、,;“”「」（）()<>`\0\u4e00-\u9fff]{4,200})",
+    re.IGNORECASE,
+)
+_PLAIN_WORDS = re.compile(r"(?i)[a-z]+[.!?]?|none|null|true|false|\*+|x+|\[.*|\$?\{.*|%.*|[0-9]{1,5}(?:\.[0-9]+)?%?|<.*|https?:.*")
+
+
+def _places(text: str, word: str) -> Iterator[int]:
+    place = text.find(word)
+    while place >= 0:
+        yield place
+        place = text.find(word, place + len(word))
+
+
+def mailboxes(text: str, _: str) -> Iterator[Span]:
+    """Yield e-mail addresses."""
+    for place in _places(text, "@"):
+        before = _MAILBOX_END.search(text, max(0, place - 64), place)
+        after = _HOST_START.match(text, place + 1)
+        if before and after and (start := _mailbox_start(text, before.start(), place)) < place:
+            yield Span("EMAIL", start, after.end(), 0.98, "mailbox")
+    if "at]" in text or "at)" in text or "at）" in text:
+        for match in _SPELT.finditer(text):
+            yield Span("EMAIL", *match.span(), 0.8, "spelt_mailbox")
+
+
+def _mailbox_start(text: str, start: int, end: int) -> int:
+    while start < end and text[start] in ".-":
+        start += 1
+    return start
+
+
+def machines(text: str, _: str) -> Iterator[Span]:
+    """Yield IPv4, IPv6 and MAC addresses."""
+    for match in _IPV4.finditer(text):
+        parts = match[0].split(".")
+        if all(int(part) < 256 and (part == "0" or part[0] != "0") for part in parts):
+            kinds, _used = spoken(text, *match.span())
+            sure = 0.8 if not kinds or "IP" in kinds else 0.4
+            yield Span("IP", *match.span(), sure if match[0] != "0.0.0.0" else 0.2, "ipv4")
+    done = 0
+    for match in _COLONS.finditer(text):
+        if match.start() < done:
+            continue
+        low = max(0, match.start() - 6)
+        done = match.end()
+        for found in (_MAC.search(text, max(0, match.start() - 3), match.end() + 20), _hex(text, low, match.end() + 44)):
+            if found:
+                kind = "MAC" if found.re is _MAC else "IP"
+                yield Span(kind, *found.span(), 0.9, "mac" if kind == "MAC" else "ipv6")
+                done = max(done, found.end())
+    for match in _DASHED.finditer(text):
+        if found := _MAC.match(text, match.start()):
+            yield Span("MAC", *found.span(), 0.85, "mac")
+    for match in _DOTTED_MAC.finditer(text):
+        if "MAC" in spoken(text, *match.span())[0]:
+            yield Span("MAC", *match.span(), 0.8, "dotted_mac")
+
+
+def _hex(text: str, low: int, high: int) -> re.Match[str] | None:
+    found = _HEX.search(text, low, high)
+    if found is None or found[0].count(":") < 2 or not any(char.isalnum() for char in found[0]):
+        return None
+    try:
+        ipaddress.IPv6Address(found[0])
+    except ValueError:
+        return None
+    # Times and ratios ("::", "1::2" in code) are valid too; a real address has several groups.
+    return found if sum(bool(part) for part in found[0].split(":")) >= 3 else None
+
+
+def webs(text: str, low: str) -> Iterator[Span]:
+    """Yield web addresses."""
+    if "://" in low or "www." in low:
+        for match in _WEB.finditer(text):
+            end = match.start() + len(match[0].rstrip(".,;:!?)]}"))
+            yield Span("URL", match.start(), end, 0.6, "web")
+
+
+def secrets(text: str, low: str) -> Iterator[Span]:
+    """Yield keys, tokens, passwords and blocks of private keys."""
+    for prefix, pattern in _PREFIXES.items():
+        if prefix in text:
+            for place in _places(text, prefix):
+                match = pattern.search(text, max(0, place - 3), place + 16384)
+                if match and match.start() <= place and _varied(match[0]):
+                    yield Span("SECRET", *match.span(), 0.97, "issued_key")
+    for match in _BLOCK.finditer(text) if "-----BEGIN" in text else ():
+        end = _BLOCK_END.search(text, match.end(), match.end() + 16384)
+        yield Span("SECRET", match.start(), end.end() if end else match.end(), 0.99, "private_key")
+    for place in _places(text, "://"):
+        if match := _LOGIN.match(text, place):
+            yield Span("SECRET", *match.span("value"), 0.9, "login_in_address")
+    for word in _SAID:
+        for place in _places(low, word):
+            match = _GIVEN.match(text, place + len(word))
+            if match and _secret(match["value"]):
+                end = match.start("value") + len(match["value"].rstrip(".,!?"))
+                yield Span("SECRET", match.start("value"), end, 0.8, "given_secret")
+
+
+def _varied(key: str) -> bool:
+    return len(set(key)) > 7
+
+
+def _secret(value: str) -> bool:
+    if _PLAIN_WORDS.fullmatch(value):
+        return False
+    counts = Counter(value)
+    entropy = -sum(n / len(value) * math.log2(n / len(value)) for n in counts.values())
+    return entropy >= 1.5

@@ -1,0 +1,258 @@
+"""Numbers that name people: identity papers, phones, cards, accounts, codes of organisations.
+
+This module knows their shapes, in which ways people space them, and how sure a shape alone makes one. It does not know
+what cues say (``cues``) or how check sums work (``checks``), names or addresses.
+
+Every rule looks at short stretches of text around a row of digits only, so the work grows with the text's length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from feilun.curation.personal import checks
+from feilun.curation.personal.cues import spoken
+from feilun.curation.personal.spans import Span
+
+# Six digits or more with at most two separators between them; plain dates do not count.
+_CHUNK = re.compile(
+    r"(?!(?:19|20)[0-9]{2}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?![0-9\-.]))[0-9](?:[ \-.·()/_,，、]{0,2}[0-9]){5,}"
+)
+_BEFORE, _AFTER = 10, 40
+_FREE, _END = r"(?<![0-9])(?<![0-9][.\-])", r"(?![0-9])(?![.\-][0-9])"
+_EXTENSION = r"(?:[ ]?(?:转|ext\.?|x|#)[ ]?[0-9]{1,6}(?![0-9]))?"
+
+
+def _any(_: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a kind of number looks.
+
+    ``valid`` judges the match without separators. ``bare``, ``cued``, ``miscued``: how sure it is with no cue, with one
+    that speaks for the kind, with one that speaks for another.
+    """
+
+    kind: str
+    name: str
+    pattern: re.Pattern[str]
+    bare: float
+    cued: float
+    miscued: float
+    valid: Callable[[str], bool] = _any
+
+
+def _rule(kind: str, name: str, pattern: str, sure: tuple[float, float, float], valid: Callable[[str], bool] = _any) -> Rule:
+    return Rule(kind, name, re.compile(pattern, re.ASCII), *sure, valid)
+
+
+def _count(low: int, high: int) -> Callable[[str], bool]:
+    return lambda code: low <= sum(char.isdigit() for char in code) <= high
+
+
+_S = r"[ \-]?"
+_RULES = (
+    _rule(
+        "RESIDENT_ID",
+        "resident_id",
+        rf"(?<![0-9])[1-9](?:{_S}[0-9]){{5}}{_S}(?:1{_S}9|2{_S}0)(?:{_S}[0-9]){{9}}{_S}[0-9Xx](?![0-9A-Za-z])",
+        (0.95, 0.99, 0.75),
+        checks.resident,
+    ),
+    _rule(
+        "RESIDENT_ID",
+        "old_resident_id",
+        r"(?<![0-9A-Za-z])[1-8][0-9]{14}(?![0-9A-Za-z])",
+        (0.3, 0.85, 0.1),
+        checks.old_resident,
+    ),
+    _rule(
+        "CREDIT_CODE",
+        "credit_code",
+        rf"(?<![0-9A-Za-z])[0-9ANYany][0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy](?:{_S}[0-9]){{6}}(?:{_S}[0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy]){{10}}"
+        r"(?![0-9A-Za-z])",
+        (0.85, 0.97, 0.6),
+        checks.credit,
+    ),
+    _rule(
+        "IBAN",
+        "iban",
+        r"(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}(?:[ \-]?[A-Z0-9]{4}){2,7}(?:[ \-]?[A-Z0-9]{1,3})?(?![0-9A-Za-z])",
+        (0.95, 0.98, 0.9),
+        checks.iban,
+    ),
+    _rule(
+        "SSN",
+        "ssn",
+        r"(?<![0-9A-Za-z.\-])[0-9]{3}(?:-[0-9]{2}-| [0-9]{2} )[0-9]{4}(?![0-9A-Za-z\-])(?!\.[0-9])",
+        (0.7, 0.95, 0.4),
+        checks.social,
+    ),
+    _rule("SSN", "ssn_plain", r"(?<![0-9A-Za-z.\-])[0-9]{9}(?![0-9A-Za-z\-])", (0, 0.85, 0), checks.social),
+    _rule(
+        "REGION_ID",
+        "hong_kong_id",
+        r"(?<![0-9A-Za-z])[A-Z]{1,2}[0-9]{6} ?(?:[(（] ?[0-9A] ?[)）]|[0-9A](?![0-9A-Za-z]))",
+        (0.65, 0.95, 0.3),
+        checks.hong_kong,
+    ),
+    _rule(
+        "REGION_ID", "taiwan_id", r"(?<![0-9A-Za-z])[A-Z][1289][0-9]{8}(?![0-9A-Za-z])", (0.55, 0.9, 0.3), checks.taiwan
+    ),
+    _rule("PASSPORT", "chinese_passport", r"(?<![0-9A-Za-z])(?:[EeGgDdSsPpHhKk][0-9]{8}|[Ee][A-HJ-NP-Za-hj-np-z][0-9]{7})(?![0-9A-Za-z])", (0.45, 0.95, 0.2)),
+    _rule("PASSPORT", "passport", r"(?<![0-9A-Za-z])[A-Za-z]{0,3}[0-9]{6,9}[A-Za-z]?(?![0-9A-Za-z(（])", (0, 0.85, 0)),
+    _rule("PERMIT", "travel_permit", r"(?<![0-9A-Za-z])(?:[CWLTHM][0-9]{8}(?:[0-9]{2})?|C[A-HJ-NP-Z][0-9]{7})(?![0-9A-Za-z])", (0.3, 0.92, 0.1)),
+    _rule("PERMIT", "taiwan_permit", r"(?<![0-9A-Za-z])[0-9]{8}(?:[0-9]{2})?(?![0-9A-Za-z])", (0, 0.8, 0)),
+    _rule("LICENCE", "licence", r"(?<![0-9A-Za-z])[A-Za-z]{0,3}[0-9](?:[ \-]?[0-9A-Za-z]){4,14}(?![0-9A-Za-z])", (0, 0.8, 0), _count(5, 15)),
+    _rule(
+        "PHONE",
+        "chinese_mobile",
+        rf"{_FREE}(?:[(（]?(?:\+|00)?86[)）]?[ \-]?)?1[3-9][0-9](?P<s>[ \-.]?)[0-9]{{4}}(?P=s)[0-9]{{4}}"
+        rf"{_EXTENSION}(?![0-9])(?!\.[0-9])",
+        (0.8, 0.95, 0.3),
+    ),
+    _rule(
+        "PHONE",
+        "spaced_mobile",
+        rf"{_FREE}(?:(?:\+|00)?86[ \-]?)?1(?P<s>[ \-.·_/、,，])[3-9](?:(?P=s)[0-9]){{9}}(?![0-9])",
+        (0.7, 0.9, 0.2),
+    ),
+    _rule(
+        "PHONE",
+        "grouped_mobile",
+        rf"{_FREE}(?:(?:\+|00)?86[ \-]?)?1[ \-.·_/]?[3-9](?:[ \-.·_/]?[0-9]){{9}}(?![0-9])(?!\.[0-9])",
+        (0.55, 0.88, 0.15),
+    ),
+    _rule(
+        "PHONE",
+        "chinese_landline",
+        rf"{_FREE}(?:(?:\+|00)86[ \-]?)?(?:[(（]0[1-9][0-9]{{1,2}}[)）][ \-]?|0(?:10|2[0-9]|[3-9][0-9]{{2}})[ \-])"
+        rf"[2-9][0-9]{{2,3}}[ \-]?[0-9]{{4}}(?:{_EXTENSION}|-[0-9]{{1,4}})(?![0-9\-])(?!\.[0-9])",
+        (0.8, 0.95, 0.3),
+    ),
+    _rule(
+        "PHONE",
+        "plain_landline",
+        rf"{_FREE}0(?:10|2[0-9]|[3-9][0-9]{{2}})[2-9][0-9]{{6,7}}{_EXTENSION}{_END}",
+        (0.45, 0.9, 0.15),
+    ),
+    _rule("PHONE", "short_landline", rf"{_FREE}0[0-9]{{2,3}}[ \-][0-9]{{7,8}}(?![0-9\-])(?!\.[0-9])", (0.55, 0.9, 0.2)),
+    _rule("PHONE", "service_line", rf"{_FREE}[48]00-?[0-9]{{3,4}}-?[0-9]{{3,4}}(?![0-9\-])(?!\.[0-9])", (0.52, 0.9, 0.2), _count(10, 10)),
+    _rule(
+        "PHONE",
+        "international",
+        rf"(?<![0-9A-Za-z+])\+[1-9](?:[ .\-()]{{0,2}}[0-9]){{6,14}}{_EXTENSION}(?![0-9])",
+        (0.75, 0.95, 0.5),
+    ),
+    _rule(
+        "PHONE", "dialled_00", rf"{_FREE}00[1-9][0-9]{{0,2}}[ .\-(](?:[ .\-()]{{0,2}}[0-9]){{6,12}}{_EXTENSION}(?![0-9])", (0.6, 0.9, 0.2)
+    ),
+    _rule(
+        "PHONE",
+        "american",
+        rf"(?<![0-9.\-])(?:(?:\+?1[ .\-])?\([0-9]{{3}}\) ?[0-9]{{3}}[ .\-][0-9]{{4}}|(?:1[ .\-])?[0-9]{{3}}[ .\-][0-9]{{3}}[ .\-][0-9]{{4}})"
+        rf"{_EXTENSION}(?![0-9\-])(?!\.[0-9])",
+        (0.65, 0.95, 0.25),
+    ),
+    _rule("PHONE", "taiwan_mobile", rf"{_FREE}09[0-9]{{2}}[ \-]?[0-9]{{3}}[ \-]?[0-9]{{3}}{_END}", (0.5, 0.9, 0.15)),
+    _rule("PHONE", "local_american", r"(?<![0-9.\-A-Za-z])[0-9]{3}-[0-9]{4}(?![0-9\-])(?!\.[0-9])", (0.45, 0.8, 0.1)),
+    _rule(
+        "PHONE",
+        "groups",
+        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,5}}\)?){{1,5}}{_EXTENSION}(?![0-9A-Za-z])(?![.\-/][0-9])",
+        (0.2, 0.7, 0),
+        _count(7, 20),
+    ),
+    _rule("PHONE", "digits", rf"(?<![0-9A-Za-z.\-])[0-9]{{7,12}}{_EXTENSION}(?![0-9A-Za-z\-])(?!\.[0-9])", (0, 0.6, 0)),
+)
+_CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ \-]?[0-9]){11,40}(?![0-9])", re.ASCII)
+_SEPARATORS = re.compile(r"[^0-9A-Za-z]")
+_CARD_SURE = {True: (0.7, 0.96, 0.38), False: (0.4, 0.85, 0.15)}
+_NO_DATE = re.compile(r"(?:19|20)[0-9]{2}[-/.](?:0?[1-9]|1[0-2])[-/.](?:[0-2]?[0-9]|3[01])(?![0-9])")
+
+
+def _sure(text: str, kind: str, start: int, end: int, sure: tuple[float, float, float]) -> float:
+    kinds, used = spoken(text, start, end)
+    bare, cued, miscued = sure
+    glued = start > 0 and (text[start - 1] == "_" or (text[start - 1].isascii() and text[start - 1].isalpha()))
+    if not kinds:
+        return bare * (0.6 if glued else 1)
+    if kind in kinds:
+        return cued - 0.1 if used else cued
+    return bare if used else miscued
+
+
+def _cards(text: str, low: int, high: int) -> Iterator[Span]:
+    for match in _CARD.finditer(text, low, high):
+        start, limit = match.span()
+        # Other digits may stand in the same row: a card ends where a group ends, and so does what begins after it.
+        edges = [start, *[start + found.end() for found in re.finditer("[ -]", match[0])], limit + 1]
+        place = 0
+        while place < len(edges) - 1:
+            taken = _card_at(text, edges, place)
+            if taken is None:
+                place += 1
+                continue
+            first, last, known = edges[place], edges[taken] - 1, taken
+            digits = _SEPARATORS.sub("", text[first:last])
+            yield Span("CARD", first, last, _sure(text, "CARD", first, last, _CARD_SURE[checks.issuer(digits)]), "card")
+            place = known
+
+
+def _card_at(text: str, edges: list[int], place: int) -> int | None:
+    best = None
+    for until in range(place + 1, min(len(edges), place + 20)):
+        digits = _SEPARATORS.sub("", text[edges[place] : edges[until] - 1])
+        if len(digits) > 19:
+            break
+        if len(digits) >= 13 and checks.luhn(digits) and (best is None or checks.issuer(digits)):
+            best = until
+    return best
+
+
+def numbers(text: str) -> Iterator[Span]:
+    """Yield what in ``text`` (folded) may be a number that names a person or an organisation."""
+    for chunk in _CHUNK.finditer(text):
+        low, high = max(0, chunk.start() - _BEFORE), chunk.end() + _AFTER
+        digits = sum(map(str.isdigit, chunk[0])) if len(chunk[0]) < 64 else 64
+        if digits >= 13:
+            yield from _cards(text, chunk.start(), chunk.end())
+        for rule in _RULES:
+            yield from _matches(rule, text, low, high, chunk.end())
+
+
+def _matches(rule: Rule, text: str, low: int, high: int, limit: int) -> Iterator[Span]:
+    place = low
+    while match := rule.pattern.search(text, place, high):
+        if match.start() >= limit:
+            return
+        code = _SEPARATORS.sub("", match[0])
+        if rule.valid(code):
+            confidence = _sure(text, rule.kind, *match.span(), (rule.bare, rule.cued, rule.miscued))
+            if confidence > 0 and not _NO_DATE.match(match[0]):
+                yield Span(rule.kind, *match.span(), confidence, rule.name)
+            place = match.end()
+        else:
+            place = match.start() + 1
+
+
+_PLATE = re.compile(
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使領][A-HJ-NP-Za-hj-np-z][ ]?[·•・.\-]?[ ]?"
+    r"(?:[0-9DFABCEGHJKdfabceghjk][A-HJ-NP-Za-hj-np-z0-9][0-9]{4}|[0-9]{5}[A-HJKa-hjk]|[A-HJ-NP-Za-hj-np-z0-9]{5}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领])"
+    r"(?![0-9A-Za-z])"
+)
+_ARMY = re.compile(r"(?<![0-9A-Za-z])WJ[ ]?[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]?[ ]?[·•\-]?[0-9]{4}[0-9A-HJ-NP-Z](?![0-9A-Za-z])")
+
+
+def plates(text: str, _: str) -> Iterator[Span]:
+    """Yield Chinese vehicle plates, those of new-energy vehicles (two forms, GA 36) among them."""
+    for match in _PLATE.finditer(text):
+        number = match[0][2:]
+        if sum(char.isdigit() for char in number) >= 2:
+            yield Span("PLATE", *match.span(), 0.92 if match[0][1].isupper() else 0.7, "plate")
+    for match in _ARMY.finditer(text) if "WJ" in text else ():
+        yield Span("PLATE", *match.span(), 0.85, "police_plate")
