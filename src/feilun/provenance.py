@@ -11,6 +11,7 @@ from dataclasses import asdict
 from feilun.errors import BadRequest, NotFound
 from feilun.records import JSON, Record, Source
 from feilun.store import datasets, feedback, lineage, models, sources, traces, verdicts
+from feilun.store.access import revoked
 from feilun.store.database import Database
 from feilun.store.journal import Journal
 from feilun.store.lineage import Edge
@@ -55,6 +56,7 @@ def explain(db: Database, ws: str, node: str, limit: int = 20) -> JSON:
 def impact(db: Database, ws: str, what: str, limit: int = 100) -> JSON:
     """Return what ``what`` touched: ``datasets``, ``models``, ``verdicts``, ``deployments`` and ``answers``.
 
+    Those that contain revoked data say so: ``revoked`` lists why.
     ``what`` is an id, or the name of a source (the whole name, or its last part where no other has the same). At most
     ``limit`` answers are shown, with ``answers_total``. Raises NotFound, and BadRequest where a name is not unique.
     """
@@ -129,7 +131,8 @@ def _source(db: Database, ws: str, node: str) -> JSON:
 
 def _dataset(db: Database, ws: str, node: str) -> JSON:
     found = datasets.get(db, ws, node)
-    return {"name": found.name, "version": found.version, "rows": found.rows, "created": found.created}
+    about = {"name": found.name, "version": found.version, "rows": found.rows, "created": found.created}
+    return about | {"revoked": revoked.dataset(db, ws, node)}
 
 
 def _job(db: Database, ws: str, node: str) -> JSON:
@@ -139,7 +142,8 @@ def _job(db: Database, ws: str, node: str) -> JSON:
 
 def _model(db: Database, ws: str, node: str) -> JSON:
     found = models.get(db, ws, node)
-    return {"name": found.name, "kind": found.kind, "base": found.base, "created": found.created}
+    about = {"name": found.name, "kind": found.kind, "base": found.base, "created": found.created}
+    return about | {"revoked": revoked.model(db, ws, node)}
 
 
 def _verdict(db: Database, ws: str, node: str) -> JSON:
@@ -150,7 +154,8 @@ def _verdict(db: Database, ws: str, node: str) -> JSON:
 def _deployment(db: Database, ws: str, node: str) -> JSON:
     for found in verdicts.deployments(db, ws):
         if found.id == node:
-            return {"endpoint": found.endpoint, "model": found.model, "created": found.created}
+            about = {"endpoint": found.endpoint, "model": found.model, "created": found.created}
+            return about | {"revoked": revoked.model(db, ws, found.model)}
     raise NotFound(f"There is no deployment {node}.")
 
 

@@ -12,6 +12,7 @@ from feilun.errors import Forbidden, NotFound
 from feilun.records import Feedback, Record, Source, Trace, derived_id, normalise_text
 from feilun.store import feedback as judgements
 from feilun.store import lineage, sources, traces
+from feilun.store.access import revoked
 from feilun.store.database import Database
 
 GOOD_SCORE = 0.8
@@ -58,6 +59,7 @@ def collect(db: Database, ws: str) -> Collected:
     """
     found = Collected()
     latest: dict[str, tuple[Feedback, Trace]] = {}
+    tainted = revoked.all_models(db, ws)
     for given in judgements.find(db, ws):
         try:
             trace = traces.get(db, ws, given.trace)
@@ -70,6 +72,9 @@ def collect(db: Database, ws: str) -> Collected:
         asked = [str(m.get("content") or "") for m in trace.messages if m.get("role") == "user"]
         if len(asked) != 1:
             found.left_out.append((given.id, "it cannot be understood without the conversation before it"))
+            continue
+        if not given.correction.strip() and trace.model in tainted:
+            found.left_out.append((given.id, "the answer came from a model that contains revoked data"))
             continue
         latest[normalise_text(asked[0])] = (given, trace)
     for given, trace in latest.values():

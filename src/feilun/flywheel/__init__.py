@@ -4,6 +4,7 @@ The room knows the order of the steps and what a turn leaves behind. It does not
 not know HTTP.
 """
 
+from feilun.flywheel.retrain import retrain
 from feilun.flywheel.turn import DRILLS, sample_paths, turn
 
-__all__ = ["DRILLS", "sample_paths", "turn"]
+__all__ = ["DRILLS", "retrain", "sample_paths", "turn"]

@@ -27,6 +27,7 @@ from feilun.evaluation import Sitting, check_unseen, compare, decide, load_exam,
 from feilun.evaluation.golden import check_identity
 from feilun.feedback import Lesson, collect, exam_wordings, training_wordings
 from feilun.flywheel.result import GENERAL, leave_result
+from feilun.flywheel.without import decide_without, gone_records, still_asked
 from feilun.records import (
     JSON,
     Deployment,
@@ -44,7 +45,7 @@ from feilun.records import (
 )
 from feilun.serving import start_engine
 from feilun.settings import Settings
-from feilun.store import Journal, datasets, evals, lineage, models, verdicts, workspaces
+from feilun.store import Journal, audit, datasets, evals, lineage, models, verdicts, workspaces
 from feilun.store.database import Database
 from feilun.training import run_training
 
@@ -63,20 +64,29 @@ def sample_paths() -> list[Path]:
 
 
 async def turn(
-    db: Database, settings: Settings, workspace: str, paths: Sequence[Path], drill: str = "", say: Say = lambda _: None
+    db: Database,
+    settings: Settings,
+    workspace: str,
+    paths: Sequence[Path],
+    drill: str = "",
+    say: Say = lambda _: None,
+    without: Sequence[str] | None = None,
 ) -> JSON:
     """Turn the wheel once for ``workspace`` over the files below ``paths``; return what ``last-turn.json`` holds.
 
     A turn of this workspace that was killed is finished first, and is what is returned if it had the same inputs.
     ``drill`` names a deliberate fault (``shuffled-answers``, ``changed-template``) that the proof must catch. ``say``
-    gets progress. Raises Busy while another process turns this workspace's wheel, NothingUsable, TooFewSamples,
-    BadModel.
+    gets progress. ``without`` names sources that were revoked: the turn then reads no folder, trains from the base, and
+    its candidate need not be better than the incumbent (``flywheel.without``). Raises Busy while another process turns
+    this workspace's wheel, NothingUsable, TooFewSamples, BadModel.
     """
     if drill and drill not in DRILLS:
         raise BadSetting(f"There is no drill named {drill}.", f"Choices: {', '.join(DRILLS)}.")
     root, journal = settings.root, Journal(db)
     kept = {name: getattr(settings, name) for name in KEPT}
     spec: JSON = {"paths": [str(path.absolute()) for path in paths], "drill": drill, "settings": kept}
+    if without is not None:
+        spec["without"] = list(without)
     await asyncio.to_thread(workspaces.ensure, db, workspace)
     with lock(root / "locks" / f"turn-{workspace}.lock", f"a turn of the workspace {workspace}"):
         result: JSON | None = None
@@ -113,6 +123,7 @@ class _Turn:
         # A turn that goes on keeps the settings that it began with: its earlier steps were made under them.
         self.db, self.settings, self.job, self.say = db, replace(settings, **job.spec["settings"]), job, say
         self.ws, self.root, self.drill = job.workspace, settings.root, str(job.spec["drill"])
+        self.without = "without" in job.spec
         self.folder = settings.root / "turns" / job.id
         self.engine: Engine | None = None
         self.peak = PeakMemory()
@@ -122,7 +133,8 @@ class _Turn:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.peak:
             try:
-                return await run(journal, self.job.id, self.work, locks=self.root / "locks")
+                with audit.acting(self.job.id):
+                    return await run(journal, self.job.id, self.work, locks=self.root / "locks")
             finally:
                 await self._stop_engine()
 
@@ -147,6 +159,8 @@ class _Turn:
         return await context.step(name, work)
 
     async def _ingest(self) -> JSON:
+        if self.without:
+            return {"added": 0, "unchanged": 0, "skipped": []}
         report = await asyncio.to_thread(ingest, self.db, self.ws, [Path(path) for path in self.job.spec["paths"]])
         skipped = [asdict(item) for item in report.skipped]
         return {"added": len(report.added), "unchanged": len(report.unchanged), "skipped": skipped}
@@ -165,6 +179,9 @@ class _Turn:
         asked = [item.question for item in (*own, *lesson_items)]
         curated = curate(documents(self.db, self.ws, "train"), corrections, asked, skipped)
         chat = list(curated.chat)
+        if self.without:
+            gone = gone_records(self.db, self.ws)
+            own, lesson_items = (still_asked(items, gone, chat) for items in (own, lesson_items))
         if not own:
             chat, own = holdout(chat)
         taken = {normalise_text(str(r.messages[0]["content"])) for r in chat}
@@ -259,7 +276,7 @@ class _Turn:
         self.say({"step": "train"})
         spec: JSON = {"dataset": data["dataset"], "base": base["base"], "name": f"{self.ws} {self.job.id}"}
         start = await asyncio.to_thread(self._start, incumbent, base["base"])
-        if start:
+        if start and not self.without:
             spec.update(start=start, learning_rate=AGAIN_RATE, epochs=self.settings.epochs or AGAIN_EPOCHS)
         return await run_training(context, self.db, self.settings, spec, self.say)
 
@@ -295,7 +312,10 @@ class _Turn:
             promoted, reason = False, _identity_reason(found["identity"]["differs"][0])
         else:
             own, general = (self._compare(found, name) for name in ("own", "general"))
-            promoted, reason = decide(own, general, self.settings.margin, self.settings.pass_mark)
+            if self.without:
+                promoted, reason = decide_without(own, general, self.settings.margin)
+            else:
+                promoted, reason = decide(own, general, self.settings.margin, self.settings.pass_mark)
         verdict = Verdict(
             id=derived_id("verdict", self.job.id),
             workspace=self.ws,

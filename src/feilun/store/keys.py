@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from feilun.errors import BadRequest
 from feilun.records import Key, Role, new_id
-from feilun.store import changes
+from feilun.store import audit, changes
 from feilun.store.access import members
 from feilun.store.database import Database, insert, one, rows
 from feilun.store.schema import KEYS, MEMBERS, from_row, to_row
@@ -56,6 +56,8 @@ def create(
     with db.writing() as conn:
         insert(conn, KEYS, [to_row(key)])
         changes.bump(conn)
+        facts = {"name": name, "role": role, "member": member, "expires": expires, "scopes": kept}
+        audit.note(conn, ws, "", "key.made", key.id, facts)
     return key, secret
 
 
@@ -93,3 +95,4 @@ def revoke(db: Database, ws: str, key_id: str) -> None:
         one(conn, sa.select(KEYS.c.id).where(where), f"key {key_id}")
         conn.execute(sa.update(KEYS).where(where).values(revoked=True))
         changes.bump(conn)
+        audit.note(conn, ws, "", "key.revoked", key_id)

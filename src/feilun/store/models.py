@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from feilun.errors import BadRequest, Conflict
 from feilun.records import Deployment, Endpoint, ModelVersion
-from feilun.store import changes, verdicts
+from feilun.store import audit, changes, verdicts
 from feilun.store.access import endpoints
 from feilun.store.database import Database, insert, one, rows
 from feilun.store.schema import MODELS, TURNED_ON, from_row, to_row
@@ -48,6 +48,7 @@ def turn_on(db: Database, ws: str, model_id: str, who: str) -> ModelVersion:
         version = _switchable(conn, ws, model_id)
         insert(conn, TURNED_ON, [{"workspace": ws, "model": model_id, "who": who, "created": time.time()}])
         changes.bump(conn)
+        audit.note(conn, ws, "", "model.on", model_id, {"who": who})
     return version
 
 
@@ -62,6 +63,7 @@ def turn_off(db: Database, ws: str, model_id: str) -> ModelVersion:
         version = _switchable(conn, ws, model_id)
         conn.execute(sa.delete(TURNED_ON).where(TURNED_ON.c.workspace == ws, TURNED_ON.c.model == model_id))
         changes.bump(conn)
+        audit.note(conn, ws, "", "model.off", model_id)
     return version
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from feilun.records import Deployment, Verdict
-from feilun.store import changes, lineage
+from feilun.store import audit, changes, lineage
 from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.schema import DEPLOYMENTS, VERDICTS, from_row, to_row
 
@@ -47,6 +47,8 @@ def promote(db: Database, deployment: Deployment) -> Deployment:
             insert(conn, DEPLOYMENTS, [to_row(deployment, seq=last + 1)])
             lineage.record(conn, ws, made)
             changes.bump(conn)
+            facts = {"endpoint": deployment.endpoint, "deployment": own_id, "verdict": deployment.verdict}
+            audit.note(conn, ws, "", "model.promoted", deployment.model, facts)
         return from_row(Deployment, one(conn, known, f"deployment {own_id}"))
 
 

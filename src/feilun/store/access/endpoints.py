@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 
 from feilun.errors import BadRequest
 from feilun.records import Endpoint, Target
-from feilun.store import changes
+from feilun.store import audit, changes
 from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.schema import ENDPOINTS, PROVIDERS, from_row, to_row
 
@@ -42,6 +42,8 @@ def put(db: Database, endpoint: Endpoint) -> Endpoint:
             endpoint = replace(endpoint, id=earlier.id, created=earlier.created)
         insert(conn, ENDPOINTS, [to_row(endpoint)], _KEPT)
         changes.bump(conn)
+        facts = {"name": endpoint.name, "targets": [f"{one.model}@{one.provider}" for one in endpoint.targets]}
+        audit.note(conn, endpoint.workspace, "", "endpoint.set", endpoint.id, facts)
     return endpoint
 
 
@@ -71,6 +73,7 @@ def remove(db: Database, ws: str, name: str) -> None:
         one(conn, sa.select(ENDPOINTS.c.id).where(where), f"endpoint {name}")
         conn.execute(sa.delete(ENDPOINTS).where(where))
         changes.bump(conn)
+        audit.note(conn, ws, "", "endpoint.removed", name)
 
 
 def check_name(name: str, param: str) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from feilun.errors import BadRequest
 from feilun.records import Limit, LimitScope
-from feilun.store import changes, keys
+from feilun.store import audit, changes, keys
 from feilun.store.access import endpoints, members
 from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.schema import LIMITS, from_row, to_row
@@ -38,6 +38,9 @@ def put(db: Database, limit: Limit) -> Limit:
             limit = replace(limit, id=found[0]["id"], created=found[0]["created"])
         insert(conn, LIMITS, [to_row(limit)], (*NUMBERS, "soft"))
         changes.bump(conn)
+        values = {name: getattr(limit, name) for name in ("scope", "target", *NUMBERS, "soft")}
+        said = {name: value for name, value in values.items() if value is not None}
+        audit.note(conn, limit.workspace, "", "limit.set", limit.id, said)
     return limit
 
 
@@ -68,6 +71,7 @@ def remove(db: Database, ws: str, limit_id: str) -> None:
         one(conn, sa.select(LIMITS.c.id).where(where), f"limit {limit_id}")
         conn.execute(sa.delete(LIMITS).where(where))
         changes.bump(conn)
+        audit.note(conn, ws, "", "limit.removed", limit_id)
 
 
 def _check(limit: Limit) -> None:

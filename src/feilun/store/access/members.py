@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from feilun.errors import BadRequest, Conflict
 from feilun.records import Member, Role, new_id
-from feilun.store import changes
+from feilun.store import audit, changes
 from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.schema import MEMBERS, from_row, to_row
 
@@ -41,6 +41,7 @@ def add(db: Database, ws: str, name: str, role: Role) -> Member:
             raise Conflict(f"There is a member {name} already.", "Use another name.")
         insert(conn, MEMBERS, [to_row(member)])
         changes.bump(conn)
+        audit.note(conn, ws, "", "member.added", member.id, {"name": name, "role": role})
     return member
 
 
@@ -72,3 +73,4 @@ def remove(db: Database, ws: str, member_id: str) -> None:
         one(conn, sa.select(MEMBERS.c.id).where(where), f"member {member_id}")
         conn.execute(sa.update(MEMBERS).where(where).values(removed=True))
         changes.bump(conn)
+        audit.note(conn, ws, "", "member.removed", member_id)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from feilun.errors import BadRequest, Conflict
 from feilun.records import Provider
-from feilun.store import changes
+from feilun.store import audit, changes
 from feilun.store.access import sealing
 from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.schema import ENDPOINTS, PROVIDERS, from_row, to_row
@@ -44,6 +44,8 @@ def put(db: Database, provider: Provider, secret: str | None = None) -> Provider
                 provider = replace(provider, sealed=earlier.sealed, hint=earlier.hint)
         insert(conn, PROVIDERS, [to_row(provider)], ("api", "url", "sealed", "hint"))
         changes.bump(conn)
+        facts = {"name": provider.name, "url": provider.url, "key": provider.hint}
+        audit.note(conn, provider.workspace, "", "provider.set", provider.id, facts)
     return provider
 
 
@@ -78,6 +80,7 @@ def remove(db: Database, ws: str, name: str) -> None:
             raise Conflict(f"The endpoint {users[0]} uses {name}.", "Change the endpoint first.")
         conn.execute(sa.delete(PROVIDERS).where(PROVIDERS.c.workspace == ws, PROVIDERS.c.id == known["id"]))
         changes.bump(conn)
+        audit.note(conn, ws, "", "provider.removed", known["id"], {"name": name})
 
 
 def unseal(db: Database, provider: Provider) -> str:
