@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from feilun.curation.copies.fold import GAP, Chars, Folded, fold
+from feilun.curation.copies.fold import CODE, GAP, Chars, Folded, fold
 from feilun.curation.copies.sketches import SPARSE, pieces, shingles
 from feilun.curation.seam import Note, Row, Ruling
 
@@ -62,20 +63,27 @@ class Decontaminate:
     exams: Sequence[str]
     containment: float = MOST
     embed: Callable[[Sequence[str]], np.ndarray] | None = None
+    _items: list[tuple[str, int]] = field(default_factory=list)  # what is looked for, and of which exam text it is
     _whole: dict[bytes, int] = field(default_factory=dict)
     _options: dict[bytes, int] = field(default_factory=dict)
+    _brief: int = 0  # characters of the longest item that counts as a whole only
     _index: _Index = field(init=False)
     _meanings: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        """Index the items."""
+        """Index the items, and questions with choices without these as well."""
         self.exams = [text for text in dict.fromkeys(self.exams) if text.strip()]
-        folded = _plain(self.exams)
+        asked = [_choices(text) for text in self.exams]
+        often = Counter(stem for stem, _ in asked)
+        stems = [(stem, number) for number, (stem, _) in enumerate(asked) if stem and often[stem] == 1]
+        self._items = [*((text, number) for number, text in enumerate(self.exams)), *stems]
+        folded = _plain([text for text, _ in self._items])
         # Reversed, so that of equal items the first is named.
-        known = list(enumerate(zip(self.exams, _sums(folded), strict=True)))[::-1]
-        self._whole = {whole: number for number, (_, whole) in known if whole}
-        self._options = {options: number for number, (text, _) in known if (options := _choices(text))}
-        self._index = _indexed(folded)
+        self._whole = {whole: place for place, whole in [*enumerate(_sums(folded))][::-1] if whole}
+        self._options = {told: number for number, (_, told) in [*enumerate(asked)][::-1] if told}
+        self._index = _indexed(_unsigned(folded))
+        brief = [len(text) for (text, _), size in zip(self._items, self._index.sizes, strict=True) if size < SOME]
+        self._brief = max(brief, default=0)
 
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
         """Return the rulings: which item a row gives away, and how."""
@@ -103,24 +111,26 @@ class Decontaminate:
     def _look(self, texts: Sequence[str]) -> list[tuple[int, Ruling]]:
         """Return (place, ruling) for texts that give an item away."""
         folded = _plain(texts)
-        found = self._contained(folded)
+        found = self._contained(_unsigned(folded))
         for place, (text, whole) in enumerate(zip(texts, _sums(folded), strict=True)):
             if whole in self._whole:
                 found.append((place, self._ruling(SAME, self._whole[whole], 1.0)))
-            elif (item := self._line(text)) is not None:
-                found.append((place, self._ruling(SAME, item, 1.0)))
-            elif self._options and (options := _choices(text)) in self._options:
-                found.append((place, self._ruling(OPTIONS, self._options[options], 1.0)))
-        return found
+            elif self._options and (told := _choices(text)[1]) in self._options:
+                found.append((place, self._ruling(OPTIONS, self._options[told], 1.0)))
+        return found + self._lines(texts)
 
-    def _line(self, text: str) -> int | None:
-        """Return the item that a line of a text is: a question within a conversation or a list."""
-        if "\n" not in text or len(text) > 20_000:
-            return None
-        lines = [line for line in text.split("\n") if 4 <= len(line.strip()) <= 200]
-        return (
-            next((self._whole[each] for each in _sums(_plain(lines)) if each in self._whole), None) if lines else None
-        )
+    def _lines(self, texts: Sequence[str]) -> list[tuple[int, Ruling]]:
+        """Return (place, ruling) where a line of a text is a brief item: one question of a list."""
+        lines: list[str] = []
+        owners: list[int] = []
+        for place, text in enumerate(texts):
+            if "\n" in text:
+                parts = [line for line in text.split("\n") if 4 <= len(line) <= 2 * self._brief]
+                lines += parts
+                owners += [place] * len(parts)
+        sums = _sums(_plain(lines)) if lines else []
+        hits = zip(owners, sums, strict=True)
+        return [(place, self._ruling(SAME, self._whole[told], 1.0)) for place, told in hits if told in self._whole]
 
     def _contained(self, folded: Folded) -> list[tuple[int, Ruling]]:
         """Return (place, ruling) for texts that share shingles with an item."""
@@ -177,7 +187,7 @@ class Decontaminate:
         return list(found.items())
 
     def _ruling(self, reason: str, item: int, score: float) -> Ruling:
-        shown = " ".join(self.exams[item].split())
+        shown = " ".join(self.exams[self._items[item][1]].split())
         note = Note(reason, shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…")
         return Ruling("flag" if reason in {PERHAPS, MEANING} else "drop", note, round(score, 3))
 
@@ -196,17 +206,28 @@ def _sums(folded: Folded) -> list[bytes]:
     return [hashlib.blake2b(part.tobytes(), digest_size=16).digest() if part.size else b"" for part in parts]
 
 
-def _choices(text: str) -> bytes:
-    """Return a sum of a question with choices, the same in whatever order these stand; nothing where there are none."""
-    if len(text) > 20_000:
-        return b""
-    marks = list(_OPTION.finditer(text))
+def _unsigned(folded: Folded) -> Folded:
+    """Return folded texts without signs: what was typed in again often lost them."""
+    code = folded.chars & CODE
+    sign = (code < 48) | ((code > 57) & (code < 65)) | ((code > 0x2000) & (code < 0x2C00))
+    kept = np.zeros(code.size + 1, np.int64)
+    np.cumsum(~sign, out=kept[1:])
+    return Folded(folded.chars[~sign], kept[folded.bounds])
+
+
+def _choices(text: str) -> tuple[str, bytes]:
+    """Return the question without its choices, and a sum that is the same in whatever order these stand.
+
+    Both are empty where there are no choices.
+    """
+    marks = list(itertools.islice(_OPTION.finditer(text), 30)) if len(text) <= 20_000 else []
     if len(marks) < 3:
-        return b""
+        return "", b""
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     options = [text[mark.end() : end].split("\n\n")[0] for mark, end in zip(marks, ends, strict=True)]
-    stem, *rest = _sums(_plain([text[: marks[0].start()], *options]))
-    return b"".join([stem, *sorted(set(rest))]) if stem and len(set(rest)) >= 3 else b""
+    stem = text[: marks[0].start()]
+    told, *rest = _sums(_plain([stem, *options]))
+    return (stem, b"".join([told, *sorted(set(rest))])) if told and len(set(rest)) >= 3 else ("", b"")
 
 
 def _closest(where: Ints, reach: int) -> int:
