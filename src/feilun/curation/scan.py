@@ -36,8 +36,11 @@ from feilun.curation.readers.mail import read_eml, read_msg
 from feilun.curation.readers.office.sheets import read_xlsx
 from feilun.curation.readers.office.slides import read_pptx
 from feilun.curation.readers.office.word import read_docx
-from feilun.curation.readers.pdf import read_pdf
-from feilun.curation.readers.text import read_csv, read_json, read_markdown, read_text
+from feilun.curation.readers.paged.pdf import read_pdf
+from feilun.curation.readers.paged.pictures import read_picture
+from feilun.curation.readers.shapes import read_json
+from feilun.curation.readers.tabular import read_calamine, read_csv, read_parquet
+from feilun.curation.readers.text import read_markdown, read_text
 from feilun.errors import BadSource
 from feilun.records import Permissions
 
@@ -59,11 +62,18 @@ READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     ".ppsx": read_pptx,
     ".potx": read_pptx,
     ".pdf": read_pdf,
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif"), read_picture),
     ".html": read_html,
     ".htm": read_html,
     ".json": read_json,
     ".jsonl": read_json,
     ".ndjson": read_json,
+    ".xls": read_calamine,
+    ".xlt": read_calamine,
+    ".et": read_calamine,
+    ".xlsb": read_calamine,
+    ".ods": read_calamine,
+    ".parquet": read_parquet,
     ".eml": read_eml,
     ".msg": read_msg,
 }

@@ -25,8 +25,8 @@ from typing import IO, Any, cast
 
 from feilun.curation.documents import MAX_BYTES, Skip, Unreadable, skip
 from feilun.curation.readers.confined import Budget, Member
+from feilun.curation.readers.encodings import encoding_of
 from feilun.curation.readers.mail import mail_members, mbox_members
-from feilun.curation.readers.text import encoding_of
 
 MAX_TOTAL = 1 << 30
 MAX_WASTED = 1 << 30  # what is unpacked of bombs before the rest of an archive is not looked at any more

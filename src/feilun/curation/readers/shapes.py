@@ -1,0 +1,334 @@
+"""JSON, JSONL and rows of tables -> conversations, preferences, labelled texts, texts: by what they look like.
+
+This module knows the shapes in which people exchange such data: OpenAI's and Anthropic's messages, batches and
+preferences, ShareGPT, Alpaca, prompt and completion, chosen and rejected (also as Anthropic's HH transcripts), text and
+label. It does not know which of them are good, nor what they are used for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from feilun.curation.clean import date_in
+from feilun.curation.documents import MAX_CHARACTERS, MAX_ROWS, Block, Unreadable
+from feilun.curation.readers.encodings import decode
+
+Turns = tuple[tuple[str, str], ...]
+_USER = frozenset({"user", "human", "customer", "member", "client", "caller", "prompter", "用户", "客户", "会员"})
+_ASSISTANT = frozenset(
+    ["assistant", "gpt", "chatgpt", "agent", "advisor", "support", "bot", "model", "ai", "助手", "客服", "坐席"]
+)
+_SYSTEM = frozenset({"system", "developer", "系统"})
+_TALK = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog")
+_QUESTION = ("question", "query", "prompt", "instruction", "user_input", "q", "问题", "提问", "指令")
+_ANSWER = ("answer", "response", "completion", "output", "reply", "a", "答案", "回答", "输出")
+_BETTER = ("chosen", "preferred_output", "chosen_response", "response_chosen", "preferred")
+_WORSE = ("rejected", "non_preferred_output", "rejected_response", "response_rejected", "dispreferred")
+_TEXT = ("text", "content", "body", "sentence", "review", "正文", "文本", "内容", "句子")
+_LABEL = ("label", "labels", "label_text", "category", "class", "sentiment", "intent", "标签", "类别", "情感", "意图")
+_DAY = ("date", "started", "created", "created_at", "timestamp", "time", "日期")
+_TITLE = ("title", "heading", "标题")
+_SPEAKER = re.compile(r"(?:\A|\n\n)(Human|Assistant|H|A): ?")
+_DEEPEST = 6
+_FAILURES = 1_000
+
+
+def read_json(data: bytes, notes: list[str]) -> list[Block]:
+    """Return what a JSON or JSONL file holds; broken lines and items are set aside and counted in the notes."""
+    blocks: list[Block] = []
+    budget = MAX_CHARACTERS
+    for place, value in values(decode(data, notes), notes):
+        for block in blocks_of(value, place):
+            budget -= len(block.text) + sum(len(text) for _, text in (*block.turns, *block.parts))
+            if budget < 0 or len(blocks) == MAX_ROWS:
+                notes.append(f"only the first {len(blocks)} items were read")
+                return blocks
+            blocks.append(block)
+    return blocks
+
+
+def values(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
+    """Yield (place, value) of a JSON text: the items of a list, the lines of JSONL, or what is whole in a broken one.
+
+    Raises Unreadable if nothing in it is JSON.
+    """
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        yield from _lines(text, notes)
+        return
+    if isinstance(whole, list) and not _turns(whole):
+        yield from ((f"item {number}", item) for number, item in enumerate(whole, 1))
+    else:
+        yield "item 1", whole
+
+
+def _lines(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
+    # Not splitlines: a JSON string may hold the other line ends of Unicode as they are.
+    broken, found = 0, 0
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if sum(
+        line.lstrip().startswith(("{", "[")) and line.rstrip().endswith(("}", "]")) for _, line in lines[:50]
+    ) * 2 < len(lines[:50]):
+        yield from _pieces(text, notes)
+        return
+    for number, line in lines:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            broken += 1
+            continue
+        found += 1
+        yield f"line {number}", value
+    if not found:
+        raise Unreadable("damaged", "It is not valid JSON.")
+    if broken:
+        notes.append(f"{broken} lines are not valid JSON and were left out")
+
+
+def _pieces(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the objects of a broken list, or of several values one after the other, that are whole."""
+    decoder = json.JSONDecoder()
+    at, line, found, broken = 0, 1, 0, 0
+    starts = re.compile(r"(?:^|(?<=[\[,}\n]))[ \t\r\n]*\{")
+    while broken < _FAILURES and (match := starts.search(text, at)):
+        begin = match.end() - 1
+        line += text.count("\n", at, begin)
+        try:
+            value, end = decoder.raw_decode(text, begin)
+        except (ValueError, RecursionError):
+            broken += 1
+            # Its own members are not items of the list: the next item begins as far left as this one did.
+            margin = text[text.rfind("\n", 0, begin) + 1 : begin]
+            after = text.find(f"\n{margin}{{", begin) if not margin.strip() else text.find("{", begin + 1)
+            if after < 0:
+                break
+            line += text.count("\n", begin, after)
+            at = after
+            continue
+        found += 1
+        yield f"line {line}", value
+        line += text.count("\n", begin, end)
+        at = end
+    if not found:
+        raise Unreadable("damaged", "It is not valid JSON.")
+    if broken:
+        notes.append(f"{broken} items are not valid JSON and were left out")
+
+
+def blocks_of(value: Any, place: str, depth: int = 0) -> Iterator[Block]:
+    """Yield a block for every conversation, preference or text in a decoded JSON value, to a depth of six."""
+    if depth > _DEEPEST or not isinstance(value, (list, dict)):
+        return
+    if isinstance(value, dict):
+        value = unwrapped(value)
+    block = _preference(value, place) or _talk(value, place) or _pair(value, place) or _text(value, place)
+    if block is not None:
+        yield block
+        return
+    pairs = enumerate(value, 1) if isinstance(value, list) else value.items()
+    for key, child in pairs:
+        yield from blocks_of(child, f"{place} {key}", depth + 1)
+
+
+def table_blocks(rows: Sequence[tuple[str, ...]]) -> list[Block]:
+    """Return the rows of a table as preferences or labelled texts if its header says so, else nothing."""
+    names = [name.strip().casefold() for name in rows[0]] if rows else []
+    known = set(names)
+    preference = known & set(_BETTER) and known & set(_WORSE)
+    labelled = len(names) <= 4 and known & set(_TEXT) and known & set(_LABEL)
+    if len(rows) < 2 or len(known) < len(names) or not (preference or labelled):
+        return []
+    found: list[Block] = []
+    for number, row in enumerate(rows[1:], 2):
+        value = dict(zip(names, row, strict=False))
+        found.extend(blocks_of(value, f"row {number}") if any(row) else ())
+    return found
+
+
+def unwrapped(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch's line as the conversation that it holds; what is no line of a batch as it is."""
+    request = next((value[k] for k in ("request", "body", "params", "input") if isinstance(value.get(k), dict)), None)
+    if request is not None and isinstance(request.get("body"), dict):
+        request = request["body"]
+    answer = _answer(value)
+    if (request is None or not isinstance(request.get("messages"), list)) and not (answer and "custom_id" in value):
+        return value
+    messages = list(request["messages"]) if request and isinstance(request.get("messages"), list) else []
+    if request and request.get("system"):
+        messages.insert(0, {"role": "system", "content": request["system"]})
+    if answer:
+        messages.append({"role": "assistant", "content": answer})
+    rest = {key: item for key, item in value.items() if key in {*_BETTER, *_WORSE, *_DAY}}
+    return {**rest, "messages": messages}
+
+
+def _answer(value: dict[str, Any]) -> str:
+    """Return the text that a batch's line of answers, or a recorded response, holds."""
+    response: Any = value.get("response", value.get("result", value))
+    for key in ("body", "message"):
+        if isinstance(response, dict) and isinstance(response.get(key), dict):
+            response = response[key]
+    if isinstance(response, dict) and isinstance(choices := response.get("choices"), list) and choices:
+        response = choices[0].get("message") if isinstance(choices[0], dict) else None
+    return _said(response.get("content")) or "" if isinstance(response, dict) and response is not value else ""
+
+
+def _field(value: Any, *keys: str) -> str:
+    if not isinstance(value, dict):
+        return ""
+    return next((v for key in keys if isinstance(v := value.get(key), str) and v.strip()), "")
+
+
+def _said(content: Any) -> str | None:
+    """Return the text of a message's content: a string, or a list of parts; None if it is neither."""
+    if isinstance(content, list):
+        parts = [part.get("text", part.get("value")) if isinstance(part, dict) else part for part in content]
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else None
+
+
+def _turn(item: Any) -> tuple[str, str] | None:
+    """Return (role, text) of one turn; the role is empty for turns of others (tools); None if it is no turn."""
+    if not isinstance(item, dict):
+        return None
+    role = next((item[k] for k in ("role", "speaker", "from", "author") if isinstance(item.get(k), str)), None)
+    text = next((item[k] for k in ("content", "text", "value", "message", "utterance") if k in item), None)
+    said = _said(text) if text is not None else ""
+    if role is None or said is None:
+        return None
+    name = role.strip().casefold()
+    kinds = (("user", _USER), ("assistant", _ASSISTANT), ("system", _SYSTEM))
+    return next((kind for kind, names in kinds if name in names), ""), said
+
+
+def _turns(items: Any) -> Turns:
+    """Return the turns of a list of messages, those of tools left out; nothing if it is no such list."""
+    turns = [_turn(item) for item in items] if isinstance(items, list) else []
+    return tuple(turn for turn in turns if turn and turn[0]) if turns and all(turns) else ()
+
+
+def _conversation(value: Any) -> tuple[Turns, str]:
+    """Return the turns of users and assistants, and what the system said, of a conversation's value."""
+    turns: Turns = ()
+    if isinstance(value, dict):
+        key = next((key for key in _TALK if isinstance(value.get(key), list)), "")
+        turns = _turns(value[key]) if key else ()
+        system = _said(value.get("system")) or ""
+    else:
+        turns, system = _turns(value), ""
+    system = "\n".join([*([system] if system.strip() else []), *(text for role, text in turns if role == "system")])
+    return tuple(turn for turn in turns if turn[0] != "system"), system
+
+
+def _answers(given: Any) -> Turns:
+    """Return a better or worse answer as turns: a text, a message, messages, or a transcript with both speakers."""
+    if isinstance(given, str):
+        pieces = _SPEAKER.split(given)
+        if len(pieces) > 2 and not pieces[0].strip():
+            speakers = ("user" if name.startswith("H") else "assistant" for name in pieces[1::2])
+            return tuple(zip(speakers, (text.strip() for text in pieces[2::2]), strict=True))
+        return (("assistant", given),) if given.strip() else ()
+    turns = _turns(given if isinstance(given, list) else [given])
+    if not turns and isinstance(given, dict):
+        text = _field(given, "text", "content", "value")
+        return (("assistant", text),) if text else ()
+    return tuple(turn for turn in turns if turn[0] != "system")
+
+
+def _preference(value: Any, place: str) -> Block | None:
+    """Return a question with its better answer as the last turn, and the worse one beside it."""
+    if not isinstance(value, dict):
+        return None
+    better, worse = (next((value[k] for k in keys if value.get(k)), None) for keys in (_BETTER, _WORSE))
+    if better is None or worse is None:
+        return None
+    good, bad = _answers(better), _answers(worse)
+    before, system = _conversation(value)
+    if not before:
+        asked = value.get("prompt", value.get("input"))
+        listed = _turns(asked.get("messages") if isinstance(asked, dict) else asked)
+        system = system or "\n".join(text for role, text in listed if role == "system")
+        question = _question(value)
+        before = tuple(turn for turn in listed if turn[0] != "system") or ((("user", question),) if question else ())
+    same = [one == other for one, other in zip(good[:-1], bad[:-1], strict=False)]
+    shared = good[: same.index(False) if False in same else len(same)]
+    # Whole conversations on both sides repeat the question.
+    turns = good if shared else (*before, *good)
+    if not good or not bad or turns[-1][0] != "assistant":
+        return None
+    rejected = "\n".join(text for role, text in bad[len(shared) :] if role == "assistant")
+    parts = (*((("system", system),) if system else ()), ("rejected", rejected))
+    return Block("pair", place, _field(value, "topic", "category"), turns=turns, parts=parts, day=_day(value))
+
+
+def _talk(value: Any, place: str) -> Block | None:
+    turns, system = _conversation(value)
+    if not turns:
+        return None
+    # A better answer beside the messages is how they end.
+    chosen = _answers(value.get("chosen")) if isinstance(value, dict) and value.get("chosen") else ()
+    parts = [("system", system)] if system else []
+    if label := _label(value, ("label",)):
+        parts.append(("label", label))
+    topic = _field(value, "topic", "category", "主题")
+    return Block("turns", place, topic, turns=(*turns, *chosen), parts=tuple(parts), day=_day(value))
+
+
+def _question(value: dict[str, Any]) -> str:
+    lowered = {str(key).strip().casefold(): item for key, item in value.items()}
+    question = next((lowered[k] for k in _QUESTION if isinstance(lowered.get(k), str) and lowered[k].strip()), "")
+    more = lowered.get("input")
+    return f"{question}\n{more}".strip() if isinstance(more, str) and more.strip() else question
+
+
+def _pair(value: Any, place: str) -> Block | None:
+    """Return one question with its answer, after the ``history`` of earlier ones (Alpaca)."""
+    if not isinstance(value, dict):
+        return None
+    lowered = {str(key).strip().casefold(): item for key, item in value.items()}
+    answer = next((lowered[k] for k in (*_ANSWER, "chosen") if isinstance(lowered.get(k), str)), None)
+    if answer is None or not any(isinstance(lowered.get(k), str) for k in _QUESTION):
+        return None
+    turns: list[tuple[str, str]] = []
+    history = lowered.get("history")
+    for said in history if isinstance(history, list) else []:
+        if isinstance(said, list) and len(said) == 2 and all(isinstance(text, str) for text in said):
+            turns += [("user", said[0]), ("assistant", said[1])]
+    turns += [("user", _question(value)), ("assistant", answer)]
+    parts = [("system", lowered["system"])] if isinstance(lowered.get("system"), str) and lowered["system"] else []
+    if label := _label(value, ("label",)):
+        parts.append(("label", label))
+    topic = _field(value, "topic", "category", "主题")
+    kind: Literal["turns", "pair"] = "turns" if len(turns) > 2 else "pair"
+    return Block(kind, place, topic, turns=tuple(turns), parts=tuple(parts), day=_day(value))
+
+
+def _text(value: Any, place: str) -> Block | None:
+    text = _field(value, *_TEXT)
+    if not text:
+        return None
+    label = _label(value, _LABEL)
+    parts = (("label", label),) if label else ()
+    return Block("text", place, _field(value, *_TITLE), text=text, parts=parts, day=_day(value))
+
+
+def _label(value: Any, keys: Sequence[str]) -> str:
+    """Return a label as text: a word, a number, yes or no, or several of them."""
+    if not isinstance(value, dict):
+        return ""
+    given = next((value[key] for key in keys if value.get(key) is not None), None)
+    each = given if isinstance(given, list) else [given]
+    if not all(isinstance(one, (str, int, float)) for one in each):
+        return ""
+    return "|".join(
+        str(one).strip() if not isinstance(one, bool) else str(one).lower() for one in itertools.islice(each, 20)
+    )
+
+
+def _day(value: Any) -> str:
+    return date_in(_field(value, *_DAY))
