@@ -34,6 +34,7 @@ SAME, CONTAINED, PART, OPTIONS, MEANING, PERHAPS = (
 FEW, SOME = 9, 32  # telling shingles: items with fewer count as a whole, with fewer than SOME nearly whole
 MOST, NEARLY, HALF = 0.75, 0.9, 0.5
 _PIECE_OF = 24  # shingles that a row which is part of an item has at least
+_ASKED = 4000  # characters of the longest text that is read as a question with choices
 _FAR = 4  # texts so many times as long as an item are looked at in parts
 _OFTEN = 3  # items that may share a shingle that tells
 _TABLE = 22  # bits of a hash by which most shingles of no item are known
@@ -43,6 +44,7 @@ _LONGEST = 600  # characters of texts whose meaning is compared
 _OPTION = re.compile(
     r"(?:^|(?<=[\s,;，；。?？]))[(（]?[A-Ha-h①-⑧][)）.．、:：]|(?:^|(?<=\s))[(（][1-8][)）]|[①-⑧]", re.MULTILINE
 )
+_SECOND = re.compile(r"②|[Bb2][)）.．、:：]")
 Ints = npt.NDArray[np.int64]
 
 
@@ -145,17 +147,20 @@ class Decontaminate:
         nth = np.arange(place.size) - np.repeat(np.cumsum(many) - many, many)
         entry = np.repeat(low, many) + nth
         # A shingle counts once for a text and an item, however often it stands there.
-        once = np.unique(np.stack([place, index.items[entry], index.hashes[entry].astype(np.int64)]), axis=1)
-        pairs, shared = np.unique(once[:2], axis=1, return_counts=True)
-        sizes = np.diff(bounds)
+        once = np.unique(place * index.hashes.size + entry)
+        pairs, shared = np.unique(
+            once // index.hashes.size * index.sizes.size + index.items[once % index.hashes.size], return_counts=True
+        )
+        ats, items, lengths = pairs // index.sizes.size, pairs % index.sizes.size, np.diff(bounds)
+        enough = (shared >= HALF * index.sizes[items]) | (shared >= NEARLY * lengths[ats])
         found: list[tuple[int, Ruling]] = []
-        for at, item, count in zip(*pairs.tolist(), shared.tolist(), strict=True):
+        for at, item, count in np.stack([ats, items, shared], axis=1)[enough].tolist():
             size, near = int(index.sizes[item]), count
-            if 4 * count >= size and sizes[at] > _FAR * size:
+            if 4 * count >= size and lengths[at] > _FAR * size:
                 # In a long text common words add up: only what stands close together counts.
                 where = hits[np.repeat(np.arange(hits.size), many)[(place == at) & (index.items[entry] == item)]]
                 near = min(count, _closest(where, 2 * size + SPARSE))
-            of_item, of_text = near / size, near / int(sizes[at])
+            of_item, of_text = near / size, near / int(lengths[at])
             if of_item >= self._wanted(item):
                 found.append((at, self._ruling(CONTAINED, item, of_item)))
             elif of_text >= NEARLY and near >= _PIECE_OF:
@@ -220,7 +225,9 @@ def _choices(text: str) -> tuple[str, bytes]:
 
     Both are empty where there are no choices.
     """
-    marks = list(itertools.islice(_OPTION.finditer(text), 30)) if len(text) <= 20_000 else []
+    if len(text) > _ASKED or not _SECOND.search(text):
+        return "", b""
+    marks = list(itertools.islice(_OPTION.finditer(text), 30))
     if len(marks) < 3:
         return "", b""
     ends = [*(mark.start() for mark in marks[1:]), len(text)]

@@ -5,7 +5,7 @@ This module knows names, parameters, reasons in plain words and sources. It does
 
 from __future__ import annotations
 
-from feilun.curation.copies import exact, near
+from feilun.curation.copies import contamination, exact, near, semantic, versions
 from feilun.curation.seam import Operator, Parameter, Surroundings
 
 _SCRIPTS = (
@@ -20,6 +20,18 @@ def _exact(_: Surroundings, scripts: bool) -> exact.ExactCopies:
 
 def _near(_: Surroundings, similarity: float, scripts: bool) -> near.NearCopies:
     return near.NearCopies(similarity, scripts)
+
+
+def _semantic(around: Surroundings, cosine: float) -> semantic.SemanticCopies:
+    return semantic.SemanticCopies(around.embed, cosine)
+
+
+def _versions(_: Surroundings) -> versions.OldVersions:
+    return versions.OldVersions()
+
+
+def _decontaminate(around: Surroundings, containment: float, meaning: bool) -> contamination.Decontaminate:
+    return contamination.Decontaminate(around.exams, containment, around.embed if meaning else None)
 
 
 EXACT = Operator(
@@ -59,4 +71,76 @@ NEAR = Operator(
     },
 )
 
-OPERATORS: tuple[Operator, ...] = (EXACT, NEAR)
+SEMANTIC = Operator(
+    name="semantic_copies",
+    version=1,
+    about=(
+        "Keeps the first of rows that mean the same in other words; needs an embedding model.",
+        "对换了说法但意思相同的行只保留第一条；需要向量模型。",
+    ),
+    origin="Cosine of embeddings, exact within blocks (as SemDeDup: Abbas et al. 2023).",
+    reasons={
+        semantic.REASON: ("means the same as another row", "与另一行意思相同"),
+        semantic.SKIPPED: ("not compared by meaning: no embedding model is set", "未按语义比较：没有设置向量模型"),
+    },
+    make=_semantic,
+    parameters={
+        "cosine": Parameter(
+            0.95,
+            ("From which cosine of embeddings on rows mean the same.", "向量余弦达到多少算作意思相同。"),
+            0.5,
+            1.0,
+        ),
+    },
+)
+
+VERSIONS = Operator(
+    name="old_versions",
+    version=1,
+    about=(
+        "Keeps the newest version of a document: by title, dates, version numbers, drafts and revisions.",
+        "同一文档有多个版本时只保留最新版：依据标题、日期、版本号、草案与修订标记。",
+    ),
+    origin="Titles without marks of age must be the same, and the texts alike (MinHash); observed on dated statutes.",
+    reasons={versions.REASON: ("an older version of another document", "是另一文档的旧版本")},
+    make=_versions,
+)
+
+DECONTAMINATE = Operator(
+    name="decontaminate",
+    version=1,
+    about=(
+        "Drops rows that give away an item of an exam, also reordered, in another script or without blanks.",
+        "删除泄露考题的行，包括打乱选项、繁简转换或去掉空白的考题。",
+    ),
+    origin="Containment of n-grams, as in the decontamination of GPT-3 (Brown et al. 2020, app. C), with characters.",
+    reasons={
+        contamination.SAME: ("is an item of an exam", "就是一道考题"),
+        contamination.CONTAINED: ("contains an item of an exam", "包含一道考题"),
+        contamination.PART: ("is part of an item of an exam", "是一道考题的一部分"),
+        contamination.OPTIONS: ("is an item of an exam with its choices in another order", "是打乱了选项顺序的考题"),
+        contamination.MEANING: ("means the same as an item of an exam", "与一道考题意思相同"),
+        contamination.PERHAPS: ("shares half of an item of an exam", "与一道考题有一半相同"),
+    },
+    make=_decontaminate,
+    parameters={
+        "containment": Parameter(
+            contamination.MOST,
+            (
+                "From which share of an item's telling shingles on a row contains it.",
+                "考题中有区分度的字符片段有多大比例出现在行中，算作包含该考题。",
+            ),
+            0.5,
+            1.0,
+        ),
+        "meaning": Parameter(
+            False,
+            (
+                "Flag rows that mean the same as an item; needs an embedding model.",
+                "标记与考题意思相同的行；需要向量模型。",
+            ),
+        ),
+    },
+)
+
+OPERATORS: tuple[Operator, ...] = (EXACT, NEAR, SEMANTIC, VERSIONS, DECONTAMINATE)
