@@ -1,0 +1,92 @@
+"""Site furniture removed: stock phrases around the text of one page, and lines that many documents share.
+
+This module knows the three steps of an operator that compares all rows. It does not know phrases, nor how a page is
+parted into text and furniture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from feilun.curation.repair.page.pages import furniture_lines
+from feilun.curation.seam import Mended, Mending, Note, Row, Ruling
+
+_LETTERS = re.compile("\\w+")
+_MOST = 200  # characters of a line that counts as furniture
+
+
+def line_key(line: str) -> int:
+    """Return 64 bits of a line's letters and digits without numbers, case and marks; 0 for lines too short or long."""
+    if not 4 <= len(line) <= _MOST:
+        return 0
+    letters = "".join(_LETTERS.findall(line)).casefold()
+    if len(letters) < 4 or letters.isdecimal():
+        return 0
+    return int.from_bytes(hashlib.blake2b(letters.encode("utf-8", "replace"), digest_size=8).digest(), "little") or 1
+
+
+def _owner(row: Row) -> int:
+    said = f"{row.source}\0{row.name}\0{'' if row.name else row.id}".encode("utf-8", "replace")
+    return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "little")
+
+
+def pruned(text: str, shared: frozenset[int] = frozenset()) -> Mended | None:
+    """Return a page without its furniture; ``shared`` are the keys of lines that many documents have."""
+    lines = text.split("\n")
+    if len(lines) < 4:
+        return None
+    gone = furniture_lines(lines, lambda line: bool(shared) and line_key(line) in shared)
+    if not gone:
+        return None
+    kept = [line for place, line in enumerate(lines) if place not in gone]
+    counts = Counter(gone.values())
+    shown = {kind: lines[place].strip()[:40] for place, kind in sorted(gone.items(), reverse=True)}
+    mended = re.sub("\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
+    return Mended(mended, tuple(Note(kind, shown[kind], times) for kind, times in counts.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Furniture:
+    """Removes furniture. A line is shared when ``share`` of all documents (at least 3, at most 10) have it."""
+
+    share: float = 0.1
+
+    def sketch(self, rows: Sequence[Row]) -> Any:
+        """Return (line, document) pairs as two columns of numbers."""
+        pairs: set[tuple[int, int]] = set()
+        for row in rows:
+            owner = _owner(row)
+            for role, text in zip(row.roles, row.texts, strict=True):
+                if role == "text" and "\n" in text:
+                    pairs.update((key, owner) for line in text.split("\n") if (key := line_key(line.strip())))
+        lines = np.array(sorted(pairs), np.uint64).reshape(-1, 2)
+        return lines, np.array(sorted({_owner(row) for row in rows}), np.uint64)
+
+    def decide(self, sketches: Sequence[Any]) -> Any:
+        """Return the keys of the lines that many documents share."""
+        if not sketches:
+            return np.zeros(0, np.uint64)
+        documents = len(np.unique(np.concatenate([owners for _, owners in sketches])))
+        pairs = np.unique(np.concatenate([lines for lines, _ in sketches]), axis=0)
+        keys, counts = np.unique(pairs[:, 0], return_counts=True)
+        enough = max(3, min(10, int(np.ceil(self.share * documents))))
+        return keys[counts >= enough]
+
+    def apply(self, rows: Sequence[Row], decided: Any) -> list[Sequence[Ruling | Mending]]:
+        """Return the pages without furniture."""
+        shared = frozenset(int(key) for key in decided)
+        return [self._one(row, shared) for row in rows]
+
+    def _one(self, row: Row, shared: frozenset[int]) -> Sequence[Ruling | Mending]:
+        found: list[Ruling | Mending] = []
+        for place, (role, text) in enumerate(zip(row.roles, row.texts, strict=True)):
+            if role == "text" and (mended := pruned(text, shared)):
+                found.append(Mending(place, mended))
+        return found

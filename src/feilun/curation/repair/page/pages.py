@@ -1,0 +1,188 @@
+"""Which lines of one page are its text and which its furniture: what stands around the text on every site.
+
+This module knows the shape of pages: paragraphs in the middle, short lines and stock phrases before and behind. It does
+not know HTML. Texts without paragraphs (poems, lists, code) have no furniture that could be told from them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from feilun.curation.repair.characters import OLD, census, converter
+from feilun.curation.repair.page.phrases import furniture_kind, opens_region
+
+_LONG = 160
+_HAN = re.compile("[\u3400-\u9fff]")
+_STOP = re.compile("[。！？；，,.!?;…:：]")
+_LINK = re.compile("\\[[^\\]\n]*\\]\\([^)\n]*\\)|https?://\\S+")
+_PIECES = re.compile("[|｜>»›·•/\t]| {2,}")
+_HEADING = re.compile(
+    "\\s*(?:#|第[一二三四五六七八九十百零\\d]+[编章节条部分篇]|[一二三四五六七八九十]+[、.]|[(（]?\\d+[)）.、]"
+    "|[A-Z]\\.|[-*+] )"
+)
+_COMMENT = re.compile(
+    "(?i)\\d+楼|网友|匿名|回复|沙发|\\d{1,2}:\\d\\d|(?:minutes?|hours?|days?|weeks?|months?|years?) ago|\\bsays\\b"
+    "|\\breply\\b|刚刚|分钟前|小时前|天前"
+)
+_CODE = re.compile(
+    "[{};]\\s*$|^\\s*(?:def|class|import|from|return|if|for|while|#include|public|private|var|let|const)\\b.*[:;({]"
+    "|^ {4}|^\t",
+    re.MULTILINE,
+)
+
+
+def is_paragraph(line: str) -> bool:
+    """Tell whether a line is a paragraph: 25 Han characters or 12 words, with a mark that ends or parts sentences."""
+    if len(line) < 25:
+        return False
+    links = sum(len(match[0]) for match in _LINK.finditer(line))
+    if 2 * links > len(line):
+        return False
+    if len(line) > 25 and len(_HAN.findall(line[:400])) >= 25:
+        return _STOP.search(line) is not None
+    return (
+        line.count(" ") >= 11
+        and line.rstrip()[-1:] in '.!?"”’):…;,。！？'
+        and len(_PIECES.findall(line)) * 4 < line.count(" ")
+    )
+
+
+def _is_menu(line: str) -> bool:
+    """Tell whether a line is a row of links: three short pieces or more, or nothing but links."""
+    if len(line) > _LONG or _HEADING.match(line):
+        return False
+    pieces = [piece.strip() for piece in _PIECES.split(line) if piece.strip()]
+    links = _LINK.findall(line)
+    if len(links) >= 2 and 10 * len(_LINK.sub("", line).strip()) < 5 * len(line):
+        return True
+    digits = sum(char.isdigit() for char in line)
+    longest = max(map(len, pieces), default=0)
+    return len(pieces) >= 4 and longest <= 16 and 4 * digits < len(line) and not re.search("[。！？；=￥¥$]", line)
+
+
+def _kinds(lines: Sequence[str], paragraphs: Sequence[bool]) -> list[str]:
+    short = [i for i, line in enumerate(lines) if 0 < len(line.strip()) <= _LONG]
+    joined = "\n".join(lines[i].strip() for i in short)
+    if census([joined])[0, OLD]:
+        joined = converter("tw2s").convert(joined.encode("utf-8", "replace").decode())
+    kinds = [""] * len(lines)
+    for i, line in zip(short, joined.split("\n"), strict=True):
+        kind = furniture_kind(line)
+        region = not paragraphs[i] and opens_region(line)
+        kinds[i] = f"region {kind or 'related'}" if region else kind
+        if not kinds[i] and not paragraphs[i] and _is_menu(line):
+            kinds[i] = "menu"
+    return kinds
+
+
+def _region(lines: Sequence[str], paragraphs: Sequence[bool], kinds: Sequence[str], last: int) -> int:
+    """Return where the comments or related articles begin that end a page; the number of lines if nowhere."""
+    total = sum(len(line) for line, long in zip(lines, paragraphs, strict=True) if long)
+    for start, kind in enumerate(kinds):
+        if not kind.startswith("region"):
+            continue
+        behind = [i for i in range(start + 1, len(lines)) if lines[i].strip()]
+        prose = [i for i in behind if paragraphs[i] and not kinds[i]]
+        told = sum(len(lines[i]) for i in prose if not _COMMENT.search(lines[i]))
+        odd = sum(kinds[i] != "" or _COMMENT.search(lines[i]) is not None for i in behind)
+        if start > last or (10 * told <= total and 2 * len(prose) <= len(behind) and odd >= max(1, len(prose))):
+            return start
+    return len(lines)
+
+
+def furniture_lines(lines: Sequence[str], shared: Callable[[str], bool]) -> dict[int, str]:
+    """Return the lines of a page that are furniture, each with its kind.
+
+    ``shared`` tells whether a line stands in many documents: such lines go only before and behind the text.
+    """
+    paragraphs = [is_paragraph(line) for line in lines]
+    if sum(paragraphs) < 2 or len(_CODE.findall("\n".join(lines[:200]))) * 4 > min(len(lines), 200):
+        return _edges(lines, shared)
+    kinds = _kinds(lines, paragraphs)
+    texts = [i for i, long in enumerate(paragraphs) if long and not kinds[i]]
+    if not texts:
+        return {}
+    region = _region(lines, paragraphs, kinds, texts[-1])
+    first, last = texts[0], max((i for i in texts if i < region), default=texts[0])
+    gone: dict[int, str] = {}
+    for i, line in enumerate(lines):
+        bare = line.strip()
+        if not bare:
+            continue
+        kind = kinds[i].removeprefix("region ")
+        outside = not first <= i <= last
+        if i > region or (i == region and region > first):
+            gone[i] = kind if kind and kind != "menu" else "related"
+        elif outside and (kind or (shared(line) and not _HEADING.match(line))):
+            gone[i] = {"menu": "navigation", "": "shared"}.get(kind, kind)
+        elif (
+            not outside
+            and kind
+            and kind != "menu"
+            and not kinds[i].startswith("region")
+            and len(bare) <= 60
+            and not paragraphs[i]
+        ):
+            if kind not in {"contact", "numbers", "disclaimer"} and (len(bare) > 2 or kind == "advertising"):
+                gone[i] = kind
+        elif kind == "rights" and len(bare) <= 120 and i - first <= 6:
+            gone[i] = kind
+    gone |= _repeats(lines, first, paragraphs)
+    gone |= _strays(lines, gone, first, last, region)
+    return gone
+
+
+def _edges(lines: Sequence[str], shared: Callable[[str], bool]) -> dict[int, str]:
+    """Return the lines that many documents share, in one run from the first or the last line."""
+    gone: dict[int, str] = {}
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    for order in (filled, filled[::-1]):
+        for i in order:
+            if not shared(lines[i]) or _HEADING.match(lines[i]):
+                break
+            gone[i] = "shared"
+    left = sum(len(lines[i]) for i in filled if i not in gone)
+    return gone if 3 * left >= sum(len(lines[i]) for i in filled) else {}
+
+
+def _repeats(lines: Sequence[str], first: int, paragraphs: Sequence[bool]) -> dict[int, str]:
+    """Return the places where the title stands again (texts of pictures) three times or more."""
+    title = next((line.strip() for line in lines if line.strip()), "")
+    gone: dict[int, str] = {}
+    places: dict[str, list[int]] = {}
+    for i, line in enumerate(lines):
+        bare = line.strip()
+        if 8 <= len(bare) <= len(title) and not (paragraphs[i] and i < first) and bare in title:
+            places.setdefault(bare, []).append(i)
+    for found in places.values():
+        if len(found) >= 3:
+            gone |= dict.fromkeys([i for i in found if i], "title")
+    return gone
+
+
+def _strays(lines: Sequence[str], gone: dict[int, str], first: int, last: int, region: int) -> dict[int, str]:
+    """Return short lines between furniture: labels, slogans, names of writers among rows that go anyway."""
+    stray: dict[int, str] = {}
+    head = [i for i in range(first) if lines[i].strip()]
+    tail = [i for i in range(last + 1, len(lines)) if lines[i].strip()]
+    for zone in (head, tail):
+        if sum(i in gone for i in zone) * 3 < len(zone):
+            continue
+        for place, i in enumerate(zone):
+            line = lines[i].strip()
+            if i in gone or len(line) > 14 or _STOP.search(line) or _HEADING.match(line):
+                continue
+            beside = [zone[j] in gone for j in (place - 1, place + 1) if 0 <= j < len(zone)]
+            if beside and (all(beside) if zone is tail else len(beside) == 2 and all(beside)):
+                stray[i] = "navigation"
+    if region < len(lines):
+        before = [i for i in range(last + 1, region) if lines[i].strip()]
+        if (
+            before
+            and " " in lines[before[-1]].strip()
+            and len(lines[before[-1]]) < 40
+            and not _STOP.search(lines[before[-1]])
+        ):
+            stray[before[-1]] = "about"
+    return stray

@@ -1,0 +1,136 @@
+"""Spam that was put before, behind or between the lines of a page: adult, gambling and link lists, keyword salads.
+
+This module knows the words of such lists and that they come as lists, not as sentences: an article about gambling is
+no spam. It does not know site furniture.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from feilun.curation.seam import Mended, Note
+
+_HARD = (
+    "无码|無碼|毛片|人妻|熟女|少妇|少婦|精品视频|久久精品|久久久|久久综合|色综合|亚洲精品|亚洲综合|欧美激情"
+    "|日韩精品|国产精品|国产自拍"
+    "|偷拍|自拍偷|嫩草|一区二区|二区三区|中文字幕|av片|av在线|在线看片|成人片|成人网|成人电影|黄片|黄色网|黄网站"
+    "|三级片|激情网|色情"
+    "|裸聊|约炮|一夜情|萝莉|高潮|巨乳|潮喷|撸|伊人|乱码一区|乱伦|做爱|性爱|色婷婷|午夜福利|福利视频|免费观看视频|麻豆"
+    "|博彩|彩票网|时时彩|六合彩|北京赛车|pk10|百家乐|老虎机|真人娱乐|真人荷官|棋牌|娱乐城|赌场|澳门新|威尼斯人|葡京"
+    "|金沙|太阳城|开户送"
+    "|注册送|返水|投注|下注|足彩|买球|bet365|必博|亚博|开云体育|米兰体育|华体会|乐鱼|九游|爱游戏|雷火电竞|皇冠体育"
+    "|体育平台|体育官网"
+    "|代开发票|办证|刻章|代孕|私服|外挂|贷款秒|黑户贷|刷单|增粉|站群|主站蜘蛛池|蜘蛛池|快排|代写论文|论文代写"
+    "|casino|slots?\\b|poker|betting|jackpot|roulette|baccarat|viagra|cialis|levitra|tramadol|xanax|porn|xxx|milf"
+    "|escorts?\\b|hookup"
+    "|sex (?:cam|chat|video|dating)|payday loans?|forex signals|replica (?:watch|bag|rolex)|rolex replica|cheap "
+    "(?:jerseys|nike|uggs?|oakley)"
+    "|louis vuitton|backlinks?|seo services?|essay writing|buy essays?|crypto giveaway|online pharmacy|weight loss "
+    "pills"
+)
+_SOFT = (
+    "国产|國產|亚洲|亞洲|欧美|日韩|精品|在线|免费|视频|成人|激情|午夜|综合|黄色|大片|不卡|高清|官网|平台|下载"
+    "|注册|登录|app|体育|娱乐|开户"
+)
+_SOFT_EN = "|free|best|cheap|online|buy|bonus|discount|order|deposit|price|pills|bet\\b"
+_HARD_WORD = re.compile(f"(?i){_HARD}")
+_ANY_WORD = re.compile(f"(?i){_HARD}|{_SOFT}{_SOFT_EN}")
+_SPLIT = re.compile("[|｜丨_\\-–—»>·•,，;；、/\t]+|\\s{1,}")
+_HARD_SPLIT = re.compile("[|｜丨»•\t]+| {2,}|(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])|, ?|，")
+_SENTENCE = re.compile("[。！？!?…]|\\.(?:\\s|$)|[的了是在](?=[^|]{4,}[。！？])")
+_START = re.compile("(?:主站蜘蛛池|友情链接|友情連結|蜘蛛池)[^\n]{0,8}[:：]|(?:[|｜丨][^|｜丨\n]{2,40}){6,}")
+_LEAST = 2  # words that only spam has
+
+
+def _covered(text: str) -> float:
+    letters = sum(char.isalnum() for char in text)
+    return sum(len(match[0]) for match in _ANY_WORD.finditer(text)) / max(1, letters)
+
+
+def is_spam(line: str) -> bool:
+    """Tell whether a line is a list of spam: words of the trade, hardly anything else, no sentences."""
+    hard = {match[0].casefold() for match in _HARD_WORD.finditer(line)}
+    if not hard:
+        return is_salad(line)
+    pieces = [piece for piece in _HARD_SPLIT.split(line) if piece.strip()]
+    sentences = len(_SENTENCE.findall(line))
+    covered = _covered(line)
+    if sentences > max(1, len(pieces) // 6):
+        return False
+    listed = sum(_HARD_WORD.search(piece) is not None for piece in pieces)
+    many = len(_HARD_WORD.findall(line))
+    if len(pieces) >= 4 and many >= 3 and 10 * listed >= 3 * len(pieces):
+        return True
+    if any(mark in line for mark in "，。；") and len(hard) < 3:
+        return False
+    return (len(hard) >= _LEAST and covered >= 0.4) or (covered >= 0.55 and many >= 2) or covered >= 0.75
+
+
+def is_salad(line: str) -> bool:
+    """Tell whether a line is a heap of key words: many short pieces, most of which hold the same two stems."""
+    if len(line) < 40:
+        return False
+    pieces = [piece.strip() for piece in re.split("[|｜丨_,，\t]+|\\s+(?=[\u4e00-\u9fff])", line) if piece.strip()]
+    if len(pieces) < 8 or sum(map(len, pieces)) > 30 * len(pieces) or _SENTENCE.search(line):
+        return False
+    if sum(any(char.isdigit() for char in piece) for piece in pieces) * 2 > len(pieces):
+        return False
+    stems: Counter[str] = Counter()
+    for piece in pieces:
+        words = piece.casefold().split()
+        parts = words if piece.isascii() else [piece[i : i + 2] for i in range(len(piece) - 1)]
+        stems.update({part for part in parts if len(part) > 1})
+    common = [stem for stem, count in stems.items() if 10 * count >= 6 * len(pieces)]
+    endings = Counter(piece[-2:] for piece in pieces)
+    return len(common) >= 2 and 2 * endings.most_common(1)[0][1] < len(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Spam:
+    """Cuts spam. The note says at which character of the text before, and how the cut begins."""
+
+    def mend(self, texts: Sequence[str], langs: Sequence[str]) -> list[Mended | None]:
+        """Return the texts without spam; None where there was none."""
+        del langs
+        return [self._one(text) if _look(text) else None for text in texts]
+
+    def _one(self, text: str) -> Mended | None:
+        kept: list[str] = []
+        notes: list[Note] = []
+        place = 0
+        lines = text.split("\n")
+        for line in lines:
+            left, start = _cut(line)
+            if left == line:
+                kept.append(line)
+            else:
+                kept += [left] if left.strip() else []
+                cut = len(line) - len(left)
+                where = f"at character {place + start} of {len(text)}, {cut} characters"
+                notes.append(Note("spam", f"{where}: {line[start : start + 40]}"))
+            place += len(line) + 1
+        if not notes:
+            return None
+        return Mended("\n".join(kept).strip("\n"), tuple(notes))
+
+
+def _look(text: str) -> bool:
+    return _HARD_WORD.search(text) is not None or _HEAP.search(text) is not None
+
+
+_HEAP = re.compile("(?:[|｜丨_,，\t ][^|｜丨_,，\t 。！？\n]{2,24}){8}")
+
+
+def _cut(line: str) -> tuple[str, int]:
+    """Return a line without its spam and where that began."""
+    if len(line) < 6 or not (_HARD_WORD.search(line) or _HEAP.search(line)):
+        return line, 0
+    starts = [match.start() for match in _START.finditer(line)]
+    starts += [match.end() for match in re.finditer("[。！？!?](?=.)", line)][-1:]
+    for start in starts:
+        if start and is_spam(line[start:]) and not is_spam(line[:start]):
+            return line[:start].rstrip(), start
+    return ("", 0) if is_spam(line) else (line, 0)

@@ -1,0 +1,220 @@
+"""Machine-spun text flagged: articles in which a program swapped words so that they would count as new.
+
+This module knows how the traces are weighed: swaps inside words, many different odd words close together, broken
+idioms, spaces before marks. One odd word is nothing: dialect, old prose and translations have some too. It does not
+know the words (``words``), nor whether what a text says is true.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from feilun.curation.repair.characters import census, codes, han_counts, portions
+from feilun.curation.repair.words import IDIOMS, INSIDE_WORDS, ODD_WORDS, ORDINARY, TORTURED
+from feilun.curation.seam import Note, Row, Ruling
+
+_INSIDE = re.compile("|".join(INSIDE_WORDS))
+_ODD = re.compile("|".join(dict.fromkeys(ODD_WORDS.split())))
+_ORDINARY = re.compile(ORDINARY)
+_TORTURED = re.compile(f"(?i)\\b(?:{TORTURED})")
+_SPACED = re.compile("[\u4e00-\u9fff] +[，。、；：？！,;?!](?![A-Za-z0-9])")
+_MARKS = re.compile("[\u4e00-\u9fff] *[，。、；：？！,;?!]")
+_IDIOM = re.compile(
+    "|".join(f"{i[:place]}(?!{i[place]})[\u4e00-\u9fff]{i[place + 1 :]}" for i in IDIOMS for place in range(4))
+)
+_BITS = 20
+_FREQUENT = frozenset(
+    [
+        "公司",
+        "社会",
+        "情况",
+        "经济",
+        "按照",
+        "信息",
+        "市场",
+        "是一",
+        "企业",
+        "以及",
+        "因此",
+        "措施",
+        "办理",
+        "支持",
+        "并不",
+        "形式",
+        "标的",
+        "重大",
+        "科学",
+        "实现",
+        "对于",
+        "大模",
+        "心理",
+        "互联",
+        "人工",
+        "语言",
+        "水平",
+        "电子",
+        "品牌",
+        "操作",
+        "辨认",
+        "数字",
+        "用户",
+        "体系",
+        "并且",
+        "生态",
+        "凭证",
+        "供应",
+        "甚至",
+        "很多",
+        "研发",
+        "办事",
+        "题目",
+        "多少",
+        "其实",
+        "一样",
+        "成长",
+        "机械",
+        "资本",
+        "收回",
+        "神经",
+        "根本",
+        "合计",
+        "语音",
+        "修正",
+        "天然",
+        "是以",
+        "收集",
+        "经常",
+        "产物",
+        "实用",
+        "机器",
+        "实力",
+        "装备",
+        "资助",
+        "可持",
+        "的体",
+        "焦点",
+        "总体",
+        "其后",
+        "天下",
+        "布局",
+        "深度",
+        "供给",
+        "职员",
+        "详细",
+        "伟大",
+        "中间",
+        "范畴",
+        "构造",
+        "精力",
+        "质量",
+        "前进",
+        "海量",
+        "图象",
+        "图像",
+        "身体",
+        "身材",
+    ]
+)
+_LEAST_HAN = 80
+
+
+@cache
+def _table() -> np.ndarray:
+    """Return which pairs of characters (hashed to 20 bits) begin or are part of a trace."""
+    table = np.zeros(1 << _BITS, np.uint8)
+    for pattern in (*INSIDE_WORDS, *ODD_WORDS.split()):
+        for literal in re.split(r"\(\?[=!].*?\)|\[.*?\]\??|[()|?:^+*{}0-9,，。\\]+", pattern):
+            if len(literal) > 1 and literal[:2] not in _FREQUENT and literal[0] > "\u2fff":
+                table[_key(ord(literal[0]), ord(literal[1]))] = 1
+    return table
+
+
+def _key(first: int, second: int) -> int:
+    return (first * 0x9E5 + second) & ((1 << _BITS) - 1)
+
+
+def _hits(texts: Sequence[str]) -> np.ndarray:
+    """Return how many pairs of each text may be of a trace."""
+    found = np.zeros(len(texts), np.int64)
+    for part in portions(texts):
+        some = texts[part]
+        all_codes = codes("\n".join(some) + "\n").astype(np.uint32)
+        if len(all_codes) < 2:
+            continue
+        hit = _table()[(all_codes[:-1] * np.uint32(0x9E5) + all_codes[1:]) & np.uint32((1 << _BITS) - 1)]
+        total = np.concatenate([[0], np.cumsum(hit, dtype=np.int64)])
+        ends = np.cumsum([len(text) + 1 for text in some]) - 1
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        found[part] = total[ends] - total[starts]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """What was found in a text: weights of distinct kinds, weights in all for 1,000 Han characters, and the words."""
+
+    kinds: float
+    density: float
+    words: tuple[str, ...]
+
+    @property
+    def score(self) -> float:
+        """Return 0 … 1; from 0.5 on a text is flagged."""
+        return round(min(1.0, self.kinds / 13, self.density / 9), 3)
+
+
+def traces(text: str, han: int) -> Traces:
+    """Return the traces of swapped words in a Chinese text with ``han`` Han characters."""
+    inside = Counter(match[0] for match in _INSIDE.finditer(text))
+    odd = Counter(match[0] for match in _ODD.finditer(text) if match[0] not in inside)
+    broken = Counter(match[0] for match in _IDIOM.finditer(text))
+    spaced, marks = len(_SPACED.findall(text)), len(_MARKS.findall(text))
+    weight = dict.fromkeys((*inside, *broken), 2.0)
+    weight |= {word: 0.5 if _ORDINARY.match(word) else 1.0 for word in odd}
+    counts = inside + odd + broken
+    kinds = sum(weight.values())
+    if spaced >= 4 and 20 * spaced >= marks:
+        kinds += 3
+    total = sum(weight[word] * min(count, 4) for word, count in counts.items()) + min(spaced, 10) / 2
+    shown = sorted(counts, key=lambda word: (-weight[word], -counts[word], word))
+    return Traces(kinds, 1000 * total / max(han, 300), tuple(word.strip("，。、：:“ ") for word in shown[:12]))
+
+
+@dataclass(frozen=True, slots=True)
+class Spun:
+    """Flags rows whose traces score at least ``least``."""
+
+    least: float = 0.5
+
+    def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
+        """Return a flag with the score and the odd words for spun rows."""
+        texts = [row.text for row in rows]
+        han = han_counts(census(texts))
+        hits = _hits(texts)
+        found: list[Sequence[Ruling]] = []
+        for text, size, hit in zip(texts, han.tolist(), hits.tolist(), strict=True):
+            if size >= _LEAST_HAN:
+                found.append(self._chinese(text, size) if hit >= 3 and 700 * hit >= size else ())
+            else:
+                found.append(_english(text) if len(text) > 200 else ())
+        return found
+
+    def _chinese(self, text: str, han: int) -> Sequence[Ruling]:
+        seen = traces(text, han)
+        if seen.score < self.least:
+            return ()
+        return (Ruling("flag", Note("spun", "、".join(seen.words), 1), seen.score),)
+
+
+def _english(text: str) -> Sequence[Ruling]:
+    found = Counter(match[0].casefold() for match in _TORTURED.finditer(text))
+    if len(found) < 2 or sum(found.values()) < 3:
+        return ()
+    score = round(min(1.0, 0.35 + 0.1 * len(found)), 3)
+    return (Ruling("flag", Note("tortured", ", ".join(found), 1), score),)
