@@ -28,7 +28,7 @@ from feilun.curation.readers.confined import Budget, Pool, shared_pool
 from feilun.curation.recipe import chat_record, masked_pair, passage_record
 from feilun.curation.scan import Found, Rule, load, look, permissions_of, rules_in, values_of, written
 from feilun.errors import BadSource, Forbidden, NothingUsable
-from feilun.records import EvalItem, Permissions, Purpose, Record, Source, derived_id, text_digest
+from feilun.records import JSON, EvalItem, Permissions, Purpose, Record, Source, derived_id, text_digest
 from feilun.store import audit, sources
 from feilun.store.access import permits
 from feilun.store.database import Database
@@ -60,12 +60,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One file to be kept, or (``problem``) why it is not; ``at`` counts the files of the folder up to it."""
+    """One file to be kept, or (``problem``) why it is not; ``at`` counts the files of the folder up to it.
+
+    ``meta`` is kept with the source.
+    """
 
     file: Found
     data: bytes = b""
     problem: Skip | None = None
     at: int = 0
+    meta: JSON = field(default_factory=dict)
 
 
 def ingest(
@@ -248,7 +252,7 @@ def _keep(
             sha256=sha,
             size=len(data),
             media=PurePosixPath(file.name).suffix.lstrip(".").casefold(),
-            meta={"path": path, "modified": file.modified},
+            meta={"path": path, "modified": file.modified, **piece.meta},
         )
         sources.add(db, source, data, {}, file.said, [earlier.id for earlier in known])
         owners[source_id] = path

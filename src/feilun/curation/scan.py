@@ -31,6 +31,7 @@ import yaml
 from feilun.curation.documents import MAX_BYTES, Block, Document, Skip, Unreadable, skip
 from feilun.curation.exams import is_exam, read_exam_lines
 from feilun.curation.readers.archives import PERMISSION_FILES, TEMPORARY, is_container
+from feilun.curation.readers.database import ENDING, read_table
 from feilun.curation.readers.html import read_html
 from feilun.curation.readers.mail import read_eml, read_msg
 from feilun.curation.readers.office.sheets import read_xlsx
@@ -74,6 +75,7 @@ READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     ".xlsb": read_calamine,
     ".ods": read_calamine,
     ".parquet": read_parquet,
+    ENDING: read_table,
     ".eml": read_eml,
     ".msg": read_msg,
 }

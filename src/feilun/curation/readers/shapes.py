@@ -135,8 +135,11 @@ def blocks_of(value: Any, place: str, depth: int = 0) -> Iterator[Block]:
         yield from blocks_of(child, f"{place} {key}", depth + 1)
 
 
-def table_blocks(rows: Sequence[tuple[str, ...]]) -> list[Block]:
-    """Return the rows of a table as preferences or labelled texts if its header says so, else nothing."""
+def table_blocks(rows: Sequence[tuple[str, ...]], table: str = "") -> list[Block]:
+    """Return the rows of a table as preferences or labelled texts if its header says so, else nothing.
+
+    Places are ``row 2`` for the first row below the header of a file, ``table!1`` for that of a named table.
+    """
     names = [name.strip().casefold() for name in rows[0]] if rows else []
     known = set(names)
     preference = known & set(_BETTER) and known & set(_WORSE)
@@ -146,7 +149,7 @@ def table_blocks(rows: Sequence[tuple[str, ...]]) -> list[Block]:
     found: list[Block] = []
     for number, row in enumerate(rows[1:], 2):
         value = dict(zip(names, row, strict=False))
-        found.extend(blocks_of(value, f"row {number}") if any(row) else ())
+        found.extend(blocks_of(value, f"{table}!{number - 1}" if table else f"row {number}") if any(row) else ())
     return found
 
 
