@@ -30,8 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feilun.compute import machine
-from feilun.curation.quality.classifier import classes_of, features, left_out
-from feilun.curation.quality.labels import label_issues
+from feilun.curation.quality.figures.classifier import classes_of, features, left_out
+from feilun.curation.quality.figures.labels import label_issues
 from feilun.records import JSON
 
 HERE = Path(__file__).resolve().parent

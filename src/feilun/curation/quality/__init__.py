@@ -5,6 +5,6 @@ This room knows texts and their labels. It does not know files, recipes, the sto
 
 from __future__ import annotations
 
-from feilun.curation.quality.labels import Ranking, label_issues
+from feilun.curation.quality.figures.labels import Ranking, label_issues
 
 __all__ = ["Ranking", "label_issues"]

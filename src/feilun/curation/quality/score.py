@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from feilun.curation.quality.signals import Figures, Signals, measure
+from feilun.curation.quality.figures.signals import Figures, Signals, measure
 from feilun.curation.seam import Note, Operator, Parameter, Row, Ruling, Surroundings, Words
 
 SIGNALS: dict[str, Words] = {

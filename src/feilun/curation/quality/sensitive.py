@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from feilun.curation.quality.folding import Folded, fold
-from feilun.curation.quality.matching import Matcher
+from feilun.curation.quality.figures.folding import Folded, fold
+from feilun.curation.quality.figures.matching import Matcher
 from feilun.curation.seam import Note, Operator, Parameter, Row, Ruling, Surroundings
 
 STRONG, WEAK, TOGETHER = 0.8, 0.35, 0.6

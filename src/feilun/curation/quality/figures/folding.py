@@ -14,7 +14,7 @@ import numpy as np
 import opencc
 from numpy.typing import NDArray
 
-from feilun.curation.quality.characters import codes
+from feilun.curation.quality.figures.characters import codes
 
 # Letters of other alphabets that look like Latin ones (a choice from the confusables of Unicode's UTS 39).
 _LOOKALIKES = dict(

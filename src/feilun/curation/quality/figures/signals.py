@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feilun.curation.quality import characters as kind
-from feilun.curation.quality.characters import KINDS, codes, kinds, marked
+from feilun.curation.quality.figures import characters as kind
+from feilun.curation.quality.figures.characters import KINDS, codes, kinds, marked
 
 Figures = NDArray[np.float64]
 # Words with the spaces around them are counted at the speed of memory. Those of other languages are only looked for
