@@ -17,6 +17,7 @@ from feilun import __version__
 from feilun.cli import commands
 from feilun.cli.access_arguments import add_access
 from feilun.cli.curation import add_curation
+from feilun.cli.governance import add_governance
 from feilun.cli.review import add_review
 from feilun.cli.words import Teller
 from feilun.errors import FeilunError
@@ -87,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add_curation(found, _command)
     add_review(found, _command)
     _add_questions(found)
+    add_governance(found, _command)
     _add_rules(found)
     add_access(found, _command)
     return parser
@@ -170,20 +172,6 @@ def _add_questions(found: Any) -> None:
 
 
 def _add_rules(found: Any) -> None:
-    permissions = _command(
-        found,
-        "permissions",
-        commands.permissions,
-        "show or set what a source may be used for",
-        "permissions board-minutes.docx --train no",
-    )
-    permissions.add_argument("source", metavar="SOURCE", help="a file's name, or an id")
-    for name, text in (("train", "may models learn it"), ("retrieve", "may it be found"), ("leave", "may it leave")):
-        permissions.add_argument(f"--{name}", type=_yes_or_no, metavar="yes|no", help=text)
-    permissions.add_argument("--mask", choices=["none", "pseudonymise"], help="what becomes of personal data")
-    permissions.add_argument("--until", metavar="DATE", help="last day, such as 2026-12-31; none lifts it")
-    _workspace(permissions)
-
     feedback = _command(
         found,
         "feedback",
@@ -197,9 +185,3 @@ def _add_rules(found: Any) -> None:
     feedback.add_argument("--correction", default="", help="what would have been right")
     feedback.add_argument("--comment", default="", help="what else there is to say")
     _workspace(feedback)
-
-
-def _yes_or_no(text: str) -> bool:
-    if text not in {"yes", "no"}:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither yes nor no")
-    return text == "yes"

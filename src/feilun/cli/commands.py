@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import json
+import os
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ import uvloop
 from feilun import settings as settings_table
 from feilun.cli.words import Teller
 from feilun.errors import BadRequest, FeilunError
-from feilun.records import JSON, Feedback, Permissions, new_id
+from feilun.records import JSON, Feedback, new_id
 from feilun.registry import Registry
 from feilun.settings import Settings
 
@@ -44,7 +46,7 @@ PARTS = {
     "remove member": "feilun.store.access.members:remove",
     "find models": "feilun.store.models:find",
     "models on": "feilun.store.models:found_on",
-    "turn model on": "feilun.store.models:turn_on",
+    "turn model on": "feilun.store.access.revoked:turn_on",
     "turn model off": "feilun.store.models:turn_off",
     "put provider": "feilun.store.access.providers:put",
     "find providers": "feilun.store.access.providers:find",
@@ -65,8 +67,7 @@ PARTS = {
     "ensure workspace": "feilun.store.workspaces:ensure",
     "datasets": "feilun.store.datasets:find",
     "records": "feilun.store.datasets:read",
-    "source": "feilun.store.sources:get",
-    "permissions": "feilun.store.sources:set_permissions",
+    "acting": "feilun.store.audit:acting",
     "feedback": "feilun.store.feedback:add",
     "deployments": "feilun.store.verdicts:deployments",
 }
@@ -84,7 +85,8 @@ def with_store(settings: Settings, work: Callable[[Any], Any]) -> Any:
     """Return what ``work`` returns, given the database of the home, which is closed afterwards."""
     db = part("store")(settings.root, settings.database)
     try:
-        return work(db)
+        with part("acting")(f"cli {_user()}"):
+            return work(db)
     finally:
         db.close()
 
@@ -129,22 +131,22 @@ def pull(given: argparse.Namespace, teller: Teller) -> int:
 
 def lineage(given: argparse.Namespace, teller: Teller) -> int:
     """Say what made an id."""
-    found = _in_workspaces(given, teller, lambda db, ws: part("explain")(db, ws, given.id, given.limit))
+    found = in_workspaces(given, teller, lambda db, ws: part("explain")(db, ws, given.id, given.limit))
     if given.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
         return 0
-    _tell(found, ("deployments", "models", "jobs", "datasets", "verdicts", "answers"))
+    _tell(teller, found, ("deployments", "models", "jobs", "datasets", "verdicts", "answers"))
     if found["records_total"]:
         teller.say("{} records, {} shown", found["records_total"], len(found["records"]))
         for record in found["records"]:
             print(f"  {record['id']}  {record['question']}")
-    _tell({"sources": found["sources"]}, ("sources",))
+    _tell(teller, {"sources": found["sources"]}, ("sources",))
     return 0
 
 
 def impact(given: argparse.Namespace, teller: Teller) -> int:
     """Say what a source touched."""
-    found = _in_workspaces(given, teller, lambda db, ws: part("impact")(db, ws, given.source, given.limit))
+    found = in_workspaces(given, teller, lambda db, ws: part("impact")(db, ws, given.source, given.limit))
     if given.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
         return 0
@@ -152,15 +154,17 @@ def impact(given: argparse.Namespace, teller: Teller) -> int:
     name = found["about"].get("name") or found["id"]
     line = "{} touches {} datasets, {} models, {} deployments, {} answers."
     teller.say(line, name, *(len(found[group]) for group in groups), found["answers_total"])
-    _tell(found, ("datasets", "jobs", "models", "verdicts", "deployments", "answers"))
+    _tell(teller, found, ("datasets", "jobs", "models", "verdicts", "deployments", "answers"))
     return 0
 
 
-def _tell(found: JSON, groups: Iterable[str]) -> None:
+def _tell(teller: Teller, found: JSON, groups: Iterable[str]) -> None:
     for group in groups:
         for one in found[group]:
             words = [one.get(name) for name in ("name", "kind", "version", "endpoint", "status", "question", "answer")]
             print(f"{group:<12} {one['id']}  {'  '.join(str(word) for word in words if word)}")
+            for reason in one.get("revoked") or ():
+                teller.say("  contains revoked data: {}", reason)
 
 
 def records(given: argparse.Namespace, teller: Teller) -> int:
@@ -183,23 +187,6 @@ def records(given: argparse.Namespace, teller: Teller) -> int:
     return 0
 
 
-def permissions(given: argparse.Namespace, teller: Teller) -> int:
-    """Show or set what a source may be used for."""
-    named = {name: getattr(given, name) for name in ("train", "retrieve", "leave", "mask", "until")}
-    wanted = {name: value for name, value in named.items() if value is not None}
-    if wanted.get("until") == "none":
-        wanted["until"] = None
-
-    def work(db: Any, ws: str) -> Any:
-        source = part("source")(db, ws, part("resolve")(db, ws, given.source))
-        after = Permissions(**{**asdict(source.permissions), **wanted})
-        return part("permissions")(db, ws, source.id, after) if wanted else source
-
-    source = _in_workspaces(given, teller, work)
-    print(f"{source.id}  {source.name}  {json.dumps(asdict(source.permissions))}")
-    return 0
-
-
 def feedback(given: argparse.Namespace, teller: Teller) -> int:
     """Judge an answer."""
     thumb = {"up": 1, "down": -1, None: None}[given.thumb]
@@ -208,7 +195,7 @@ def feedback(given: argparse.Namespace, teller: Teller) -> int:
     if given.score is not None and not 0 <= given.score <= 1:
         raise BadRequest(f"The score {given.score} is not between 0 and 1.", "Give --score 0.8, say.")
     words = (given.correction.strip(), given.comment.strip())
-    kept = _in_workspaces(
+    kept = in_workspaces(
         given,
         teller,
         lambda db, ws: part("feedback")(db, Feedback(new_id("feedback"), ws, given.trace, thumb, given.score, *words)),
@@ -247,7 +234,7 @@ def list_settings(_given: argparse.Namespace, teller: Teller) -> int:
     return 0
 
 
-def _in_workspaces(given: argparse.Namespace, teller: Teller, work: Callable[[Any, str], Any]) -> Any:
+def in_workspaces(given: argparse.Namespace, teller: Teller, work: Callable[[Any, str], Any]) -> Any:
     """Do ``work`` in the workspace that was named, else in the first that has what it looks for."""
 
     def search(db: Any) -> Any:
@@ -274,6 +261,13 @@ def named(db: Any, given: argparse.Namespace) -> str:
 def when(stamp: float) -> str:
     """Return a time as people here read it."""
     return datetime.fromtimestamp(stamp, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an id without a name, as in some containers
+        return str(os.getuid())
 
 
 def _await(work: Coroutine[Any, Any, Any]) -> Any:

@@ -82,6 +82,17 @@ _CHINESE = {
         "{}：已判断 {}，跳过 {}，已知答案 {}/{} 正确（{} 至 {}）"
     ),
     "{}: version {} of {}, {} rows": "{0}：{2} 的第 {1} 版，{3} 行",
+    "  contains revoked data: {}": "  含已撤回的数据：{}",
+    "{} models contain revoked data: feilun retrain makes one without it.": (
+        "{} 个模型含已撤回的数据：feilun retrain 可训练不含它的模型。"
+    ),
+    "{} entries, {} breaks. Head: {}": "共 {} 条，{} 处不符。链头：{}",
+    "{0} entries, nothing was changed. Head: {2}": "共 {0} 条，未被改动。链头：{2}",
+    "{} contains revoked data, but an endpoint names it: change that endpoint.": (
+        "{} 含已撤回的数据，但仍有端点使用它：请修改该端点。"
+    ),
+    "{} of {} sources are kept encrypted.": "{1} 个来源中有 {0} 个加密保存。",
+    "Sealed {} files under a new key.": "已用新密钥重新加密 {} 个文件。",
     "{} records": "{} 条记录",
     "{} records, {} shown": "{} 条记录，显示 {} 条",
 }

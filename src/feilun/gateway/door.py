@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from feilun.errors import BadRequest, FeilunError, Forbidden
 from feilun.gateway.described import decode
 from feilun.records import Key, Role
+from feilun.store.audit import acting
 
 _RANK: dict[Role, int] = {"viewer": 0, "annotator": 1, "builder": 2, "owner": 3}
 _GUARDED = ("/v1", "/api")
@@ -51,17 +52,21 @@ class Door:
             return
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server leaves the body out
+        who = ""
         if scope["path"].startswith(_GUARDED):
             headers = {name: value for name, value in scope["headers"] if name in _READ}
             try:
-                scope.setdefault("state", {})["key"] = self._caller(headers)
+                key = self._caller(headers)
             except FeilunError as error:
                 await _answer(error)(scope, receive, send)
                 return
+            scope.setdefault("state", {})["key"] = key
+            who = f"{key.id} {key.member}".strip()
         if scope["path"] in self._elsewhere:
             await _wrong_method(self._elsewhere[scope["path"]])(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        with acting(who):
+            await self._app(scope, receive, send)
 
 
 _BEARER = HTTPBearer(auto_error=False, description="An API key of Feilun: fl-…")

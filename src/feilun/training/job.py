@@ -20,6 +20,7 @@ from feilun.errors import BadModel, BadRequest, TooFewSamples
 from feilun.records import JSON, ModelVersion, content_hash
 from feilun.settings import Settings
 from feilun.store import datasets, lineage, models
+from feilun.store.access import revoked
 from feilun.store.database import Database
 from feilun.training.plan import Plan
 
@@ -49,6 +50,8 @@ async def run_training(
     root = settings.root
     folder = root / "jobs" / job
     base = await asyncio.to_thread(models.get, db, ws, spec["base"])
+    if spec.get("start"):
+        await asyncio.to_thread(revoked.check, db, ws, spec["start"])
     if base.kind != "base":
         raise BadModel(f"{base.id} is not a base model.", "Train on a base model.")
 

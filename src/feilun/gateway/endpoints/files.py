@@ -23,7 +23,7 @@ from feilun.gateway.examples import chat_records, check
 from feilun.gateway.hot import LARGEST_FILE
 from feilun.gateway.shapes import Deleted, Page, cut, page
 from feilun.gateway.state import Gateway, Here
-from feilun.records import Permissions, Source, new_id
+from feilun.records import Source, new_id
 from feilun.store import record_digests, sources
 
 router = APIRouter(tags=["files"], route_class=StrictRoute)
@@ -42,13 +42,15 @@ class Grants(BaseModel):
     leave: StrictBool | None = None
     mask: Literal["none", "pseudonymise"] | None = None
     until: str | None = None
+    basis: Literal["own", "public", "contract", "consent"] | None = None
+    encrypt: StrictBool | None = None
 
-    def over(self, before: Permissions) -> Permissions:
-        """Return ``before`` with what was named; raise BadRequest for null where a date cannot be meant."""
+    def said(self) -> dict[str, Any]:
+        """Return what was named; raise BadRequest for null where a date cannot be meant."""
         values = {name: getattr(self, name) for name in self.model_fields_set}
         if any(value is None for name, value in values.items() if name != "until"):
             raise BadRequest("permissions: only until may be null.", param="permissions")
-        return Permissions(**{**asdict(before), **values})
+        return values
 
 
 class FileObject(BaseModel):
@@ -77,15 +79,15 @@ async def create_file(
         raise BadRequest(f"{purpose[:40]!r} is no purpose.", f"Choices: {', '.join(PURPOSES)}.", "purpose")
     if file.size is not None and file.size > LARGEST_FILE:
         raise TooLarge(f"The file is larger than {LARGEST_FILE >> 20} MB.", "Split it.", "file")
-    grants = _grants(permissions)
+    said = _said(permissions)
     name = Path((file.filename or "").replace("\\", "/")).name[-_LONGEST_NAME:] or "upload"
     meta = {"purpose": purpose}
-    source = Source(new_id("file"), key.workspace, name, "", 0, "upload", file.content_type or "", grants, meta=meta)
+    source = Source(new_id("file"), key.workspace, name, "", 0, "upload", file.content_type or "", meta=meta)
     ensure_space(here.settings.root, 2 * (file.size or 0), "The upload")
     part = here.settings.root / "uploads" / f"{secrets.token_hex(8)}.part"
     try:
         await asyncio.to_thread(_copy, file, part)
-        kept = await asyncio.to_thread(_keep, here, source, part)
+        kept = await asyncio.to_thread(_keep, here, source, part, said)
     finally:
         await asyncio.to_thread(part.unlink, missing_ok=True)
     return _shape(kept)
@@ -141,11 +143,11 @@ async def uploaded(here: Gateway, ws: str, file_id: str, param: str | None = Non
     return source
 
 
-def _grants(text: str | None) -> Permissions:
+def _said(text: str | None) -> dict[str, Any]:
     if text is None:
-        return Permissions()
+        return {}
     try:
-        return TypeAdapter(Grants).validate_json(text).over(Permissions())
+        return TypeAdapter(Grants).validate_json(text).said()
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(["permissions", *(str(part) for part in first["loc"])])
@@ -160,12 +162,12 @@ def _copy(file: UploadFile, part: Path) -> None:
                 out.write(piece)
 
 
-def _keep(here: Gateway, source: Source, part: Path) -> Source:
+def _keep(here: Gateway, source: Source, part: Path, said: dict[str, Any]) -> Source:
     if source.meta["purpose"] != "fine-tune":
-        return sources.add(here.db, source, part)
+        return sources.add(here.db, source, part, said)
     with part.open("rb") as lines:
         check(lines, source.name)
-    kept = sources.add(here.db, source, part)
+    kept = sources.add(here.db, source, part, said)
     # Also of a file that may not be trained on: a copy of its texts elsewhere is then refused with it.
     with part.open("rb") as lines:
         digests = {digest for record in chat_records(lines, kept) for digest in record_digests(record)}

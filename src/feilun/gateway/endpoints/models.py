@@ -17,6 +17,7 @@ from feilun.gateway.shapes import Page, page
 from feilun.gateway.state import Gateway, Here
 from feilun.records import Endpoint, ModelVersion
 from feilun.store import models
+from feilun.store.access import revoked
 
 router = APIRouter(tags=["models"])
 
@@ -76,7 +77,7 @@ class Switched(BaseModel):
 @router.post("/api/models/{model}/on")
 async def turn_model_on(model: str, here: Here, key: Builder) -> Switched:
     """Have a version answer to its id without a verdict; calls to it are answered from now on."""
-    await asyncio.to_thread(models.turn_on, here.db, key.workspace, model, key.id)
+    await asyncio.to_thread(revoked.turn_on, here.db, key.workspace, model, key.id)
     return await _switched(here, key.workspace, model)
 
 

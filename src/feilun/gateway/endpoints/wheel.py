@@ -18,11 +18,15 @@ from feilun.gateway.door import Annotator, Builder, Owner, StrictRoute, Viewer
 from feilun.gateway.endpoints.files import Grants
 from feilun.gateway.shapes import Page, Strict, cut, page
 from feilun.gateway.state import Here, settled
-from feilun.records import Deployment, Feedback, Permissions, Source, Trace, new_id
+from feilun.records import Deployment, Feedback, Source, Trace, new_id
 from feilun.store import feedback, sources, traces, verdicts
+from feilun.store.access import revoked
 
 router = APIRouter(prefix="/api", tags=["wheel"], dependencies=[Depends(settled)], route_class=StrictRoute)
 Limit = Annotated[int, Query(ge=1, le=1000)]
+Basis = Annotated[
+    Literal["own", "public", "contract", "consent"] | None, Query(description="on what ground they are used")
+]
 _LONGEST = 20_000
 
 
@@ -180,9 +184,13 @@ async def retrieve_impact(node: str, here: Here, key: Builder, limit: Limit = 10
 
 
 @router.get("/sources")
-async def list_sources(here: Here, key: Builder, after: str | None = None, limit: Limit = 100) -> Page[SourceObject]:
-    """List the sources of the workspace, oldest first."""
-    shown, more = cut(await asyncio.to_thread(sources.find, here.db, key.workspace), after, limit)
+async def list_sources(
+    here: Here, key: Builder, after: str | None = None, limit: Limit = 100, basis: Basis = None
+) -> Page[SourceObject]:
+    """List the sources of the workspace (of one basis), oldest first."""
+    found = await asyncio.to_thread(sources.find, here.db, key.workspace)
+    wanted = [one for one in found if basis in {None, one.permissions.basis}]
+    shown, more = cut(wanted, after, limit)
     return Page[SourceObject](**page([_source(one) for one in shown], more))
 
 
@@ -195,9 +203,7 @@ async def retrieve_source(source_id: str, here: Here, key: Builder) -> SourceObj
 @router.patch("/sources/{source_id}")
 async def update_source(source_id: str, given: Grants, here: Here, key: Builder) -> SourceObject:
     """Set what a source may be used for, from now on and by every path; what is not named stays."""
-    before = await asyncio.to_thread(sources.get, here.db, key.workspace, source_id)
-    after: Permissions = given.over(before.permissions)
-    return _source(await asyncio.to_thread(sources.set_permissions, here.db, key.workspace, source_id, after))
+    return _source(await asyncio.to_thread(sources.grant, here.db, key.workspace, source_id, given.said()))
 
 
 @router.get("/verdicts")
@@ -240,6 +246,7 @@ async def roll_back(given: Rollback, here: Here, key: Owner) -> DeploymentObject
         raise NotFound(
             f"There is no deployment {given.deployment[:100]!r} in this workspace.", "GET /api/deployments lists them."
         )
+    await asyncio.to_thread(revoked.check, here.db, key.workspace, earlier.model)
     again = Deployment(new_id("deployment"), key.workspace, earlier.endpoint, earlier.model, earlier.verdict)
     await here.answering.prepare(again)
     again = await asyncio.to_thread(verdicts.promote, here.db, again)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from feilun.errors import FeilunError, Forbidden
-from feilun.records import PURPOSES, Purpose
+from feilun.records import PURPOSES, ModelVersion, Purpose
 from feilun.store import datasets, lineage, models, sources
 from feilun.store.database import Database
 
@@ -62,6 +62,13 @@ def all_models(db: Database, ws: str) -> dict[str, list[str]]:
     known: dict[str, list[str]] = {}
     found = {each.id: model(db, ws, each.id, known) for each in models.find(db, ws) if each.kind != "base"}
     return {model_id: reasons for model_id, reasons in found.items() if reasons}
+
+
+def turn_on(db: Database, ws: str, model_id: str, who: str) -> ModelVersion:
+    """Have a version answer to its id, as :func:`feilun.store.models.turn_on` does; raise as :func:`check`, too."""
+    models.get(db, ws, model_id)
+    check(db, ws, model_id)
+    return models.turn_on(db, ws, model_id, who)
 
 
 def check(db: Database, ws: str, model_id: str) -> None:

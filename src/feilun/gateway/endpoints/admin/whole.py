@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
-from feilun.gateway.endpoints.admin import endpoints, keys, limits, members, providers, review, usage
+from feilun.gateway.endpoints.admin import (
+    audit,
+    endpoints,
+    keys,
+    limits,
+    members,
+    permissions,
+    providers,
+    review,
+    usage,
+)
 from feilun.gateway.state import settled
 
 router = APIRouter(prefix="/api", dependencies=[Depends(settled)])
-for group in (keys, members, providers, endpoints, limits, usage, review):
+for group in (keys, members, providers, endpoints, limits, usage, review, permissions, audit):
     router.include_router(group.router)
