@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from feilun.curation.personal.gazetteer import ABROAD, COUNTRIES, REGION, STREETS
+from feilun.curation.personal.signs import At
 from feilun.curation.personal.spans import Span
 
 _H = "\u4e00-\u9fff"
@@ -31,15 +32,17 @@ _BUILDING = re.compile(rf"[{_H}]{{2,10}}?(?:小区|花园|家园|新村|大厦|�
 _CUE = re.compile(r"(?:地址|住址|家住|现住址?|居住地|户籍(?:所在)?地?|户口所在地|籍贯|收货地)(?:是|为|在|：|:|\s){0,3}$")
 _CUE_WORDS = ("地址", "住址", "家住", "现住", "居住地", "户籍", "籍贯", "住在", "寄到", "寄往", "送到", "收货")
 _AFTER_CUE = re.compile(rf"(?:[:：是为在于到]|\s){{0,3}}(?P<all>[{_H}0-9A-Za-z\-]{{4,40}})")
+_AFTER_ALL = re.compile("[的是为，]|电话|手机|邮编|联系|收件|姓名")
 _DIVISIONS = re.compile(r"[省市区县旗州盟镇乡村路街]")
 _REACH = 34
 
 
-def chinese_addresses(text: str, _: str) -> Iterator[Span]:
+def chinese_addresses(text: str, at: At) -> Iterator[Span]:
     """Yield Chinese addresses: a street, village or estate with a number, and all that stands around it."""
     done = 0
-    for unit in _UNIT.finditer(text):
-        if unit.start() < done:
+    for place in at.units:
+        unit = _UNIT.search(text, max(done, place - 8), place + 2)
+        if place < done or unit is None:
             continue
         left = _left(text, unit.start(), done)
         before = text[left : unit.start()]
@@ -56,7 +59,7 @@ def chinese_addresses(text: str, _: str) -> Iterator[Span]:
         divisions = len(_DIVISIONS.findall(before))
         sure = 0.5 + 0.2 * region + 0.2 * cued + 0.08 * min(divisions - 1, 2) + 0.07 * bool(more or (tail and tail.end() > unit.end()))
         yield Span("ADDRESS", start, done, min(sure, 0.97), "chinese_address")
-    yield from _stated(text)
+    yield from _stated(text, at)
 
 
 def _left(text: str, end: int, done: int) -> int:
@@ -83,22 +86,21 @@ def _begin(text: str, left: int, end: int) -> tuple[int, bool]:
     return max(start, end - 16), False
 
 
-def _stated(text: str) -> Iterator[Span]:
+def _stated(text: str, at: At) -> Iterator[Span]:
     for word in _CUE_WORDS:
-        place = text.find(word)
-        while place >= 0:
+        for place in at.words.get(word, ()):
             match = _AFTER_CUE.match(text, place + len(word))
-            if match and (region := REGION.match(match["all"])):
-                body = re.split("[的是为，]|电话|手机|邮编|联系|收件|姓名", match["all"])[0]
+            region = REGION.match(match["all"]) if match else None
+            if match and region:
+                body = _AFTER_ALL.split(match["all"])[0]
                 ends = [found.end() for found in _DIVISIONS.finditer(body) if found.end() > region.end() + 1]
-                if len(ends) >= 1 and len(body) >= 6:
+                if ends and len(body) >= 6:
                     yield Span("ADDRESS", match.start("all"), match.start("all") + len(body), 0.6, "stated_address")
-            place = text.find(word, place + len(word))
 
 
 _W = r"[^\W\d_][\w'’.\-]{0,24}"
 _STREET = re.compile(
-    rf"(?i)(?<![\w\-.])(?P<number>[0-9]{{1,5}}[a-z]?(?: [0-9]{{1,5}})?),? (?:(?:[NSEW]\.? )?(?:{_W}|[0-9]{{1,3}}(?:st|nd|rd|th))[, ]{{1,2}}){{1,4}}(?:{STREETS})\b\.?(?: [NSEW]{{1,2}}\b)?"
+    rf"(?i)[0-9](?<![\w\-.][0-9])[0-9]{{0,4}}[a-z]?(?: [0-9]{{1,5}})?,? (?:(?:[NSEW]\.? )?(?:{_W}|[0-9]{{1,3}}(?:st|nd|rd|th))[, ]{{1,2}}){{1,4}}(?:{STREETS})\b\.?(?: [NSEW]{{1,2}}\b)?"
 )
 _REST = re.compile(
     rf"(?i)(?:[, \n]{{1,6}}(?:(?:apt|suite|ste|unit|flat|floor|room|#)\.? ?[a-z]?-?[0-9]{{1,5}}[a-z]?|po box [0-9]{{1,6}}))?"
@@ -114,41 +116,31 @@ _GIVEN = re.compile(
 _GIVEN_END = re.compile(r"(?i)[.;](?=\s[A-Z]|\s*$)| in case | for (?:this|post|my)|, and | i |\n\s*\n|\n(?=[^\n]{0,20}(?:[0-9][ .\-]?){7})")
 _POSTCODE = re.compile(r"(?i)\b(?:zip(?: ?code)?|post ?code|postal code|邮编|邮政编码)\s?(?:is|:|：|是|为)?\s?(?P<code>[0-9]{5,6}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})(?![0-9A-Za-z])")
 _UK = re.compile(r"(?<![0-9A-Za-z])[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][ABD-HJLNP-UW-Z]{2}(?![0-9A-Za-z])")
-_STREET_WORDS = tuple(f" {word}" for word in STREETS.split("|") if len(word) > 3) + (" st", " rd", " ave", " ln", " dr", " blvd", " ct", " pl")
+_CODE_WORDS = ("zip", "postcode", "post code", "postal", "邮编", "邮政编码")
+_GIVEN_WORDS = ("address", "return to", "located at", "live", "restaurant is at", "deliver", "ship", "mail")
+WORDS = (*_CUE_WORDS, *_CODE_WORDS, *_GIVEN_WORDS)
 
 
-def english_addresses(text: str, low: str) -> Iterator[Span]:
+def english_addresses(text: str, at: At) -> Iterator[Span]:
     """Yield addresses as English and American letters have them, and what follows "address"."""
-    for place in sorted({p for word in _STREET_WORDS for p in _ends(low, word)}):
-        match = _STREET.search(text, max(0, place - 60), place + 1)
-        if match and match.end() >= place - 1:
-            rest = _REST.match(text, match.end())
-            yield Span("ADDRESS", match.start(), rest.end() if rest else match.end(), 0.7, "street")
-    for word in ("zip", "post", "邮编", "邮政编码"):
-        for place in _ends(low, word):
-            match = _POSTCODE.search(text, max(0, place - len(word) - 1), place + 24)
-            if match:
-                yield Span("ADDRESS", *match.span("code"), 0.55, "postcode")
-    for word in ("address", "return to", "located at", "live", "restaurant is at", "deliver", "ship", "mail"):
-        for place in _ends(low, word):
-            match = _GIVEN.match(text, max(0, place - len(word)), place + 240)
-            if match:
-                yield _given(match)
+    for place in at.counted:
+        match = _STREET.match(text, place)
+        if match is None:
+            continue
+        rest = _REST.match(text, match.end())
+        yield Span("ADDRESS", match.start(), rest.end() if rest else match.end(), 0.7, "street")
+    for place in at.of(_CODE_WORDS):
+        if match := _POSTCODE.match(text, place):
+            yield Span("ADDRESS", *match.span("code"), 0.55, "postcode")
+    for place in at.of(_GIVEN_WORDS):
+        if match := _GIVEN.match(text, place, place + 240):
+            yield _given(match)
 
 
 def _given(match: re.Match[str]) -> Span:
     end = _GIVEN_END.search(match["all"])
     whole = (match["all"][: end.start()] if end else match["all"]).rstrip(" .,\n")
     return Span("ADDRESS", match.start("all"), match.start("all") + len(whole), 0.6, "given_address")
-
-
-def _ends(low: str, word: str) -> Iterator[int]:
-    place = low.find(word)
-    while place >= 0:
-        after = place + len(word)
-        if after >= len(low) or not low[after].isalpha() or len(word) > 3:
-            yield after
-        place = low.find(word, after)
 
 
 _COUNTRY = re.compile(r"\b(?:" + "|".join(sorted(COUNTRIES, key=len, reverse=True)) + r")\b")
@@ -159,7 +151,7 @@ _PLACE_CUE = re.compile(
 _LINE = re.compile(r"(?m)^[ ?]{0,6}(?P<line>[0-9]{1,4} (?:[0-9]{1,5} )?[^\W\d_][^\n\0]{3,60})$(?P<more>(?:\n\s{0,6}[^\n\0@]{0,40}$){0,5})")
 
 
-def places(text: str, _: str) -> Iterator[Span]:
+def places(text: str, _: At) -> Iterator[Span]:
     """Yield places by name or by the words before them, and blocks of lines that look like an address."""
     for match in _COUNTRY.finditer(text):
         yield Span("PLACE", *match.span(), 0.6, "country")

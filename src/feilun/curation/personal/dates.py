@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from feilun.curation.personal.signs import At
 from feilun.curation.personal.spans import Span
 
 _MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
@@ -25,7 +26,11 @@ _BORN = re.compile(
     r"(?i)(?:出生(?:日期|年月日|年月|时间|于)?|生日|生于|\bborn(?: on| in)?|\b(?:date of birth|birth ?date|birthday|d\.?o\.?b\.?))"
     rf"(?:\s?[\"']?\s?[:：=]?\s?(?:是在|是|为|在|於|于|is|was)?\s{{0,2}})[\"']?(?P<date>{_DATE})"
 )
-_BORN_WORDS = ("出生", "生日", "生于", "born", "birth", "dob", "d.o.b")
+_BORN_WORDS = ("出生", "生日", "生于", "born", "birth", "date of birth", "dob", "d.o.b")
+_THEN_WORDS = ("日生", "日出生", "月生", "月出生", "号生", "号出生")
+_DETAIL_WORDS = ("有效期", "失效日期", "expir", "exp ", "exp:", "exp.", "exp：", "valid ")
+_CODE_WORDS = ("cvv", "cvc", "cvn", "安全码", "校验码", "security code")
+WORDS = (*_BORN_WORDS, *_THEN_WORDS, *_DETAIL_WORDS, *_CODE_WORDS)
 _THEN_BORN = re.compile(rf"(?i)(?P<date>{_DATE})(?:出)?生(?![产效成日意活])")
 _DETAIL = re.compile(
     r"(?i)(?:有效期(?:限)?(?:至|到|为|是)?|失效日期|\bexp(?:iry|ires?|iration)?(?: date)?\b\.?|valid (?:thru|until|through))\s?(?:is|on|at)?\s?[:：]?\s?"
@@ -39,36 +44,28 @@ _ANY = re.compile(
 )
 
 
-def _near(text: str, low: str, words: tuple[str, ...]) -> Iterator[int]:
-    for word in words:
-        place = low.find(word)
-        while place >= 0:
-            yield place
-            place = low.find(word, place + len(word))
-
-
-def birthdays(text: str, low: str) -> Iterator[Span]:
+def birthdays(text: str, at: At) -> Iterator[Span]:
     """Yield dates of birth: dates beside words that say so."""
-    for place in _near(text, low, _BORN_WORDS):
+    for place in at.of(_BORN_WORDS):
         if match := _BORN.match(text, place):
             yield Span("BIRTHDAY", *match.span("date"), 0.9, "born")
-    for place in _near(text, low, ("日生", "日出生", "月生", "月出生", "号生", "号出生")):
+    for place in at.of(_THEN_WORDS):
         match = _THEN_BORN.search(text, max(0, place - 16), place + 5)
         if match:
             yield Span("BIRTHDAY", *match.span("date"), 0.85, "then_born")
 
 
-def card_details(text: str, low: str) -> Iterator[Span]:
+def card_details(text: str, at: At) -> Iterator[Span]:
     """Yield when a bank card expires, and its security code."""
-    for place in _near(text, low, ("有效期", "失效日期", "exp", "valid ")):
+    for place in at.of(_DETAIL_WORDS):
         if match := _DETAIL.match(text, place):
             yield Span("CARD_DETAIL", *match.span("date"), 0.75, "expiry")
-    for place in _near(text, low, ("cvv", "cvc", "cvn", "安全码", "校验码", "security code")):
+    for place in at.of(_CODE_WORDS):
         if match := _CODE.match(text, place):
             yield Span("CARD_DETAIL", *match.span("code"), 0.85, "security_code")
 
 
-def dates(text: str, _: str) -> Iterator[Span]:
+def dates(text: str, _: At) -> Iterator[Span]:
     """Yield dates of any meaning."""
     for match in _ANY.finditer(text):
         group = next((name for name in ("year", "ago", "age") if match[name]), 0)

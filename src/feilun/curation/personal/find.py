@@ -13,12 +13,14 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from feilun.curation.personal import addresses, dates as days, names, network
 from feilun.curation.personal.addresses import chinese_addresses, english_addresses, places
 from feilun.curation.personal.dates import birthdays, card_details, dates
 from feilun.curation.personal.folding import fold
 from feilun.curation.personal.names import chinese_names, english_names, listed_names, repeated
 from feilun.curation.personal.network import machines, mailboxes, secrets, webs
 from feilun.curation.personal.numbers import numbers, plates
+from feilun.curation.personal.signs import At, Signs
 from feilun.curation.personal.spans import USUAL, Span, settled
 
 # No rule's pattern matches this, so none reaches from one text of a batch into the next.
@@ -26,7 +28,7 @@ _BETWEEN = "\n\0\n"
 _NUMBERS = frozenset(
     "RESIDENT_ID SSN REGION_ID PERMIT PASSPORT LICENCE CREDIT_CODE PHONE CARD IBAN".split()
 )
-_FAMILIES: tuple[tuple[frozenset[str], Callable[[str, str], Iterator[Span]]], ...] = (
+_FAMILIES: tuple[tuple[frozenset[str], Callable[[str, At], Iterator[Span]]], ...] = (
     (frozenset({"PLATE"}), plates),
     (frozenset({"EMAIL"}), mailboxes),
     (frozenset({"IP", "MAC"}), machines),
@@ -41,6 +43,7 @@ _FAMILIES: tuple[tuple[frozenset[str], Callable[[str, str], Iterator[Span]]], ..
     (frozenset({"NAME"}), english_names),
     (frozenset({"NAME"}), listed_names),
 )
+_SIGNS = Signs((*addresses.WORDS, *days.WORDS, *names.WORDS, *network.WORDS, "wj"))
 _NEAR = frozenset({"PHONE", "RESIDENT_ID", "CARD", "PASSPORT", "EMAIL"})
 
 
@@ -73,20 +76,20 @@ class Finder:
         low = text.lower()
         if len(low) != len(text):  # İ becomes two characters
             low = text.replace("İ", "I").lower()
-        low = low if len(low) == len(text) else text
+        at = _SIGNS.at(text, low if len(low) == len(text) else text)
         near: list[Span] = []
         named = "NAME" in self.kinds
         # Numbers are looked for even if they are not asked for where they compete with each other or tell of names.
         if named or _NUMBERS & set(self.kinds):
-            for span in numbers(text):
+            for span in numbers(text, at):
                 if named and span.kind in _NEAR and span.confidence >= 0.5:
                     near.append(span)
                 yield span
         for kinds, family in _FAMILIES:
             if kinds & set(self.kinds):
-                yield from family(text, low)
+                yield from family(text, at)
         if named:
-            yield from chinese_names(text, near)
+            yield from chinese_names(text, at, near)
 
     def _standing(self, text: str, spans: list[Span]) -> list[Span]:
         if not spans:

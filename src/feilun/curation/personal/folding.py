@@ -11,26 +11,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_INVISIBLE = "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufe00-\ufe0f\ufeff\ufff9-\ufffb"
+_INVISIBLE = (
+    *(0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0xFEFF),
+    *(*range(0x180B, 0x180F), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065)),
+    *(*range(0x2066, 0x2070), *range(0xFE00, 0xFE10), *range(0xFFF9, 0xFFFC)),
+)
 _NUMERALS = "〇零○一二三四五六七八九幺壹贰叁肆伍陆柒捌玖貳參陸"
-_NUMERAL_VALUES = "000123456789" + "1" + "123456789" + "236"
-_DIGITS_OF_SCRIPTS = (0xFF10, 0x0660, 0x06F0, 0x0966, *range(0x1D7CE, 0x1D800, 10))
+_VALUES = str.maketrans(_NUMERALS, "000123456789" + "1" + "123456789" + "236")
+_ROW = re.compile(rf"[{_NUMERALS}0-9](?:[ \-]?[{_NUMERALS}0-9]){{6,}}")
+_FEWEST = 3  # Chinese numerals in a row of digits that are read as digits
+_MATHEMATICAL = 0x1D7CE  # five alphabets of digits in a row, the only ones beyond the first 65,536 characters
 
 
-def _table() -> dict[int, str]:
-    table = {start + value: str(value) for start in _DIGITS_OF_SCRIPTS for value in range(10)}
-    table |= {0x2460 + value: str(value + 1) for value in range(9)} | {0x24EA: "0"}
-    table |= {0x2776 + value: str(value + 1) for value in range(9)}
-    table |= {code: chr(code - 0xFEE0) for code in (*range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B), 0xFF20, 0xFF0E)}
-    table |= dict.fromkeys((0x00A0, 0x202F, 0x3000, *range(0x2000, 0x200B)), " ")
-    return table | dict.fromkeys((*range(0x2010, 0x2016), 0x2212, 0xFF0D, 0xFE63), "-")
+def _table() -> np.ndarray:
+    table = np.arange(1 << 16, dtype=np.uint32)
+    for start in (0xFF10, 0x0660, 0x06F0, 0x0966):
+        table[start : start + 10] = np.arange(0x30, 0x3A)
+    for start in (0x2460, 0x2776):  # circled one to nine
+        table[start : start + 9] = np.arange(0x31, 0x3A)
+    for start, count in ((0xFF21, 26), (0xFF41, 26), (0xFF20, 1), (0xFF0E, 1)):
+        table[start : start + count] -= 0xFEE0
+    table[0x24EA] = 0x30
+    table[[0x00A0, 0x202F, 0x3000, *range(0x2000, 0x200B)]] = 0x20
+    table[[*range(0x2010, 0x2016), 0x2212, 0xFF0D, 0xFE63]] = 0x2D
+    table[list(_INVISIBLE)] = 0
+    table[0] = 1  # NUL stays: below, 0 means "gone"
+    return table
 
 
 _TABLE = _table()
-_ODD = re.compile("[" + re.escape("".join(map(chr, _TABLE))).replace(r"\ ", " ") + _INVISIBLE + "]")
-_UNSEEN = re.compile(f"[{_INVISIBLE}]")
-_ROW = re.compile(rf"[{_NUMERALS}](?:[ \-]?[{_NUMERALS}0-9]){{6,}}|[0-9]{{1,6}}(?:[ \-]?[{_NUMERALS}]){{2,}}[{_NUMERALS}0-9 \-]{{4,}}")
-_VALUES = str.maketrans(_NUMERALS, _NUMERAL_VALUES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +58,27 @@ class Folded:
 
 def fold(text: str) -> Folded:
     """Return ``text`` as rules read it."""
+    if text.isascii():
+        return Folded(text)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    plain = codes.copy()
+    low = codes < 1 << 16
+    plain[low] = _TABLE[codes[low]]
+    plain[codes == 0] = 1
+    digits = (codes >= _MATHEMATICAL) & (codes < _MATHEMATICAL + 50)
+    plain[digits] = 0x30 + (codes[digits] - _MATHEMATICAL) % 10
     places = None
-    if not text.isascii() and _ODD.search(text):
-        text = text.translate(_TABLE)
-        if _UNSEEN.search(text):
-            gone = np.fromiter((match.start() for match in _UNSEEN.finditer(text)), np.int64)
-            places = np.delete(np.arange(len(text)), gone)
-            text = _UNSEEN.sub("", text)
-    if not text.isascii():
-        text = _ROW.sub(lambda match: match[0].translate(_VALUES), text)
-    return Folded(text, places)
+    if not np.array_equal(plain, codes):
+        if not plain.all():
+            places = np.flatnonzero(plain)
+        text = _text(plain[plain > 0], codes[plain > 0])
+    return Folded(_ROW.sub(_digits, text), places)
+
+
+def _text(plain: np.ndarray, codes: np.ndarray) -> str:
+    return np.where(codes == 0, 0, plain).astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _digits(match: re.Match[str]) -> str:
+    row = match[0]
+    return row.translate(_VALUES) if sum(not char.isascii() for char in row) >= _FEWEST else row

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from feilun.curation.personal.naming import COMPOUND, FIRST, FOLLOWS, GIVEN, LAST, SURNAMES
+from feilun.curation.personal.signs import At
 from feilun.curation.personal.spans import Span
 
 _H = "\u4e00-\u9fff"
@@ -19,7 +20,7 @@ _STRONG = (
     "签名 签字 署名 称呼 原告 被告 证人 嫌疑人 受害人 公证人 班主任 承租人 出租人 被告人 上诉人 报案人 投诉人 领取人 取件人 預約人 預订人 预约人 预订人 入住人 乘车人 乘客 旅客 住客 车主 业主 租客 房东 "
     "户主 店主 机主 主治医生 主治医师 责任护士 客户经理 患者 病人 学生 学员 家长 顾客 客户 会员 用户 买家 卖家 收款人 付款人 汇款人 持有人 登记人 填表人 本人 姓名是"
 ).split()
-_WEAK = "我是 叫做 认识 联系 找 医生 护士 老师 同学 同事 朋友 司机 店员 职员 员工 妈妈 爸爸 母亲 父亲 妻子 丈夫 儿子 女儿 爷爷 奶奶 哥哥 弟弟 姐姐 妹妹 老公 老婆 邻居 室友 经理 主任 教授 律师 师傅 队长 校长 院长".split()
+_WEAK = "我是 叫做 认识 联系 医生 护士 老师 同学 同事 朋友 司机 店员 职员 员工 妈妈 爸爸 母亲 父亲 妻子 丈夫 儿子 女儿 爷爷 奶奶 哥哥 弟弟 姐姐 妹妹 老公 老婆 邻居 室友 经理 主任 教授 律师 师傅 队长 校长 院长".split()
 _HONORIFICS = "先生 女士 小姐 老师 医生 大夫 主任 经理 同学 教授 律师 师傅 护士 院长 校长 警官 法官 阿姨 叔叔 大爷 大妈 同志 工程师 博士 會計 先生您好".split()
 _LINK = re.compile(r"(?:姓名|名字|名)?(?:是|为|叫|叫做)?[\"“'：:|\t /]{0,3}(?:是|叫|为)?\s{0,2}")
 _MINORITY = re.compile(rf"[{_H}]{{2,6}}[·•][{_H}]{{2,8}}(?:[·•][{_H}]{{2,6}})?")
@@ -61,19 +62,15 @@ def _word(text: str, start: int) -> int:
 _TITLES = frozenset(word[:2] for word in _HONORIFICS)
 
 
-def chinese_names(text: str, near: Iterable[Span] = ()) -> Iterator[Span]:
+def chinese_names(text: str, at: At, near: Iterable[Span] = ()) -> Iterator[Span]:
     """Yield Chinese names; ``near`` are numbers of people, before which names often stand."""
     for words, sure in ((_STRONG, 0.85), (_WEAK, 0.4)):
         for word in words:
-            place = text.find(word)
-            while place >= 0:
+            for place in at.words.get(word, ()):
                 yield from _after(text, place + len(word), sure)
-                place = text.find(word, place + len(word))
     for word in _HONORIFICS:
-        place = text.find(word)
-        while place >= 0:
+        for place in at.words.get(word, ()):
             yield from _before(text, place)
-            place = text.find(word, place + len(word))
     for span in near:
         before = text[max(0, span.start - 24) : span.start].rpartition("\0")[2]
         if (match := _THEN.search(before)) and (size := _ending(match["name"])):
@@ -146,48 +143,45 @@ _LEADS = (
     ("dear", rf"\bDear (?P<name>{_NAME})", 0.6),
     ("signed", rf"\b[Ss]igned(?: by)?[,:]?\s(?P<name>{_NAME})", 0.7),
     ("patient", rf"\b[Pp]atient:? (?P<name>{_NAME})", 0.6),
-) + tuple((title, rf"\b(?i:{title})\.? (?P<name>{_W}(?:[ ]{_W}){{0,2}})", 0.75) for title in ("mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "madam"))
+) + tuple((f"{title}{end}", rf"\b(?i:{title})\.?\s(?P<name>{_W}(?:[ ]{_W}){{0,2}})", 0.75) for end in (" ", ". ") for title in ("mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "madam"))
 _SIGNS = tuple((word, re.compile(pattern), sure) for word, pattern, sure in _LEADS)
 _SEQUENCE = re.compile(rf"(?<![\w'’.@/\-]){_W}(?: (?:[A-Z]\. )?(?:(?:de|da|van|von|der|bin|al|el) )?{_W}){{0,2}}")
-_WORD = re.compile(r"(?<![\w'’.@/\-])[A-Z][a-zà-ÿ]+")
+_WORD = re.compile(r"[A-Z][a-zß-ÿ]+")
+WORDS = (*_STRONG, *_WEAK, *_HONORIFICS, *(word for word, _, _ in _LEADS))
 
 
-def english_names(text: str, low: str) -> Iterator[Span]:
+def english_names(text: str, at: At) -> Iterator[Span]:
     """Yield English names that a text gives as names."""
     for word, pattern, sure in _SIGNS:
-        place = low.find(word)
-        done = 0
-        while place >= 0:
-            match = pattern.search(text, max(done, place - 12), place + 160)
+        for place in at.words.get(word, ()):
+            match = pattern.search(text, max(0, place - 12), place + 160)
             if match and match.start("name") >= place:
-                yield from _trimmed(text, match.start("name"), match["name"], sure)
-            place = low.find(word, place + len(word))
+                yield from _trimmed(match.start("name"), match["name"], sure)
 
 
-def _trimmed(text: str, start: int, name: str, sure: float) -> Iterator[Span]:
+def _trimmed(start: int, name: str, sure: float) -> Iterator[Span]:
     words = name.split(" ")
     while words and _STOP.fullmatch(words[-1]):
         words.pop()
     whole = re.sub(r"['’]s$", "", " ".join(words)).rstrip("'’-")
     if words and not _STOP.fullmatch(words[0]) and len(whole) > 1:
         yield Span("NAME", start, start + len(whole), sure, "name_after_word")
-    del text
 
 
-def listed_names(text: str, _: str) -> Iterator[Span]:
+def listed_names(text: str, at: At) -> Iterator[Span]:
     """Yield words that are frequent English first names, with the names that follow them."""
-    if not {word.lower() for word in set(_WORD.findall(text))} & FIRST:
-        return
-    for match in _SEQUENCE.finditer(text):
-        words = match[0].split(" ")
-        first = next((n for n, word in enumerate(words) if re.sub(r"['’]s$", "", word).lower() in FIRST), None)
-        if first is None:
+    done = 0
+    for place in at.capitals:
+        match = _WORD.match(text, place)
+        if place < done or match is None or match[0].lower() not in FIRST:
             continue
-        start = match.start() + len(" ".join(words[:first])) + (first > 0)
-        rest = words[first:]
-        full = len(rest) > 1
-        known = full and rest[-1].lower() in LAST
-        yield from _trimmed(text, start, " ".join(rest), 0.65 if known else 0.5 if full else 0.42)
+        sequence = _SEQUENCE.match(text, place)
+        if sequence:
+            done = sequence.end()
+            words = sequence[0].split(" ")
+            last = re.sub(r"['’]s$", "", words[-1]).lower() in LAST
+            sure = 0.42 if len(words) == 1 else 0.65 if last else 0.5
+            yield from _trimmed(place, sequence[0], sure)
 
 
 def repeated(text: str, found: Iterable[Span]) -> Iterator[Span]:

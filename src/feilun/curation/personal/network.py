@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from feilun.curation.personal.cues import spoken
+from feilun.curation.personal.signs import At
 from feilun.curation.personal.spans import Span
 
 _LOCAL = r"[A-Za-z0-9_%+][A-Za-z0-9_.%+\-]{0,63}"
@@ -20,11 +21,11 @@ _HOST = r"[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){0,5}\.[A-Za-z]{2,24}"
 _MAILBOX_END = re.compile(r"[A-Za-z0-9_.%+\-]{1,64}$", re.ASCII)
 _HOST_START = re.compile(rf"{_HOST}(?![A-Za-z0-9])", re.ASCII)
 _SPELT = re.compile(rf"(?<![A-Za-z0-9_.%+\-]){_LOCAL} ?[\[(（]at[\])）] ?[A-Za-z0-9\-]{{1,63}}(?: ?(?:\.|[\[(（]dot[\])）]) ?[A-Za-z0-9\-]{{1,63}}){{1,5}}", re.I | re.ASCII)
-_IPV4 = re.compile(r"(?<![0-9A-Za-z.\-])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?![0-9A-Za-z\-]|\.[0-9])", re.ASCII)
+_IPV4 = re.compile(r"[0-9](?<![0-9A-Za-z.\-][0-9])[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![0-9A-Za-z\-]|\.[0-9])", re.ASCII)
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:", re.ASCII)
 _HEX = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z:])", re.ASCII)
 _MAC = re.compile(r"(?<![0-9A-Za-z:\-])[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Za-z:\-])", re.ASCII)
-_DASHED = re.compile(r"[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-", re.ASCII)
+_DASHED = re.compile(r"-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-", re.ASCII)
 _DOTTED_MAC = re.compile(r"(?<![0-9A-Za-z.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z.])", re.ASCII)
 _WEB = re.compile(r"(?:https?|ftp)://[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{3,2000}|\bwww\.[A-Za-z0-9\-]{1,63}\.[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{2,500}")
 
@@ -73,22 +74,26 @@ _GIVEN = re.compile(
 _PLAIN_WORDS = re.compile(r"(?i)[a-z]+[.!?]?|none|null|true|false|\*+|x+|\[.*|\$?\{.*|%.*|[0-9]{1,5}(?:\.[0-9]+)?%?|<.*|https?:.*")
 
 
-def _places(text: str, word: str) -> Iterator[int]:
-    place = text.find(word)
+_SPELT_WORDS = ("[at]", "(at)", "（at）")
+WORDS = (*_SAID, *map(str.lower, _PREFIXES), "-----begin", "://", "www.", *_SPELT_WORDS, "mac")
+
+
+def _places(text: str, char: str) -> Iterator[int]:
+    place = text.find(char)
     while place >= 0:
         yield place
-        place = text.find(word, place + len(word))
+        place = text.find(char, place + 1)
 
 
-def mailboxes(text: str, _: str) -> Iterator[Span]:
+def mailboxes(text: str, at: At) -> Iterator[Span]:
     """Yield e-mail addresses."""
     for place in _places(text, "@"):
         before = _MAILBOX_END.search(text, max(0, place - 64), place)
         after = _HOST_START.match(text, place + 1)
         if before and after and (start := _mailbox_start(text, before.start(), place)) < place:
             yield Span("EMAIL", start, after.end(), 0.98, "mailbox")
-    if "at]" in text or "at)" in text or "at）" in text:
-        for match in _SPELT.finditer(text):
+    for place in at.of(_SPELT_WORDS):
+        if match := _SPELT.search(text, max(0, place - 66), place + 200):
             yield Span("EMAIL", *match.span(), 0.8, "spelt_mailbox")
 
 
@@ -98,9 +103,12 @@ def _mailbox_start(text: str, start: int, end: int) -> int:
     return start
 
 
-def machines(text: str, _: str) -> Iterator[Span]:
+def machines(text: str, at: At) -> Iterator[Span]:
     """Yield IPv4, IPv6 and MAC addresses."""
-    for match in _IPV4.finditer(text):
+    for place in at.dotted:
+        match = _IPV4.match(text, place)
+        if match is None:
+            continue
         parts = match[0].split(".")
         if all(int(part) < 256 and (part == "0" or part[0] != "0") for part in parts):
             kinds, _used = spoken(text, *match.span())
@@ -118,10 +126,10 @@ def machines(text: str, _: str) -> Iterator[Span]:
                 yield Span(kind, *found.span(), 0.9, "mac" if kind == "MAC" else "ipv6")
                 done = max(done, found.end())
     for match in _DASHED.finditer(text):
-        if found := _MAC.match(text, match.start()):
+        if found := _MAC.match(text, max(0, match.start() - 2)):
             yield Span("MAC", *found.span(), 0.85, "mac")
-    for match in _DOTTED_MAC.finditer(text):
-        if "MAC" in spoken(text, *match.span())[0]:
+    for place in at.of(("mac",)):
+        if match := _DOTTED_MAC.search(text, place, place + 40):
             yield Span("MAC", *match.span(), 0.8, "dotted_mac")
 
 
@@ -137,30 +145,29 @@ def _hex(text: str, low: int, high: int) -> re.Match[str] | None:
     return found if sum(bool(part) for part in found[0].split(":")) >= 3 else None
 
 
-def webs(text: str, low: str) -> Iterator[Span]:
+def webs(text: str, at: At) -> Iterator[Span]:
     """Yield web addresses."""
-    if "://" in low or "www." in low:
-        for match in _WEB.finditer(text):
+    for place in at.of(("://", "www.")):
+        if match := _WEB.search(text, max(0, place - 5), place + 2100):
             end = match.start() + len(match[0].rstrip(".,;:!?)]}"))
             yield Span("URL", match.start(), end, 0.6, "web")
 
 
-def secrets(text: str, low: str) -> Iterator[Span]:
+def secrets(text: str, at: At) -> Iterator[Span]:
     """Yield keys, tokens, passwords and blocks of private keys."""
     for prefix, pattern in _PREFIXES.items():
-        if prefix in text:
-            for place in _places(text, prefix):
-                match = pattern.search(text, max(0, place - 3), place + 16384)
-                if match and match.start() <= place and _varied(match[0]):
-                    yield Span("SECRET", *match.span(), 0.97, "issued_key")
-    for match in _BLOCK.finditer(text) if "-----BEGIN" in text else ():
+        for place in at.words.get(prefix.lower(), ()):
+            match = pattern.search(text, max(0, place - 3), place + 16384)
+            if match and match.start() <= place and _varied(match[0]):
+                yield Span("SECRET", *match.span(), 0.97, "issued_key")
+    for match in _BLOCK.finditer(text) if "-----begin" in at.words else ():
         end = _BLOCK_END.search(text, match.end(), match.end() + 16384)
         yield Span("SECRET", match.start(), end.end() if end else match.end(), 0.99, "private_key")
-    for place in _places(text, "://"):
+    for place in at.words.get("://", ()):
         if match := _LOGIN.match(text, place):
             yield Span("SECRET", *match.span("value"), 0.9, "login_in_address")
     for word in _SAID:
-        for place in _places(low, word):
+        for place in at.words.get(word, ()):
             match = _GIVEN.match(text, place + len(word))
             if match and _secret(match["value"]):
                 end = match.start("value") + len(match["value"].rstrip(".,!?"))

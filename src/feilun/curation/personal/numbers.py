@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from feilun.curation.personal import checks
 from feilun.curation.personal.cues import spoken
+from feilun.curation.personal.signs import PLATES, At
 from feilun.curation.personal.spans import Span
 
 # Six digits or more with at most two separators between them; plain dates do not count.
 _CHUNK = re.compile(
-    r"(?!(?:19|20)[0-9]{2}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?![0-9\-.]))[0-9](?:[ \-.·()/_,，、]{0,2}[0-9]){5,}"
+    r"[0-9](?<![0-9][0-9])(?![0-9]{3}[-/.][0-9]{1,2}[-/.][0-9]{1,2}(?![0-9\-.]))(?:[ \-.·()/_]{0,2}[0-9]){5,}"
 )
 _BEFORE, _AFTER = 10, 40
 _FREE, _END = r"(?<![0-9])(?<![0-9][.\-])", r"(?![0-9])(?![.\-][0-9])"
@@ -34,7 +35,8 @@ class Rule:
     """How a kind of number looks.
 
     ``valid`` judges the match without separators. ``bare``, ``cued``, ``miscued``: how sure it is with no cue, with one
-    that speaks for the kind, with one that speaks for another.
+    that speaks for the kind, with one that speaks for another. ``needs``: how many digits a row must have to hold one,
+    with ``letters`` if a letter must stand before or behind it, ``plus`` if a plus sign must.
     """
 
     kind: str
@@ -44,10 +46,22 @@ class Rule:
     cued: float
     miscued: float
     valid: Callable[[str], bool] = _any
+    needs: int = 6
+    beside: str = ""
 
 
-def _rule(kind: str, name: str, pattern: str, sure: tuple[float, float, float], valid: Callable[[str], bool] = _any) -> Rule:
-    return Rule(kind, name, re.compile(pattern, re.ASCII), *sure, valid)
+_NEEDS = {
+    "resident_id": (17, ""), "old_resident_id": (15, ""), "credit_code": (6, "letters"), "iban": (6, "letters"), "ssn": (9, ""), "ssn_plain": (9, ""),
+    "hong_kong_id": (6, "letters"), "taiwan_id": (9, "letters"), "chinese_passport": (7, "letters"), "travel_permit": (7, "letters"), "taiwan_permit": (8, ""),
+    "chinese_mobile": (11, ""), "spaced_mobile": (11, ""), "grouped_mobile": (11, ""), "chinese_landline": (9, ""), "plain_landline": (10, ""), "short_landline": (10, ""),
+    "service_line": (9, ""), "international": (7, "plus"), "dialled_00": (9, ""), "american": (10, ""), "taiwan_mobile": (10, ""), "local_american": (7, ""), "groups": (6, ""), "digits": (7, ""),
+}  # fmt: skip
+
+
+def _rule(
+    kind: str, name: str, pattern: str, sure: tuple[float, float, float], valid: Callable[[str], bool] = _any
+) -> Rule:
+    return Rule(kind, name, re.compile(pattern, re.ASCII), *sure, valid, *_NEEDS.get(name, (6, "")))
 
 
 def _count(low: int, high: int) -> Callable[[str], bool]:
@@ -169,6 +183,7 @@ _RULES = (
     ),
     _rule("PHONE", "digits", rf"(?<![0-9A-Za-z.\-])[0-9]{{7,12}}{_EXTENSION}(?![0-9A-Za-z\-])(?!\.[0-9])", (0, 0.6, 0)),
 )
+_EVERY = frozenset({"*"})
 _CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ \-]?[0-9]){11,40}(?![0-9])", re.ASCII)
 _SEPARATORS = re.compile(r"[^0-9A-Za-z]")
 _CARD_SURE = {True: (0.7, 0.96, 0.38), False: (0.4, 0.85, 0.15)}
@@ -214,15 +229,31 @@ def _card_at(text: str, edges: list[int], place: int) -> int | None:
     return best
 
 
-def numbers(text: str) -> Iterator[Span]:
+def numbers(text: str, at: At) -> Iterator[Span]:
     """Yield what in ``text`` (folded) may be a number that names a person or an organisation."""
-    for chunk in _CHUNK.finditer(text):
-        low, high = max(0, chunk.start() - _BEFORE), chunk.end() + _AFTER
-        digits = sum(map(str.isdigit, chunk[0])) if len(chunk[0]) < 64 else 64
+    done = 0
+    for place in at.rows:
+        chunk = _CHUNK.match(text, place) if place >= done else None
+        if chunk is None:
+            continue
+        start, end = chunk.span()
+        done = end
+        low, high = max(0, start - _BEFORE), end + _AFTER
+        digits = sum(map(str.isdigit, chunk[0])) if end - start < 64 else 64
+        beside = text[max(0, start - 4) : start] + text[end : end + 2]
+        letters = digits >= 18 or any(char.isascii() and char.isalpha() for char in beside)
+        cued: frozenset[str] | None = None
         if digits >= 13:
-            yield from _cards(text, chunk.start(), chunk.end())
+            yield from _cards(text, start, end)
         for rule in _RULES:
-            yield from _matches(rule, text, low, high, chunk.end())
+            if digits < rule.needs or (rule.beside == "letters" and not letters) or (rule.beside == "plus" and "+" not in beside):
+                continue
+            if rule.bare < 0.3:
+                if cued is None:
+                    cued = spoken(text, start, end)[0] if end - start < 24 else _EVERY
+                if cued is not _EVERY and rule.kind not in cued:
+                    continue
+            yield from _matches(rule, text, low, high, end)
 
 
 def _matches(rule: Rule, text: str, low: int, high: int, limit: int) -> Iterator[Span]:
@@ -241,18 +272,21 @@ def _matches(rule: Rule, text: str, low: int, high: int, limit: int) -> Iterator
 
 
 _PLATE = re.compile(
-    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使領][A-HJ-NP-Za-hj-np-z][ ]?[·•・.\-]?[ ]?"
-    r"(?:[0-9DFABCEGHJKdfabceghjk][A-HJ-NP-Za-hj-np-z0-9][0-9]{4}|[0-9]{5}[A-HJKa-hjk]|[A-HJ-NP-Za-hj-np-z0-9]{5}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领])"
+    rf"[{PLATES}][A-HJ-NP-Za-hj-np-z][ ]?[·•・.\-]?[ ]?"
+    r"(?:[DFABCEGHJKdfabceghjk][A-HJ-NP-Za-hj-np-z0-9][0-9]{4}|[0-9]{5}[A-HJKa-hjk]|[A-HJ-NP-Za-hj-np-z0-9]{5}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领])"
     r"(?![0-9A-Za-z])"
 )
 _ARMY = re.compile(r"(?<![0-9A-Za-z])WJ[ ]?[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]?[ ]?[·•\-]?[0-9]{4}[0-9A-HJ-NP-Z](?![0-9A-Za-z])")
 
 
-def plates(text: str, _: str) -> Iterator[Span]:
+def plates(text: str, at: At) -> Iterator[Span]:
     """Yield Chinese vehicle plates, those of new-energy vehicles (two forms, GA 36) among them."""
-    for match in _PLATE.finditer(text):
+    for place in at.plates:
+        match = _PLATE.match(text, place)
+        if match is None:
+            continue
         number = match[0][2:]
         if sum(char.isdigit() for char in number) >= 2:
             yield Span("PLATE", *match.span(), 0.92 if match[0][1].isupper() else 0.7, "plate")
-    for match in _ARMY.finditer(text) if "WJ" in text else ():
+    for match in _ARMY.finditer(text) if at.words.get("wj") else ():
         yield Span("PLATE", *match.span(), 0.85, "police_plate")
