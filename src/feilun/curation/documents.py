@@ -35,8 +35,12 @@ SKIPS: dict[str, tuple[str, str]] = {
         "不支持这种文件，请另存为 DOCX、XLSX、PDF、HTML、Markdown、文本、CSV 或 JSON。",
     ),
     "no_text": (
-        "No text was found; perhaps it is a scanned picture. Run text recognition first.",
-        "没有找到文字，可能是扫描图片，请先做文字识别。",
+        "No text was found, not in its pictures either.",
+        "没有找到文字，图片中也没有。",
+    ),
+    "no_ocr": (
+        "Its text is a picture, and text recognition is not installed. Run: pip install 'feilun[ocr]'",
+        "文字是图片，而文字识别没有安装。请运行：pip install 'feilun[ocr]'",
     ),
     "link": ("Links are not followed. Copy the file itself.", "不跟随链接，请复制文件本身。"),
     "not_a_file": ("This is a device or pipe, not a file.", "这是设备或管道，不是文件。"),
