@@ -22,7 +22,8 @@ _USER = frozenset({"user", "human", "customer", "member", "client", "caller", "p
 _ASSISTANT = frozenset(
     ["assistant", "gpt", "chatgpt", "agent", "advisor", "support", "bot", "model", "ai", "助手", "客服", "坐席"]
 )
-_SYSTEM = frozenset({"system", "developer", "系统"})
+_KINDS = {"user": _USER, "assistant": _ASSISTANT, "system": frozenset({"system", "developer", "系统"})}
+_ROLES = {name: kind for kind, names in _KINDS.items() for name in names}
 _TALK = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog")
 _QUESTION = ("question", "query", "prompt", "instruction", "user_input", "q", "问题", "提问", "指令")
 _ANSWER = ("answer", "response", "completion", "output", "reply", "a", "答案", "回答", "输出")
@@ -31,8 +32,11 @@ _WORSE = ("rejected", "non_preferred_output", "rejected_response", "response_rej
 _TEXT = ("text", "content", "body", "sentence", "review", "正文", "文本", "内容", "句子")
 _LABEL = ("label", "labels", "label_text", "category", "class", "sentiment", "intent", "标签", "类别", "情感", "意图")
 _DAY = ("date", "started", "created", "created_at", "timestamp", "time", "日期")
+_DAYS = frozenset(_DAY)
+_BATCH = frozenset({"request", "body", "params", "input", "response", "result", "choices", "custom_id"})
 _TITLE = ("title", "heading", "标题")
 _SPEAKER = re.compile(r"(?:\A|\n\n)(Human|Assistant|H|A): ?")
+_BETWEEN = re.compile(r"\}\s{0,9},\s{0,9}(?=\{)")
 _DEEPEST = 6
 _FAILURES = 1_000
 
@@ -69,22 +73,20 @@ def values(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
 
 def _lines(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
     # Not splitlines: a JSON string may hold the other line ends of Unicode as they are.
-    broken, found = 0, 0
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if sum(
-        line.lstrip().startswith(("{", "[")) and line.rstrip().endswith(("}", "]")) for _, line in lines[:50]
-    ) * 2 < len(lines[:50]):
+    whole = sum(line.lstrip()[:1] in {"{", "["} and line.rstrip()[-1:] in {"}", "]"} for _, line in lines[:50])
+    if len(lines) == 1 or whole * 2 < len(lines[:50]):
         yield from _pieces(text, notes)
         return
+    broken = 0
     for number, line in lines:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
             broken += 1
             continue
-        found += 1
         yield f"line {number}", value
-    if not found:
+    if broken == len(lines):
         raise Unreadable("damaged", "It is not valid JSON.")
     if broken:
         notes.append(f"{broken} lines are not valid JSON and were left out")
@@ -94,17 +96,15 @@ def _pieces(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
     """Yield the objects of a broken list, or of several values one after the other, that are whole."""
     decoder = json.JSONDecoder()
     at, line, found, broken = 0, 1, 0, 0
-    starts = re.compile(r"(?:^|(?<=[\[,}\n]))[ \t\r\n]*\{")
-    while broken < _FAILURES and (match := starts.search(text, at)):
-        begin = match.end() - 1
+    while broken < _FAILURES and (begin := text.find("{", at)) >= 0:
         line += text.count("\n", at, begin)
         try:
             value, end = decoder.raw_decode(text, begin)
         except (ValueError, RecursionError):
             broken += 1
             # Its own members are not items of the list: the next item begins as far left as this one did.
-            margin = text[text.rfind("\n", 0, begin) + 1 : begin]
-            after = text.find(f"\n{margin}{{", begin) if not margin.strip() else text.find("{", begin + 1)
+            margin = text[max(text.rfind("\n", 0, begin) + 1, begin - 200) : begin]
+            after = text.find(f"\n{margin}{{", begin) if not margin.strip() else _next(text, begin)
             if after < 0:
                 break
             line += text.count("\n", begin, after)
@@ -120,9 +120,14 @@ def _pieces(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
         notes.append(f"{broken} items are not valid JSON and were left out")
 
 
+def _next(text: str, begin: int) -> int:
+    match = _BETWEEN.search(text, begin)
+    return match.end() if match else -1
+
+
 def blocks_of(value: Any, place: str, depth: int = 0) -> Iterator[Block]:
     """Yield a block for every conversation, preference or text in a decoded JSON value, to a depth of six."""
-    if depth > _DEEPEST or not isinstance(value, (list, dict)):
+    if depth > _DEEPEST or not value or not isinstance(value, (list, dict)):
         return
     if isinstance(value, dict):
         value = unwrapped(value)
@@ -155,6 +160,8 @@ def table_blocks(rows: Sequence[tuple[str, ...]], table: str = "") -> list[Block
 
 def unwrapped(value: dict[str, Any]) -> dict[str, Any]:
     """Return a batch's line as the conversation that it holds; what is no line of a batch as it is."""
+    if _BATCH.isdisjoint(value):
+        return value
     request = next((value[k] for k in ("request", "body", "params", "input") if isinstance(value.get(k), dict)), None)
     if request is not None and isinstance(request.get("body"), dict):
         request = request["body"]
@@ -204,9 +211,7 @@ def _turn(item: Any) -> tuple[str, str] | None:
     said = _said(text) if text is not None else ""
     if role is None or said is None:
         return None
-    name = role.strip().casefold()
-    kinds = (("user", _USER), ("assistant", _ASSISTANT), ("system", _SYSTEM))
-    return next((kind for kind, names in kinds if name in names), ""), said
+    return _ROLES.get(role.strip().casefold(), ""), said
 
 
 def _turns(items: Any) -> Turns:
@@ -245,7 +250,7 @@ def _answers(given: Any) -> Turns:
 
 def _preference(value: Any, place: str) -> Block | None:
     """Return a question with its better answer as the last turn, and the worse one beside it."""
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not any(key in value for key in _WORSE):
         return None
     better, worse = (next((value[k] for k in keys if value.get(k)), None) for keys in (_BETTER, _WORSE))
     if better is None or worse is None:
@@ -334,4 +339,6 @@ def _label(value: Any, keys: Sequence[str]) -> str:
 
 
 def _day(value: Any) -> str:
+    if isinstance(value, dict) and _DAYS.isdisjoint(value):
+        return ""
     return date_in(_field(value, *_DAY))
