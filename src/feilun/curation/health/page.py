@@ -54,7 +54,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "tables": "What was seen in all rows together",
         "how": "How this was made",
         "recipe": "Recipe",
-        "anew": "rows looked at anew",
+        "anew": "of the work was done anew",
         "hash": "Content",
     },
     "zh": {
@@ -95,7 +95,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "tables": "整体观察",
         "how": "生成方式",
         "recipe": "配方",
-        "anew": "行为本次重新计算",
+        "anew": "的工作为本次重新计算",
         "hash": "内容摘要",
     },
 }

@@ -147,7 +147,7 @@ class _Run:
         self._tally = health.Tally(operators(), REASONS | _OWN)
         self._shape = health.Shape()
         self._aside: list[Entry] = []
-        self._in = self._computed = 0
+        self._in = self._computed = self._work = 0
         self._seconds = time.monotonic()
         self._tables: list[JSON] = []
         self.skipped: list[Skip] = []
@@ -189,6 +189,7 @@ class _Run:
         for entries in result.ledger():
             self._tally.add(entries)
         self._computed += result.computed
+        self._work += result.work
         self._in += result.rows_in if rows else 0
         for name, decided in result.decided:
             table = getattr(decided, "table", None)
@@ -235,7 +236,7 @@ class _Run:
             "skipped": [asdict(each) for each in self.skipped],
             "notes": self.notes,
             "rows": {"in": self._in, "kept": shape["rows"], **{a: counted[a] for a in health.ACTIONS}},
-            "computed": self._computed,
+            "computed": round(self._computed / max(1, self._work), 4),
             "sha256": sha,
             "shape": shape,
             "findings": findings,

@@ -74,12 +74,16 @@ def chains(given: Sequence[Step]) -> list[Chain]:
 
 @dataclass(slots=True)
 class Result:
-    """What a run left: its shards, how many rows were looked at anew, and what was decided, by step."""
+    """What a run left: its shards, and what was decided, by step.
+
+    ``work`` counts rows once for each chain that they came to, ``computed`` those that were not found from before.
+    """
 
     shards: list[Shard]
     made: list[Path]
     ledgers: list[list[Path]]  # of each shard, in the order of the chains
     computed: int = 0
+    work: int = 0
     rows_in: int = 0
     decided: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -109,7 +113,8 @@ class _Task:
 class _Done:
     made: Path
     told: list[Path]  # ledgers: of the decision, of the chain
-    count: int  # rows that were looked at anew
+    anew: int  # rows that were looked at anew, of how many that came
+    came: int
 
 
 class _Bench:
@@ -139,7 +144,7 @@ class _Bench:
         made = self._folder / f"made-{key}"
         told.append(self._folder / f"told-{key}")
         if made.is_file() and told[-1].is_file():
-            return _Done(made, told, 0)
+            return _Done(made, told, 0, shards.count_rows(plain))
         if rows is None:
             rows = shards.read_rows(plain, task.places)
         count, ledger = len(rows), list[Entry]()
@@ -150,7 +155,7 @@ class _Bench:
             rows, sketch = steps.sketch(before, rows, ledger)
         shards.keep(told[-1], shards.encode_entries(ledger))
         shards.keep(made, shards.made(rows, sketch))
-        return _Done(made, told, count)
+        return _Done(made, told, count, count)
 
     def _ready(self, number: int) -> tuple[Worker | None, list[Worker], Worker | None]:
         if number not in self._workers:
@@ -197,15 +202,15 @@ def run(
             tasks = [
                 _Task(number, index, result.made[index], number == 0, part.places) for index, part in enumerate(parts)
             ]
-            last, anew = result.made, 0
+            last = result.made
             result.made = []
             for index, done in enumerate(crew.all(tasks)):
                 result.made.append(done.made)
                 result.ledgers[index] += done.told
-                anew += done.count
+                result.computed += done.anew
+                result.work += done.came
                 if say is not None:
                     say(chain.title, index + 1, len(tasks))
-            result.computed = max(result.computed, anew)
             used.update(result.made)
             used.update(path for paths in result.ledgers for path in paths)
             if not small and number:

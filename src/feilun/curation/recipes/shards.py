@@ -24,6 +24,7 @@ LEAST, MOST = 256 << 10, 2 << 20  # bytes of text in a shard
 _ENDS = 32  # one row of so many may end a shard
 _encode = msgspec.msgpack.Encoder().encode
 _rows = msgspec.msgpack.Decoder(list[Row]).decode
+_raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _places = msgspec.msgpack.Decoder(dict[str, str]).decode
 _entries = msgspec.msgpack.Decoder(list[Entry]).decode
 
@@ -114,6 +115,11 @@ def read_rows(data: bytes, places: Path | None = None) -> list[Row]:
         for row in rows:
             row.place = known.get(row.id, row.place)
     return rows
+
+
+def count_rows(data: bytes) -> int:
+    """Return how many rows bytes hold."""
+    return len(_raw(data))
 
 
 def read_made(path: Path) -> Made:
