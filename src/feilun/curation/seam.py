@@ -145,11 +145,14 @@ class Surroundings:
 
     ``exams``: texts of every exam's questions. ``terms``: the workspace's own list of sensitive terms. ``embed`` gives
     unit vectors (n × d, float32) of texts, ``likelihood`` the mean log-probability of a token (nats) of each text given
-    what stands before it; None where no such model is at hand.
+    what stands before it; None where no such model is at hand. ``key`` is the workspace's own, for pseudonyms.
+    ``published``: numbers, addresses and names that the organisation itself tells everybody, folded: no secrets.
     """
 
     exams: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
+    key: bytes = b""
+    published: tuple[str, ...] = ()
     embed: Callable[[Sequence[str]], np.ndarray] | None = None
     likelihood: Callable[[Sequence[tuple[str, str]]], Sequence[float]] | None = None
 

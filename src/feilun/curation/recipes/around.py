@@ -19,12 +19,15 @@ class Around:
     exams: tuple[str, ...] = ()
     terms: tuple[str, ...] = ()
     embedding: str = ""
+    key: bytes = b""
+    published: tuple[str, ...] = ()
 
     @property
     def signature(self) -> bytes:
         """Return what tells these surroundings from others."""
-        return content_hash([self.exams, self.terms, self.embedding]).encode()
+        return content_hash([self.exams, self.terms, self.embedding, self.key.hex(), self.published]).encode()
 
     def open(self) -> Surroundings:
         """Return the surroundings, with their models at work in this process."""
-        return Surroundings(self.exams, self.terms, plain_encoder(self.embedding) if self.embedding else None)
+        embed = plain_encoder(self.embedding) if self.embedding else None
+        return Surroundings(self.exams, self.terms, self.key, self.published, embed)

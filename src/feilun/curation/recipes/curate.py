@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 import json
 import shutil
 import tempfile
@@ -24,6 +25,8 @@ from feilun.compute.locks import lock
 from feilun.curation import health
 from feilun.curation.documents import Document, Skip
 from feilun.curation.ingest import documents, exam_items
+from feilun.curation.personal import KINDS, Finder
+from feilun.curation.personal.masking import key_of
 from feilun.curation.recipes import engine
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.catalogue import operators
@@ -34,6 +37,7 @@ from feilun.curation.seam import Entry, Row
 from feilun.errors import NothingUsable
 from feilun.records import JSON, DatasetVersion, Record
 from feilun.store import datasets, evals, workspaces
+from feilun.store.access.sealing import derived
 from feilun.store.blobs import written_whole
 from feilun.store.database import Database
 
@@ -83,7 +87,7 @@ def curate_workspace(
             )
         asked = [item.question for item in exam_items(db, ws)]
         asked += [item.question for exam in evals.find(db, ws) for item in exam.items]
-        around = Around(tuple(sorted(set(asked))), options.terms, options.embedding)
+        around = Around(tuple(sorted(set(asked))), options.terms, options.embedding, derived(db.root, "pseudonyms", ws))
         run = _Run(recipe, options, around, say)
         run.skipped = [*skipped, *(document.problem for document in found if document.problem)]
         run.notes = [f"{document.name}: {note}" for document in usable for note in document.notes]
@@ -162,6 +166,8 @@ class _Run:
         self.take(first, rows=False)
         maker = Maker(self._recipe.made)
         steps = _masking(self._recipe.rows, any(document.mask for document in found))
+        self.around = replace(self.around, published=_published(maker.rows(first.rows())))
+        maker = Maker(self._recipe.made)
         second = engine.run(maker.rows(first.rows()), steps, folder / "rows", self.around, processes, self._say)
         self.take(second)
         self._tally.add(maker.ledger)
@@ -177,6 +183,7 @@ class _Run:
         # Ids are sums of contents: the smallest are as good as drawn, and the same the next time.
         sample = heapq.nsmallest(self._options.preview, maker.rows(first.rows()), key=lambda row: row.id)
         steps = _masking(self._recipe.rows, any(document.mask for document in found))
+        self.around = replace(self.around, published=_published(Maker(self._recipe.made).rows(first.rows())))
         second = engine.run(sample, steps, folder / "rows", self.around, 1, self._say)
         self.take(second)
         records = list(self.records(self.finished(second)))
@@ -278,8 +285,24 @@ def _masking(given: tuple[Step, ...], needed: bool) -> tuple[Step, ...]:
     """Return steps that first mask the personal data of sources that want it, whatever the recipe says."""
     if not needed:
         return given
-    defaults = {name: parameter.default for name, parameter in operators()[MASKED].parameters.items()}
-    return (Step(MASKED, defaults, only="mask"), *given)
+    values = {name: parameter.default for name, parameter in operators()[MASKED].parameters.items()}
+    return (Step(MASKED, {**values, "published": True}, only="mask"), *given)
+
+
+def _published(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Return what the organisation itself tells everybody in its written answers: its hotline is no secret."""
+    finder = Finder(frozenset(KINDS) - {"PLACE", "DATE", "URL"}, 0.0)
+    found: set[str] = set()
+    answers = (row.texts[-1] for row in rows if "assistant" in row.roles and not _private(row))
+    while batch := list(itertools.islice(answers, 1000)):
+        for text, spans in zip(batch, finder.find_all(batch), strict=True):
+            found.update(key_of(span.kind, text[span.start : span.end]) for span in spans)
+    return tuple(sorted(found))
+
+
+def _private(row: Row) -> bool:
+    """Tell whether a row comes from a conversation, from a table about people, or from a source to be masked."""
+    return bool(row.meta.get("private") or row.meta.get("mask"))
 
 
 def _about() -> JSON:

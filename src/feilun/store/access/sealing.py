@@ -6,6 +6,7 @@ AES-128-CBC with HMAC-SHA-256. Knows keys and ciphertexts; does not know whose s
 
 from __future__ import annotations
 
+import hmac
 import os
 import secrets
 from collections.abc import Mapping
@@ -37,10 +38,20 @@ def unseal(root: Path, sealed: str, environment: Mapping[str, str] = os.environ)
         ) from error
 
 
-def _fernet(root: Path, environment: Mapping[str, str], *, make: bool) -> Fernet:
+def derived(root: Path, what: str, ws: str, environment: Mapping[str, str] = os.environ) -> bytes:
+    """Return a key of 32 bytes for one use in one workspace; the master key is made if there is none (RFC 2104)."""
+    return hmac.digest(_master(root, environment, make=True)[0].encode(), f"{what}\0{ws}".encode(), "sha256")
+
+
+def _master(root: Path, environment: Mapping[str, str], *, make: bool) -> tuple[str, str]:
     given, where = environment.get(VARIABLE, "").strip(), VARIABLE
     if not given:
         given, where = _from_file(root / _PLACE, make=make), str(root / _PLACE)
+    return given, where
+
+
+def _fernet(root: Path, environment: Mapping[str, str], *, make: bool) -> Fernet:
+    given, where = _master(root, environment, make=make)
     try:
         return Fernet(given.replace("+", "-").replace("/", "_"))
     except ValueError as error:
