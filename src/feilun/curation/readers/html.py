@@ -1,41 +1,68 @@
-"""HTML -> blocks.
+"""HTML -> blocks by headings: running text, nested lists, tables; menus, page heads and feet, and scripts are removed.
 
-This module knows beautifulsoup4 and translates what they raise. It does not know what the text means.
+This module knows beautifulsoup4 and translates what it raises. It does not know what the text means.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 
 from bs4 import BeautifulSoup, FeatureNotFound, ParserRejectedMarkup, Tag, XMLParsedAsHTMLWarning
 from bs4.element import NavigableString, PageElement
 
-from feilun.curation.documents import Block, Unreadable
+from feilun.curation.documents import MAX_COLUMNS, MAX_ROWS, Block, Unreadable
+from feilun.curation.readers.outline import Sections
 from feilun.curation.readers.text import capped, decode, table_rows
 
-_DROPPED = ("nav", "header", "footer", "script", "style", "noscript", "template", "aside", "svg", "form", "head")
-_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6", "summary"}
-_LINES = {"p", "li", "div", "br", "tr", "section", "article", "blockquote", "pre", "ul", "ol", "dl", "main", "details"}
+_DROPPED = (
+    "nav", "header", "footer", "script", "style", "noscript", "template", "aside", "svg", "head", "button", "select",
+    "input", "textarea", "iframe", "object", "canvas", "rp", "rt",
+)  # fmt: skip
+_HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6, "summary": 7}
+_LINES = {
+    "p", "div", "br", "tr", "section", "article", "blockquote", "pre", "ul", "ol", "dl", "main", "details", "table",
+    "figure", "figcaption", "caption", "form", "fieldset", "address", "hr",
+}  # fmt: skip
+_SINGLE = {"br", "tr", "td", "th"}
+_HIDDEN = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden")
+_DEEPEST = 12  # lists within lists
+_MOST_CELLS = 1_000_000
+_ITEM = re.compile(r"((?:^|\n) *(?:-|\d+\.)) *\n\s*(?=\S)(?! *(?:-|\d+\.) )")
 
 
 def read_html(data: bytes, notes: list[str]) -> list[Block]:
-    """Return text blocks by heading and table blocks; menus, page heads and feet, and scripts are removed."""
+    """Return text blocks by heading and table blocks."""
+    return html_blocks(_html_text(data, notes), notes)
+
+
+def html_blocks(text: str, notes: list[str], where: str = "") -> list[Block]:
+    """Return the blocks of a page; ``where`` goes before the headings in every place; raise Unreadable."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
-            soup = BeautifulSoup(capped(_html_text(data), notes), "html.parser")
+            soup = BeautifulSoup(capped(text, notes), "html.parser")
+        for tag in soup.find_all(_dropped):
+            if tag.parent is not None and not tag.decomposed:
+                tag.decompose()
+        return list(_blocks(soup, Sections(where), notes))
     except (ParserRejectedMarkup, FeatureNotFound, RecursionError, AssertionError, ValueError) as error:
+        if isinstance(error, Unreadable):
+            raise
         raise Unreadable("damaged", f"({type(error).__name__})") from error
-    for tag in soup.find_all(_DROPPED):
-        # The heading of an article may stand in its own <header>; only the page's is furniture.
-        if not (tag.name == "header" and tag.find_parent(["article", "main"])):
-            tag.decompose()
-    return list(_blocks(soup, notes))
 
 
-def _html_text(data: bytes) -> str:
+def _dropped(tag: Tag) -> bool:
+    """Tell whether a tag is furniture or hidden; the head of an article is its own, only the page's is furniture."""
+    if tag.name == "header":
+        return tag.find_parent(["article", "main"]) is None
+    hidden = tag.has_attr("hidden") or _HIDDEN.search(str(tag.get("style", ""))) is not None
+    return tag.name in _DROPPED or hidden
+
+
+def _html_text(data: bytes, notes: list[str]) -> str:
     declared = re.search(rb"charset=[\"']?([\w-]+)", data[:2048])
     if declared:
         name = declared[1].decode("ascii").lower()
@@ -43,39 +70,114 @@ def _html_text(data: bytes) -> str:
             return data.decode("gb18030" if name in {"gb2312", "gbk"} else name)
         except (UnicodeDecodeError, LookupError):
             pass
-    return decode(data)
+    return decode(data, notes)
 
 
-def _blocks(soup: BeautifulSoup, notes: list[str]) -> Iterator[Block]:
+def _blocks(soup: BeautifulSoup, sections: Sections, notes: list[str]) -> Iterator[Block]:
     """Walk the tree without recursion: a deep page must not exhaust the stack."""
-    heading, parts = "", list[str]()
+    parts: list[str] = []
+    numbers: Counter[int] = Counter()
     node: PageElement | None = next(iter(soup.contents), None)
     while node is not None:
-        if isinstance(node, Tag) and (node.name in _HEADINGS or node.name == "table"):
-            text = re.sub(r"\n\s*\n+", "\n\n", "".join(parts)).strip()
-            if text or heading:
-                yield Block("text", heading=heading, text=text)
-            parts.clear()
-            if node.name == "table":
-                rows = (
-                    [c.get_text(" ", strip=True) for c in row.find_all(["td", "th"])] for row in node.find_all("tr")
-                )
-                yield Block("table", heading=heading, rows=table_rows(rows, notes))
-                heading = ""
-            else:
-                heading = node.get_text(" ", strip=True)
+        if isinstance(node, Tag) and node.name in _HEADINGS:
+            sections.add(_joined(parts))
+            yield from sections.head(_HEADINGS[node.name], node.get_text(" ", strip=True))
             node = _after(node)
             continue
-        if isinstance(node, Tag) and node.name in {"dt", "dd"}:
-            parts.append("\n\nQ: " if node.name == "dt" else "\nA: ")
-        elif isinstance(node, Tag) and node.name in _LINES:
-            parts.append("\n" if node.name in {"br", "li", "tr"} else "\n\n")
-        elif type(node) is NavigableString:
-            parts.append(re.sub(r"\s+", " ", node))
+        if isinstance(node, Tag) and node.name == "table" and _is_table(node):
+            caption = node.find("caption")
+            parts.append("" if caption is None else f"\n\n{caption.get_text(' ', strip=True)}")
+            sections.add(_joined(parts))
+            yield from sections.table(table_rows(_rows(node), notes))
+            node = _after(node)
+            continue
+        parts.append(_piece(node, numbers))
         node = node.next_element
-    text = re.sub(r"\n\s*\n+", "\n\n", "".join(parts)).strip()
-    if text or heading:
-        yield Block("text", heading=heading, text=text)
+    sections.add(_joined(parts))
+    yield from sections.close()
+
+
+def _joined(parts: list[str]) -> str:
+    """Return the pieces as paragraphs, and empty them; the mark of an item stands before its first line."""
+    text = re.sub(r"[ \t]*\n\s*\n+(?! *\S)|[ \t]*\n[ \t]*\n\s*?\n*(?=\S|[ ])", "\n\n", "".join(parts))
+    parts.clear()
+    return _ITEM.sub(r"\1 ", text).strip("\n").rstrip()
+
+
+def _piece(node: PageElement, numbers: Counter[int]) -> str:
+    """Return what a node begins with: its words, or the line and the mark that it opens."""
+    if isinstance(node, Tag):
+        if node.name == "li":
+            return _mark(node, numbers)
+        if node.name in {"dt", "dd"}:
+            return "\n\nQ: " if node.name == "dt" else "\nA: "
+        if node.name in _SINGLE:
+            return "\n"
+        return "\n\n" if node.name in _LINES and not _in_item(node) else "\n" if node.name in _LINES else ""
+    if type(node) is not NavigableString:
+        return ""
+    if node.parent is not None and (
+        node.parent.name == "pre" or (node.parent.name == "code" and node.find_parent("pre"))
+    ):
+        return str(node)
+    return re.sub(r"\s+", " ", node)
+
+
+def _in_item(node: Tag) -> bool:
+    return node.parent is not None and node.parent.name == "li"
+
+
+def _mark(item: Tag, numbers: Counter[int]) -> str:
+    """Return the new line and the mark of a list's item, indented by the lists around it."""
+    depth, around = -1, item.parent
+    while around is not None and depth < _DEEPEST:
+        depth += around.name in {"ul", "ol", "menu"}
+        around = around.parent
+    mark = "-"
+    if item.parent is not None and item.parent.name == "ol":
+        start = str(item.parent.get("start", "1"))
+        numbers[id(item.parent)] += 1
+        mark = f"{numbers[id(item.parent)] - 1 + (int(start) if start.isdecimal() else 1)}."
+    return f"\n{'    ' * max(depth, 0)}{mark} "
+
+
+def _is_table(table: Tag) -> bool:
+    """Tell whether a table holds data; one around other tables, headings or a single column lays out a page."""
+    if table.get("role") in {"presentation", "none"} or table.find(["table", *_HEADINGS]) is not None:
+        return False
+    return any(len(row.find_all(["td", "th"], recursive=False)) > 1 for row in table.find_all("tr"))
+
+
+def _rows(table: Tag) -> Iterator[list[str]]:
+    """Yield the rows; a cell that spans rows or columns stands in each of them."""
+    hanging: dict[int, tuple[int, str]] = {}  # column -> rows that a cell from above still covers, and its text
+    left = _MOST_CELLS
+    for row in table.find_all("tr", limit=MAX_ROWS + 1):
+        cells: list[str] = []
+
+        def drop() -> None:
+            while (over := hanging.get(len(cells))) is not None and over[0]:
+                hanging[len(cells)] = (over[0] - 1, over[1])
+                cells.append(over[1])
+
+        for cell in row.find_all(["td", "th"], recursive=False):
+            drop()
+            text = re.sub(r"\s+", " ", cell.get_text(" ")).strip()
+            down = _span(cell, "rowspan", MAX_ROWS) - 1
+            for _ in range(_span(cell, "colspan", MAX_COLUMNS)):
+                if down and len(cells) < MAX_COLUMNS:
+                    hanging[len(cells)] = (down, text)
+                cells.append(text)
+        drop()
+        left -= len(cells)
+        if left < 0:
+            return
+        yield cells
+
+
+def _span(cell: Tag, name: str, most: int) -> int:
+    text = str(cell.get(name, "1")).strip()
+    return min(max(int(text), 1), most) if text.isdecimal() and len(text) < 8 else 1
 
 
 def _after(tag: Tag) -> PageElement | None:

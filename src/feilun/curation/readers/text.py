@@ -13,10 +13,13 @@ from typing import Any
 
 from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block
 from feilun.curation.readers.encodings import decode, encoding_of
+from feilun.curation.readers.outline import Outline
 
 __all__ = ["capped", "cell_text", "decode", "encoding_of", "read_markdown", "read_text", "table_rows"]
 
-_HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.*?)\s*#*\s*$")
+_HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
+_UNDERLINE = re.compile(r" {0,3}(?:={3,}|-{3,})")
+_TITLE = re.compile(r" {0,3}[^\s|>*+-]")
 
 
 def capped(text: str, notes: list[str]) -> str:
@@ -32,31 +35,36 @@ def read_text(data: bytes, notes: list[str]) -> list[Block]:
 
 
 def read_markdown(data: bytes, notes: list[str]) -> list[Block]:
-    """Return one text block per heading and one table block per table."""
+    """Return one text block per heading (marked by signs or underlined) and one table block per table."""
     blocks: list[Block] = []
     lines: list[str] = []
-    heading, start, fenced = "", 1, False
+    outline, heading, start, fenced = Outline(), "", 1, False
 
-    def close() -> None:
+    def enter(level: int, title: str, number: int) -> None:
+        nonlocal heading, start
         if any(line.strip() for line in lines) or heading:
-            blocks.extend(_split_tables(lines, heading, start))
+            blocks.extend(_split_tables(lines, heading, outline.place(f"line {start}")))
         lines.clear()
+        outline.enter(level, title)
+        heading, start = title, number
 
     for number, line in enumerate(capped(decode(data, notes), notes).splitlines(), 1):
-        fenced ^= line.lstrip().startswith("```")
+        fenced ^= line.lstrip().startswith(("```", "~~~"))
         match = None if fenced else _HEADING.match(line)
+        under = None if fenced or match else _UNDERLINE.fullmatch(line.rstrip())
         if match:
-            close()
-            heading, start = match[1], number
+            enter(len(match[1]), match[2], number)
+        elif under and lines and _TITLE.match(lines[-1]) and not "".join(lines[-2:-1]).strip():
+            title = lines.pop().strip()
+            enter(1 if under[0].lstrip()[0] == "=" else 2, title, number - 1)
         else:
             lines.append(line)
-    close()
+    enter(1, "", 0)
     return blocks
 
 
-def _split_tables(lines: list[str], heading: str, start: int) -> Iterator[Block]:
+def _split_tables(lines: list[str], heading: str, place: str) -> Iterator[Block]:
     """Yield the text and the pipe tables of one section, in order."""
-    place = f"line {start}"
     found = False
     for is_table, group in itertools.groupby(lines, key=lambda line: line.strip().startswith("|")):
         part = list(group)

@@ -17,7 +17,7 @@ import olefile
 
 from feilun.curation.documents import MAX_CHARACTERS, Block, Unreadable
 from feilun.curation.readers.office.ole import open_ole, stream_of
-from feilun.curation.readers.outline import Outline
+from feilun.curation.readers.outline import Sections
 from feilun.curation.readers.text import table_rows
 
 _WORD_97 = 0xC1
@@ -183,9 +183,8 @@ def _kind(data: bytes) -> _Kind:
 
 def _paragraphs(text: str, kinds: _Kinds, notes: list[str]) -> Iterator[Block]:
     """Yield the blocks of the body."""
-    outline, heading, lines = Outline(), "", list[str]()
+    sections, start = Sections(), 0
     rows, cells, cell = list[list[str]](), list[str](), list[str]()
-    start = 0
     for mark in (*_MARK.finditer(text), None):
         end = len(text) if mark is None else mark.start()
         kind, said = kinds.at(end), _plain(text[start:end])
@@ -201,21 +200,13 @@ def _paragraphs(text: str, kinds: _Kinds, notes: list[str]) -> Iterator[Block]:
                 cell = []
             continue
         if rows:
-            if lines or heading:
-                yield Block("text", outline.place(), heading, "\n\n".join(lines))
-            yield Block("table", outline.place(), heading, rows=table_rows(rows, notes))
-            rows, lines = [], []
+            yield from sections.table(table_rows(rows, notes))
+            rows = []
         if kind.level and said:
-            if lines or heading:
-                yield Block("text", outline.place(), heading, "\n\n".join(lines))
-            heading, lines = " ".join(said.split()), []
-            outline.enter(kind.level, heading)
-        elif said:
-            lines.append(said)
-    if rows:
-        yield Block("table", outline.place(), heading, rows=table_rows(rows, notes))
-    if lines or heading:
-        yield Block("text", outline.place(), heading, "\n\n".join(lines))
+            yield from sections.head(kind.level, " ".join(said.split()))
+        else:
+            sections.add(said)
+    yield from sections.close()
 
 
 def _plain(text: str) -> str:

@@ -15,7 +15,7 @@ from feilun.curation.readers.office.equations import latex
 from feilun.curation.readers.office.numbering import Numbering
 from feilun.curation.readers.office.ooxml import Package, Relation, child, on, value, whole
 from feilun.curation.readers.office.styles import Styles
-from feilun.curation.readers.outline import Outline
+from feilun.curation.readers.outline import Sections
 from feilun.curation.readers.packages import DAMAGE, check_zip
 from feilun.curation.readers.text import table_rows
 
@@ -60,32 +60,24 @@ class _Word:
         body = None if root is None else root.find("body")
         if body is None:
             raise Unreadable("damaged" if root is None else "wrong_name")
-        outline, size = Outline(), 0
-        heading, lines = "", _Lines()
+        sections, size = Sections(), 0
         for item in _flat(body):
             if size > MAX_CHARACTERS:
                 notes.append(f"only the first {MAX_CHARACTERS} characters were read")
                 break
             if item.tag == "tbl":
-                if lines or heading:
-                    yield Block("text", outline.place(), heading, lines.text())
-                lines = _Lines()
                 rows = table_rows(self._rows(item), notes)
                 size += sum(len(cell) for row in rows for cell in row)
-                yield Block("table", outline.place(), heading, rows=rows)
+                yield from sections.table(rows)
                 continue
             paragraph = self._paragraph(item)
             size += len(paragraph.text)
             if paragraph.level and paragraph.text:
-                if lines or heading:
-                    yield Block("text", outline.place(), heading, lines.text())
-                heading, lines = paragraph.text, _Lines()
-                outline.enter(paragraph.level, heading)
+                yield from sections.head(paragraph.level, paragraph.text)
             else:
-                lines.add(paragraph.text, paragraph.listed)
-            lines.add("\n\n".join(self._boxes(paragraph.boxes)))
-        if lines or heading:
-            yield Block("text", outline.place(), heading, lines.text())
+                sections.add(paragraph.text, paragraph.listed)
+            sections.add("\n\n".join(self._boxes(paragraph.boxes)))
+        yield from sections.close()
         yield from self._notes()
 
     def _boxes(self, boxes: Iterable[Element]) -> list[str]:
@@ -192,25 +184,6 @@ def _flat(item: Element, *wanted: str) -> Iterator[Element]:
 
 def _says(item: Element) -> bool:
     return any(part.text for part in item.iter("t"))
-
-
-class _Lines:
-    """The paragraphs under a heading; the items of a list stand together."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._listed = False
-
-    def __bool__(self) -> bool:
-        return bool(self._parts)
-
-    def add(self, text: str, listed: bool = False) -> None:
-        if text:
-            self._parts += ["\n" if listed and self._listed else "\n\n", text]
-            self._listed = listed
-
-    def text(self) -> str:
-        return "".join(self._parts[1:])
 
 
 def _ticked(yes: bool) -> str:

@@ -21,7 +21,7 @@ from feilun.curation.readers.text import table_rows
 SECONDS = 90.0  # for a whole file; recognition of many pages is what takes long
 _FEW = 40  # characters: a page with fewer and a large picture is a scan
 _LARGE = 0.4  # of the page's area
-_PIXELS = 2200  # of the longer side of a page that is recognised
+_PIXELS = 2000  # of the longer side of a page that is recognised
 _MOST_PATHS = 20_000  # drawn on a page; a map has more, and no tables
 _MARGIN = 0.36  # of the height, from the middle: beyond it, a figure by itself is the number of the page
 _PAGE_NUMBER = re.compile(r"[-–— ]*(?:page |第 ?)?\d{1,4}(?: ?页| ?(?:/|of) ?\d{1,4})?[-–— ]*", re.IGNORECASE)

@@ -23,7 +23,8 @@ from feilun.curation.documents import Block, Unreadable
 SECONDS = 90.0
 MAX_PIXELS = 100_000_000
 MAX_FRAMES = 200
-_SIDE = 4000  # pixels of the longer side that recognition is given
+_SIDE = 2000  # pixels of the longer side that recognition is given
+_SEEK = 1440  # pixels of the longer side in which text is looked for; it is read in the larger picture
 _SURE = 0.5  # what recognition must be sure of a line, from 0 to 1
 
 
@@ -92,7 +93,7 @@ def _optional(name: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _engine() -> Any:
-    return _optional("rapidocr_onnxruntime").RapidOCR()
+    return _optional("rapidocr_onnxruntime").RapidOCR(det_limit_type="max", det_limit_side_len=_SEEK)
 
 
 def recognise(image: NDArray[np.uint8]) -> str:
