@@ -26,6 +26,7 @@ from feilun.curation.synthetic.grounding import (
     negated,
     pairs,
     stems,
+    turned,
     unsupported,
 )
 from feilun.records import JSON, Record, derived_id, normalise_text
@@ -115,9 +116,9 @@ async def _paraphrase(ground: Ground, given: JSON) -> Record:
         raise Refused("copied", text)
     if figures(text) != figures(span):
         raise Refused("wrong_figure", text)
-    if negated(text) != negated(span):
+    if negated(text) != negated(span) or turned(text, span):
         raise Refused("negation", text)
-    if names := foreign(f"- {text}", span):
+    if names := foreign(text, span):
         raise Refused("not_in_text", ", ".join(names))
     words, said = stems(span) | pairs(span), stems(text) | pairs(text)
     if len(words & said) < _KEPT * len(words):

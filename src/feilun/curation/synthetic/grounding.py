@@ -183,12 +183,12 @@ def unsupported(claim: str, span: str, question: str = "") -> str:
         return "wrong_figure"
     if missing(claim, span):
         return "not_in_text"
-    if not negated(question) and _turned(claim, span):
+    if not negated(question) and turned(claim, span):
         return "negation"
     return "elsewhere" if question and _elsewhere(named, span, question) else ""
 
 
-def _turned(claim: str, span: str) -> bool:
+def turned(claim: str, span: str) -> bool:
     """Say whether a clause of the claim denies what the span affirms, or affirms what it denies.
 
     That is: it affirms and has a word that the span has in denying clauses only; or it denies and has none of these,
@@ -244,6 +244,11 @@ def foreign(question: str, text: str) -> list[str]:
     found = [str(value) for value in sorted(figures(question) - figures(text))]
     words = list(_WORD.finditer(question))
     chinese = is_chinese(question)
-    names: Iterable[str] = (match[0] for match in words if match.start() > 0 and (chinese or match[0][0].isupper()))
+    names: Iterable[str] = (match[0] for match in words if chinese or _is_name(match[0], question[: match.start()]))
     there = stems(text)
     return found + [name for name in names if stems(name) - there]
+
+
+def _is_name(word: str, before: str) -> bool:
+    """Say whether a word is capitalised though no sentence begins with it."""
+    return word[0].isupper() and before.rstrip(" \"'“‘(")[-1:] not in {"", *".!?:\n"}
