@@ -15,11 +15,15 @@ from feilun.curation.personal.spans import Span
 
 _H = "\u4e00-\u9fff"
 _N = "[0-9〇零一二三四五六七八九十百]"
-_UNIT = re.compile(rf"(?P<n>[0-9〇零一二三四五六七八九十百][0-9\-]{{0,4}}[A-Za-z]?)\s?(?:号|號|弄|巷|栋|幢|单元|室|组|座)")
+_UNIT = re.compile(
+    rf"(?P<n>[0-9〇零一二三四五六七八九十百][0-9\-]{{0,4}}[A-Za-z]?)\s?(?:号|號|弄|巷|栋|幢|单元|室|组|座)"
+)
 _ROAD = re.compile(
     r"(?:路|街|大道|道|巷|胡同|弄|条|里|段|线|村|屯|庄|坊|组|队|社区|街道|镇|乡|小区|花园|家园|新村|苑|园|城|府|大厦|广场|公寓|中心|大院|家属院|宿舍|公馆|厂|湾|[东西南北]|期|区)$"
 )
-_NOT_ROAD = re.compile(r"(?:知道|街道办|地区|小组|项目组|课题组|车队|部队|渠道|频道|栏目|思路|线路|电路|网路|中心|专区|赛道|报道|管道|轨道|[这那哪每某]\w{0,2})$")
+_NOT_ROAD = re.compile(
+    r"(?:知道|街道办|地区|小组|项目组|课题组|车队|部队|渠道|频道|栏目|思路|线路|电路|网路|中心|专区|赛道|报道|管道|轨道|[这那哪每某]\w{0,2})$"
+)
 _STOP = re.compile(
     r"住在|家住|现住|位于|地址|住址|在于|发往|送往|寄往|寄到|寄至|送到|送至|搬到|搬至|就在|是在|来自|前往|户籍|籍贯|收货|所在地|注册地|办公地|[在到至为是从往去于的住寄送址给把请我你他她和与及，。：:；、！？,;!?]"
 )
@@ -29,7 +33,9 @@ _TAIL = re.compile(
     r"|[0-9]{1,4}(?:-[0-9]{1,4}){1,3}(?![0-9])|(?<=[元栋幢座楼])[0-9]{2,4}(?![0-9])(?:室|房|号)?))+"
 )
 _BUILDING = re.compile(rf"[{_H}]{{2,10}}?(?:小区|花园|家园|新村|大厦|广场|公寓|大院|家属院|宿舍|公馆|写字楼)")
-_CUE = re.compile(r"(?:地址|住址|家住|现住址?|居住地|户籍(?:所在)?地?|户口所在地|籍贯|收货地)(?:是|为|在|：|:|\s){0,3}$")
+_CUE = re.compile(
+    r"(?:地址|住址|家住|现住址?|居住地|户籍(?:所在)?地?|户口所在地|籍贯|收货地)(?:是|为|在|：|:|\s){0,3}$"
+)
 _CUE_WORDS = ("地址", "住址", "家住", "现住", "居住地", "户籍", "籍贯", "住在", "寄到", "寄往", "送到", "收货")
 _AFTER_CUE = re.compile(rf"(?:[:：是为在于到]|\s){{0,3}}(?P<all>[{_H}0-9A-Za-z\-]{{4,40}})")
 _AFTER_ALL = re.compile("[的是为，]|电话|手机|邮编|联系|收件|姓名")
@@ -57,7 +63,13 @@ def chinese_addresses(text: str, at: At) -> Iterator[Span]:
         done = more.end() if more else done
         cued = bool(_CUE.search(text, max(0, start - 12), start))
         divisions = len(_DIVISIONS.findall(before))
-        sure = 0.5 + 0.2 * region + 0.2 * cued + 0.08 * min(divisions - 1, 2) + 0.07 * bool(more or (tail and tail.end() > unit.end()))
+        sure = (
+            0.5
+            + 0.2 * region
+            + 0.2 * cued
+            + 0.08 * min(divisions - 1, 2)
+            + 0.07 * bool(more or (tail and tail.end() > unit.end()))
+        )
         yield Span("ADDRESS", start, done, min(sure, 0.97), "chinese_address")
     yield from _stated(text, at)
 
@@ -66,7 +78,9 @@ def _left(text: str, end: int, done: int) -> int:
     start = end
     while start > done and end - start < _REACH:
         char = text[start - 1]
-        if not ("\u4e00" <= char <= "\u9fff" or (char == " " and end - start > 1) or (char.isascii() and char.isalnum())):
+        if not (
+            "\u4e00" <= char <= "\u9fff" or (char == " " and end - start > 1) or (char.isascii() and char.isalnum())
+        ):
             break
         start -= 1
     return start
@@ -107,14 +121,22 @@ _REST = re.compile(
     rf"(?-i:(?:[, \n]{{1,5}}(?![A-Z]{{1,2}}[0-9])[A-ZÀ-Þ][\w'’.\-]{{1,24}}(?: [A-ZÀ-Þ][\w'’.\-]{{1,24}}){{0,3}})){{0,3}}"
     rf"(?:[, \n]{{1,5}}(?:nan|[A-Z]{{2,3}})\b)?(?:[, \n]{{1,4}}(?:[0-9]{{5}}(?:-[0-9]{{4}})?|[A-Z]{{1,2}}[0-9][0-9A-Z]? [0-9][A-Z]{{2}})(?![\w\-]))?"
 )
-_NUMBERED = re.compile(rf"(?<![\w\-.])[0-9]{{1,4}} (?:[0-9]{{1,4}} )?(?:{_W} ){{0,4}}(?:{_W})(?: [0-9]{{1,4}}\.?)?(?![\w])")
-_ABROAD = re.compile(rf"(?i)(?<!\w)(?:[^\W\d_]{{2,24}}(?:{ABROAD})|[^\W\d_]{{3,24}} (?:{ABROAD})|(?:{ABROAD}) {_W}(?: {_W})?) [0-9]{{1,4}}\b")
+_NUMBERED = re.compile(
+    rf"(?<![\w\-.])[0-9]{{1,4}} (?:[0-9]{{1,4}} )?(?:{_W} ){{0,4}}(?:{_W})(?: [0-9]{{1,4}}\.?)?(?![\w])"
+)
+_ABROAD = re.compile(
+    rf"(?i)(?<!\w)(?:[^\W\d_]{{2,24}}(?:{ABROAD})|[^\W\d_]{{3,24}} (?:{ABROAD})|(?:{ABROAD}) {_W}(?: {_W})?) [0-9]{{1,4}}\b"
+)
 _GIVEN = re.compile(
     r"(?i)\b(?:address(?:es)?\b(?:[ ,:]{1,2}(?:here they are|is|to|with|book|it is|was|below)){0,2}[?:, ]{0,3}\s{0,6}(?:it is )?|return to |located at |lives? (?:at|on) |lived (?:at|on|in) |restaurant is at |deliver(?:ed)? to |ship(?:ped)? to |mail(?:ed)? to )"
     r"(?:[^\W\d]{1,24}[ \n]{1,6}){0,4}(?P<all>[0-9]{1,4}[^?!\0]{4,110})"
 )
-_GIVEN_END = re.compile(r"(?i)[.;](?=\s[A-Z]|\s*$)| in case | for (?:this|post|my)|, and | i |\n\s*\n|\n(?=[^\n]{0,20}(?:[0-9][ .\-]?){7})")
-_POSTCODE = re.compile(r"(?i)\b(?:zip(?: ?code)?|post ?code|postal code|邮编|邮政编码)\s?(?:is|:|：|是|为)?\s?(?P<code>[0-9]{5,6}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})(?![0-9A-Za-z])")
+_GIVEN_END = re.compile(
+    r"(?i)[.;](?=\s[A-Z]|\s*$)| in case | for (?:this|post|my)|, and | i |\n\s*\n|\n(?=[^\n]{0,20}(?:[0-9][ .\-]?){7})"
+)
+_POSTCODE = re.compile(
+    r"(?i)\b(?:zip(?: ?code)?|post ?code|postal code|邮编|邮政编码)\s?(?:is|:|：|是|为)?\s?(?P<code>[0-9]{5,6}(?:-[0-9]{4})?|[A-Z]{1,2}[0-9][0-9A-Z]? ?[0-9][A-Z]{2})(?![0-9A-Za-z])"
+)
 _UK = re.compile(r"(?<![0-9A-Za-z])[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][ABD-HJLNP-UW-Z]{2}(?![0-9A-Za-z])")
 _CODE_WORDS = ("zip", "postcode", "post code", "postal", "邮编", "邮政编码")
 _GIVEN_WORDS = ("address", "return to", "located at", "live", "restaurant is at", "deliver", "ship", "mail")
@@ -148,7 +170,9 @@ _PLACE_CUE = re.compile(
     r"\b(?:(?:lives?|lived|living|born|raised|grew up|moved(?: here)?|arrived|based|travel(?:led|ing)?|returned|visit(?:ed|ing)?|University of|city of|town of|flew|trip)"
     r"(?: here)?(?: in| from| to| at)? |from |Where: |\bin )(?P<place>[A-ZÀ-Þ][\w'’.\-]{2,24}(?: [A-ZÀ-Þ][\w'’.\-]{1,24}| nad| am| upon| 2){0,2})"
 )
-_LINE = re.compile(r"(?m)^[ ?]{0,6}(?P<line>[0-9]{1,4} (?:[0-9]{1,5} )?[^\W\d_][^\n\0]{3,60})$(?P<more>(?:\n\s{0,6}[^\n\0@]{0,40}$){0,5})")
+_LINE = re.compile(
+    r"(?m)^[ ?]{0,6}(?P<line>[0-9]{1,4} (?:[0-9]{1,5} )?[^\W\d_][^\n\0]{3,60})$(?P<more>(?:\n\s{0,6}[^\n\0@]{0,40}$){0,5})"
+)
 
 
 def places(text: str, _: At) -> Iterator[Span]:
@@ -162,5 +186,7 @@ def places(text: str, _: At) -> Iterator[Span]:
     for match in _UK.finditer(text):
         yield Span("PLACE", *match.span(), 0.5, "postcode")
     for match in _LINE.finditer(text):
-        more = re.split(r"\n(?=[^\n]*(?:[0-9][ .\-]?){7}|\s*[A-Z]?[a-z]+:|$)", match["more"])[0] if match["more"] else ""
+        more = (
+            re.split(r"\n(?=[^\n]*(?:[0-9][ .\-]?){7}|\s*[A-Z]?[a-z]+:|$)", match["more"])[0] if match["more"] else ""
+        )
         yield Span("PLACE", match.start("line"), match.end("line") + len(more.rstrip()), 0.45, "address_lines")

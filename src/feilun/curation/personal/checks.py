@@ -11,6 +11,16 @@ from datetime import date
 _PROVINCES = frozenset(
     "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split()
 )
+# The length of an IBAN by country (SWIFT's registry).
+_IBANS = {
+    part[:2]: int(part[2:])
+    for part in (
+        "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 EE20 EG29 ES24 FI18 FO18 FR27 "
+        "GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 "
+        "MD24 ME22 MK19 MR27 MT31 MU30 NL18 NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19 SK24 SM27 ST25 SV28 TL23 "
+        "TN24 TR26 UA29 VA22 VG24 XK20"
+    ).split()
+}
 _CREDIT = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 # Where the letter of a Taiwan ID stands in the sum: the registry's order is not the alphabet's.
 _TAIWAN = "ABCDEFGHJKLMNPQRSTUVXYWZIO"
@@ -29,7 +39,10 @@ def issuer(digits: str) -> bool:
     return (
         (two == 62 and 16 <= size <= 19)
         or (digits[0] == "4" and size in (13, 16, 19))
-        or (size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720 or two == 65 or four == 6011 or 3528 <= four <= 3589))
+        or (
+            size == 16
+            and (51 <= two <= 55 or 2221 <= four <= 2720 or two == 65 or four == 6011 or 3528 <= four <= 3589)
+        )
         or (size == 15 and two in (34, 37))
         or (size == 14 and (two in (36, 38) or 300 <= int(digits[:3]) <= 305))
         or (size in (16, 17, 18, 19) and (four in (9558, 9559, 9400, 9111) or two in (60, 68, 69, 81)))
@@ -39,7 +52,7 @@ def issuer(digits: str) -> bool:
 def iban(code: str) -> bool:
     """Tell whether an IBAN in capitals has the right check digits (ISO 13616)."""
     turned = code[4:] + code[:4]
-    return 15 <= len(code) <= 34 and int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
+    return _IBANS.get(code[:2]) == len(code) and int("".join(str(int(char, 36)) for char in turned)) % 97 == 1
 
 
 def day(digits: str) -> bool:
@@ -72,7 +85,9 @@ def old_resident(code: str) -> bool:
 def credit(code: str) -> bool:
     """Tell whether 18 characters are a unified social credit code (GB 32100, check character MOD 31-3)."""
     code = code.upper()
-    if code[0] not in "123456789AN" or any(char not in _CREDIT for char in code):
+    if code[0] not in "123456789ANY" or (code[2:4] not in _PROVINCES and code[2:4] != "10"):
+        return False
+    if any(char not in _CREDIT for char in code):
         return False
     total = sum(pow(3, place, 31) * _CREDIT.index(char) for place, char in enumerate(code[:17]))
     return _CREDIT[-total % 31] == code[17]

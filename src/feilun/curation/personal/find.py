@@ -17,7 +17,7 @@ from feilun.curation.personal import addresses, dates as days, names, network
 from feilun.curation.personal.addresses import chinese_addresses, english_addresses, places
 from feilun.curation.personal.dates import birthdays, card_details, dates
 from feilun.curation.personal.folding import fold
-from feilun.curation.personal.names import chinese_names, english_names, listed_names, repeated
+from feilun.curation.personal.names import chinese_names, english_names, listed_names, repeated, subjects
 from feilun.curation.personal.network import machines, mailboxes, secrets, webs
 from feilun.curation.personal.numbers import numbers, plates
 from feilun.curation.personal.signs import At, Signs
@@ -25,9 +25,7 @@ from feilun.curation.personal.spans import USUAL, Span, settled
 
 # No rule's pattern matches this, so none reaches from one text of a batch into the next.
 _BETWEEN = "\n\0\n"
-_NUMBERS = frozenset(
-    "RESIDENT_ID SSN REGION_ID PERMIT PASSPORT LICENCE CREDIT_CODE PHONE CARD IBAN".split()
-)
+_NUMBERS = frozenset("RESIDENT_ID SSN REGION_ID PERMIT PASSPORT LICENCE CREDIT_CODE PHONE CARD IBAN".split())
 _FAMILIES: tuple[tuple[frozenset[str], Callable[[str, At], Iterator[Span]]], ...] = (
     (frozenset({"PLATE"}), plates),
     (frozenset({"EMAIL"}), mailboxes),
@@ -42,6 +40,7 @@ _FAMILIES: tuple[tuple[frozenset[str], Callable[[str, At], Iterator[Span]]], ...
     (frozenset({"PLACE"}), places),
     (frozenset({"NAME"}), english_names),
     (frozenset({"NAME"}), listed_names),
+    (frozenset({"NAME"}), subjects),
 )
 _SIGNS = Signs((*addresses.WORDS, *days.WORDS, *names.WORDS, *network.WORDS, "wj"))
 _NEAR = frozenset({"PHONE", "RESIDENT_ID", "CARD", "PASSPORT", "EMAIL"})
@@ -98,4 +97,3 @@ class Finder:
         if "NAME" in self.kinds and (again := list(repeated(text, stand))):
             stand = settled([*stand, *again])
         return [span for span in stand if span.kind in self.kinds and span.confidence >= self.minimum]
-

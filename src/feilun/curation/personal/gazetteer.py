@@ -43,7 +43,9 @@ COUNTRIES = frozenset(
     "Suriname|Sweden|Switzerland|Syria|Taiwan|Tajikistan|Tanzania|Thailand|Togo|Tonga|Trinidad and Tobago|Tunisia|Turkey|"
     "Turkmenistan|Tuvalu|Uganda|Ukraine|United Arab Emirates|United Kingdom|United States|USA|UK|Uruguay|Uzbekistan|Vanuatu|"
     "Vatican City|Venezuela|Vietnam|Wales|Yemen|Zambia|Zimbabwe|London|Paris|New York|Los Angeles|Chicago|Boston|Texas|"
-    "California|Florida|Washington|San Francisco|Seattle|Berlin|Madrid|Rome|Tokyo|Sydney|Toronto|Europe|Asia|Africa".split("|")
+    "California|Florida|Washington|San Francisco|Seattle|Berlin|Madrid|Rome|Tokyo|Sydney|Toronto|Europe|Asia|Africa".split(
+        "|"
+    )
 )
 STREETS = (
     "street|st|road|rd|avenue|ave|boulevard|blvd|lane|ln|drive|dr|court|ct|place|pl|square|sq|terrace|way|highway|hwy|parkway|pkwy|close|crescent|gardens|grove|"

@@ -27,6 +27,7 @@ _MINORITY = re.compile(rf"[{_H}]{{2,6}}[·•][{_H}]{{2,8}}(?:[·•][{_H}]{{2,6
 _THEN = re.compile(
     rf"(?P<name>[{_H}]{{2,4}})(?:[\s，,、（(：:|/]{{1,3}}|\s?的?)(?:男|女|[，,、 ])*(?:本人)?的?(?:联系|预留|绑定|手机|移动|办公)?(?:电话|手机|联系方式|身份证|居民身份证|证件|护照|银行卡|卡号|账号|邮箱|号码|车牌)?(?:号码|号|为|是)?[\s：:（(为是]{{0,3}}$"
 )
+_BEHIND = re.compile(rf"[)）]?[\s，,、（(/|]{{1,2}}(?P<name>[{_H}]{{2,4}})(?=[\s，,。；;、）)（(/|!！]|\Z|\0)")
 _NO_GIVEN = frozenset(
     "先生 女士 小姐 老师 医生 电话 号码 手机 身份 地址 银行 公司 学校 医院 大学 客服 经理 主任 同学 教授 师傅 师父 家属 姓名 时间 日期 信息 一下 以后 之后 如下 情况 问题 方式 联系 本人 朋友 人员 部门 中心 总部 "
     "方面 方法 方向 方案 方便 高度 高级 高中 高考 高兴 平台 平时 明天 明确 时候 时代 金额 金融 成功 成绩 成本 成员 成为 成立 安全 安排 安装 于是 和平 向上 文件 文化 文章 文字 国家 国际 石油 白色 黄色 黄金 "
@@ -76,6 +77,9 @@ def chinese_names(text: str, at: At, near: Iterable[Span] = ()) -> Iterator[Span
         if (match := _THEN.search(before)) and (size := _ending(match["name"])):
             end = span.start - len(before) + match.end("name")
             yield Span("NAME", end - size, end, 0.6, "name_before_number")
+        behind = _BEHIND.match(text, span.end)
+        if behind and _ending(behind["name"]) == len(behind["name"]):
+            yield Span("NAME", *behind.span("name"), 0.55, "name_after_number")
 
 
 def _after(text: str, place: int, sure: float) -> Iterator[Span]:
@@ -86,7 +90,12 @@ def _after(text: str, place: int, sure: float) -> Iterator[Span]:
         return
     end = start + size
     sign = bool(link and link[0].strip())
-    ended = end >= len(text) or not ("\u4e00" <= text[end] <= "\u9fff") or text[end] in FOLLOWS or text[end : end + 2] in _TITLES
+    ended = (
+        end >= len(text)
+        or not ("\u4e00" <= text[end] <= "\u9fff")
+        or text[end] in FOLLOWS
+        or text[end : end + 2] in _TITLES
+    )
     plausible = all(char in GIVEN for char in text[start + 1 : end]) or "·" in text[start:end]
     confidence = sure * (1 if sign or (ended and plausible) else 0.75 if plausible else 0.6 if ended else 0.35)
     if sure < 0.5 and ended and plausible and size > 2:
@@ -109,7 +118,12 @@ def _ending(run: str) -> int:
     for size in (4, 3, 2):
         name = run[-size:]
         head = 2 if name[:2] in COMPOUND else 1
-        if len(name) < size or size - head not in (1, 2) or (head == 1 and name[0] not in SURNAMES) or name in _NO_GIVEN:
+        if (
+            len(name) < size
+            or size - head not in (1, 2)
+            or (head == 1 and name[0] not in SURNAMES)
+            or name in _NO_GIVEN
+        ):
             continue
         boundary = len(run) == size or run[-size - 1] in FOLLOWS or run[-size - 1] in "由找名叫给人户生师"
         if all(char in GIVEN for char in name[head:]) and (boundary or size == 2 + head) and name[-2:] not in _NO_GIVEN:
@@ -127,8 +141,13 @@ _STOP = re.compile(
     r"english|chinese|american|british|german|french|spanish|address|phone|email|mr|mrs|ms|dr|miss|card|number|account|customer|service|support|team|bank|street|road|"
     r"what|when|where|who|how|why|if|this|that|these|those|can|could|would|should|will|date|name|fax|tel|id|born|passport|order|account"
 )
+_KIN = "kid son daughter wife husband brother sister mother father friend boss manager colleague partner uncle aunt cousin neighbour neighbor".split()
 _LEADS = (
-    ("name", rf"(?i:\b(?:my|his|her|their|full|last|first|maiden|partner's|partner’s|legal|given|family|middle|whose|the|user|patient|member|customer|contact|client|employee|student)\s)?(?i:\bname)(?i:'s| is| was|\?|:|：| of)?[\s:：]{{1,2}}(?P<name>{_NAME})", 0.85),
+    (
+        "name",
+        rf"(?i:\b(?:my|his|her|their|full|last|first|maiden|partner's|partner’s|legal|given|family|middle|whose|the|user|patient|member|customer|contact|client|employee|student)\s)?(?i:\bname)(?i:'s| is| was|\?|:|：| of)?[\s:：]{{1,2}}(?P<name>{_NAME})",
+        0.85,
+    ),
     ("name of", rf"[Ii]n the name of (?P<name>{_NAME})", 0.85),
     ("call", rf"\b[Cc]all(?:s|ed|ing)?(?: me| him| her)? (?P<name>{_NAME})", 0.7),
     ("i am", rf"\b(?:I am|[Ss]peaking with) (?P<name>{_W} {_W}(?: {_W})?)", 0.7),
@@ -142,12 +161,18 @@ _LEADS = (
     ("cheers", rf"[Cc]heers,?\s{{1,3}}(?P<name>{_W} {_W})", 0.7),
     ("dear", rf"\bDear (?P<name>{_NAME})", 0.6),
     ("signed", rf"\b[Ss]igned(?: by)?[,:]?\s(?P<name>{_NAME})", 0.7),
+    *((f"{word} ", rf"(?i:\b{word}) (?P<name>{_NAME})", 0.5) for word in ("directed by", "written by", "starring", "says", "told", "asked", "met with")),
+    *((f"{word} ", rf"(?i:\b(?:my|his|her|our|their) {word}),? (?P<name>{_NAME})", 0.65) for word in _KIN),
     ("patient", rf"\b[Pp]atient:? (?P<name>{_NAME})", 0.6),
-) + tuple((f"{title}{end}", rf"\b(?i:{title})\.?\s(?P<name>{_W}(?:[ ]{_W}){{0,2}})", 0.75) for end in (" ", ". ") for title in ("mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "madam"))
+) + tuple(
+    (f"{title}{end}", rf"\b(?i:{title})\.?\s(?P<name>{_W}(?:[ ]{_W}){{0,2}})", 0.75)
+    for end in (" ", ". ")
+    for title in ("mr", "mrs", "ms", "miss", "dr", "prof", "professor", "sir", "madam")
+)
 _SIGNS = tuple((word, re.compile(pattern), sure) for word, pattern, sure in _LEADS)
 _SEQUENCE = re.compile(rf"(?<![\w'’.@/\-]){_W}(?: (?:[A-Z]\. )?(?:(?:de|da|van|von|der|bin|al|el) )?{_W}){{0,2}}")
 _WORD = re.compile(r"[A-Z][a-zß-ÿ]+")
-WORDS = (*_STRONG, *_WEAK, *_HONORIFICS, *(word for word, _, _ in _LEADS))
+WORDS = (*_STRONG, *_WEAK, *_HONORIFICS, *(word for word, _, _ in _LEADS), "said ", "says ", "shouted ", "asked ", "replied ", "added ")
 
 
 def english_names(text: str, at: At) -> Iterator[Span]:
@@ -168,6 +193,21 @@ def _trimmed(start: int, name: str, sure: float) -> Iterator[Span]:
         yield Span("NAME", start, start + len(whole), sure, "name_after_word")
 
 
+_SUBJECT = re.compile(rf"(?P<name>{_NAME})(?:,? (?:said|says|shouted|whispered|lives|lived|began|works|worked|smiled|told|asked|replied|wrote|grew up|was born|spent|had given|moved)\b|, (?:can|could|may|would|will|please)\b)")
+_SPOKE = re.compile(rf"[\"”’'!?,] ?(?:said|says|shouted|asked|replied|added|wrote) (?P<name>{_NAME})")
+
+
+def subjects(text: str, at: At) -> Iterator[Span]:
+    """Yield words that begin a sentence and do what only people do."""
+    for place in at.capitals:
+        if place == 0 or text[place - 1] in "\n\0" or (text[place - 1] == " " and text[place - 2 : place - 1] in '.!?"'):
+            if match := _SUBJECT.match(text, place):
+                yield from _trimmed(place, match["name"], 0.45)
+    for place in at.of(("said ", "says ", "shouted ", "asked ", "replied ", "added ")):
+        if match := _SPOKE.match(text, max(0, place - 2)):
+            yield from _trimmed(match.start("name"), match["name"], 0.5)
+
+
 def listed_names(text: str, at: At) -> Iterator[Span]:
     """Yield words that are frequent English first names, with the names that follow them."""
     done = 0
@@ -186,7 +226,9 @@ def listed_names(text: str, at: At) -> Iterator[Span]:
 
 def repeated(text: str, found: Iterable[Span]) -> Iterator[Span]:
     """Yield further places of names that were surely found in the same text."""
-    sure = {text[span.start : span.end]: span.confidence for span in found if span.kind == "NAME" and span.confidence >= 0.5}
+    sure = {
+        text[span.start : span.end]: span.confidence for span in found if span.kind == "NAME" and span.confidence >= 0.5
+    }
     for name, confidence in sorted(sure.items()):
         ascii_name = name.isascii()
         place = text.find(name)

@@ -20,14 +20,25 @@ _LOCAL = r"[A-Za-z0-9_%+][A-Za-z0-9_.%+\-]{0,63}"
 _HOST = r"[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){0,5}\.[A-Za-z]{2,24}"
 _MAILBOX_END = re.compile(r"[A-Za-z0-9_.%+\-]{1,64}$", re.ASCII)
 _HOST_START = re.compile(rf"{_HOST}(?![A-Za-z0-9])", re.ASCII)
-_SPELT = re.compile(rf"(?<![A-Za-z0-9_.%+\-]){_LOCAL} ?[\[(（]at[\])）] ?[A-Za-z0-9\-]{{1,63}}(?: ?(?:\.|[\[(（]dot[\])）]) ?[A-Za-z0-9\-]{{1,63}}){{1,5}}", re.I | re.ASCII)
-_IPV4 = re.compile(r"[0-9](?<![0-9A-Za-z.\-][0-9])[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![0-9A-Za-z\-]|\.[0-9])", re.ASCII)
+_SPELT = re.compile(
+    rf"(?<![A-Za-z0-9_.%+\-]){_LOCAL} ?[\[(（]at[\])）] ?[A-Za-z0-9\-]{{1,63}}(?: ?(?:\.|[\[(（]dot[\])）]) ?[A-Za-z0-9\-]{{1,63}}){{1,5}}",
+    re.I | re.ASCII,
+)
+_IPV4 = re.compile(
+    r"[0-9](?<![0-9A-Za-z.\-][0-9])[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![0-9A-Za-z\-]|\.[0-9])", re.ASCII
+)
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:", re.ASCII)
-_HEX = re.compile(r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z:])", re.ASCII)
-_MAC = re.compile(r"(?<![0-9A-Za-z:\-])[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Za-z:\-])", re.ASCII)
+_HEX = re.compile(
+    r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z:])", re.ASCII
+)
+_MAC = re.compile(
+    r"(?<![0-9A-Za-z:\-])[0-9A-Fa-f]{2}([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Za-z:\-])", re.ASCII
+)
 _DASHED = re.compile(r"-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-", re.ASCII)
 _DOTTED_MAC = re.compile(r"(?<![0-9A-Za-z.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z.])", re.ASCII)
-_WEB = re.compile(r"(?:https?|ftp)://[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{3,2000}|\bwww\.[A-Za-z0-9\-]{1,63}\.[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{2,500}")
+_WEB = re.compile(
+    r"(?:https?|ftp)://[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{3,2000}|\bwww\.[A-Za-z0-9\-]{1,63}\.[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{2,500}"
+)
 
 _B64 = r"A-Za-z0-9_\-"
 # Prefix -> shape of the whole: what services document about the keys that they issue.
@@ -64,14 +75,34 @@ _BLOCK = re.compile(r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-
 _BLOCK_END = re.compile(r"-----END [A-Z0-9 ]{0,40}-----")
 _LOGIN = re.compile(r"://[^\s:/@\0]{1,64}:(?P<value>[^\s/@\0]{3,128})@")
 # A word for a secret, then a sign that it is given, then the secret itself.
-_SAID = ("passw", "pwd", "secret", "token", "api_key", "apikey", "api key", "api-key", "access_key", "access key", "private_key", "密码", "口令", "密钥", "密鑰", "密碼", "passphrase")
+_SAID = (
+    "passw",
+    "pwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "api key",
+    "api-key",
+    "access_key",
+    "access key",
+    "private_key",
+    "密码",
+    "口令",
+    "密钥",
+    "密鑰",
+    "密碼",
+    "passphrase",
+)
 _GIVEN = re.compile(
     r"(?:ord|word|code|wd|phrase|(?:[_ -]?(?:access|secret|api))?[_ -]?key|[_ -]?id)?"
     r"(?:\s?[\"']?\s{0,3}[=:：]\s{0,3}|\s{0,2}(?:是|为|設為|设为|改成|改为|重置为|is|was|set to|changed to)\s{0,2}[:：]?\s?)[\"'“「`]?"
     r"(?P<value>[^\s\"'，。；、,;“”「」（）()<>`\0\u4e00-\u9fff]{4,200})",
     re.IGNORECASE,
 )
-_PLAIN_WORDS = re.compile(r"(?i)[a-z]+[.!?]?|none|null|true|false|\*+|x+|\[.*|\$?\{.*|%.*|[0-9]{1,5}(?:\.[0-9]+)?%?|<.*|https?:.*")
+_PLAIN_WORDS = re.compile(
+    r"(?i)[a-z]+[.!?]?|none|null|true|false|\*+|x+|\[.*|\$?\{.*|%.*|[0-9]{1,5}(?:\.[0-9]+)?%?|<.*|https?:.*"
+)
 
 
 _SPELT_WORDS = ("[at]", "(at)", "（at）")
@@ -112,7 +143,9 @@ def machines(text: str, at: At) -> Iterator[Span]:
         parts = match[0].split(".")
         if all(int(part) < 256 and (part == "0" or part[0] != "0") for part in parts):
             kinds, _used = spoken(text, *match.span())
-            sure = 0.8 if not kinds or "IP" in kinds else 0.4
+            # Numbers of versions and sections look the same, but are small.
+            plain = 0.45 if max(map(int, parts)) < 30 and int(parts[0]) < 10 else 0.8
+            sure = 0.9 if "IP" in kinds else 0.4 if kinds == frozenset("-") else plain
             yield Span("IP", *match.span(), sure if match[0] != "0.0.0.0" else 0.2, "ipv4")
     done = 0
     for match in _COLONS.finditer(text):
@@ -120,7 +153,10 @@ def machines(text: str, at: At) -> Iterator[Span]:
             continue
         low = max(0, match.start() - 6)
         done = match.end()
-        for found in (_MAC.search(text, max(0, match.start() - 3), match.end() + 20), _hex(text, low, match.end() + 44)):
+        for found in (
+            _MAC.search(text, max(0, match.start() - 3), match.end() + 20),
+            _hex(text, low, match.end() + 44),
+        ):
             if found:
                 kind = "MAC" if found.re is _MAC else "IP"
                 yield Span(kind, *found.span(), 0.9, "mac" if kind == "MAC" else "ipv6")

@@ -52,8 +52,8 @@ class Rule:
 
 _NEEDS = {
     "resident_id": (17, ""), "old_resident_id": (15, ""), "credit_code": (6, "letters"), "iban": (6, "letters"), "ssn": (9, ""), "ssn_plain": (9, ""),
-    "hong_kong_id": (6, "letters"), "taiwan_id": (9, "letters"), "chinese_passport": (7, "letters"), "travel_permit": (7, "letters"), "taiwan_permit": (8, ""),
-    "chinese_mobile": (11, ""), "spaced_mobile": (11, ""), "grouped_mobile": (11, ""), "chinese_landline": (9, ""), "plain_landline": (10, ""), "short_landline": (10, ""),
+    "hong_kong_id": (6, "letters"), "open_hong_kong_id": (6, "letters"), "taiwan_id": (9, "letters"), "chinese_passport": (7, "letters"), "travel_permit": (7, "letters"), "taiwan_permit": (8, ""),
+    "chinese_mobile": (11, ""), "spaced_mobile": (11, ""), "grouped_mobile": (11, ""), "chinese_landline": (7, ""), "plain_landline": (10, ""), "short_landline": (10, ""),
     "service_line": (9, ""), "international": (7, "plus"), "dialled_00": (9, ""), "american": (10, ""), "taiwan_mobile": (10, ""), "local_american": (7, ""), "groups": (6, ""), "digits": (7, ""),
 }  # fmt: skip
 
@@ -68,7 +68,13 @@ def _count(low: int, high: int) -> Callable[[str], bool]:
     return lambda code: low <= sum(char.isdigit() for char in code) <= high
 
 
+def _no_day(low: int, high: int) -> Callable[[str], bool]:
+    count = _count(low, high)
+    return lambda code: count(code) and not (len(code) == 8 and code[:2] in {"19", "20"} and checks.day(code))
+
+
 _S = r"[ \-]?"
+_NO_MEASURE = r"(?!\s?[次元个件人万本台条位年月度张册份名页天岁亿千百吨米公平斤克kKmM%％])"
 _RULES = (
     _rule(
         "RESIDENT_ID",
@@ -90,8 +96,9 @@ _RULES = (
         rf"(?<![0-9A-Za-z])[0-9ANYany][0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy](?:{_S}[0-9]){{6}}(?:{_S}[0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy]){{10}}"
         r"(?![0-9A-Za-z])",
         (0.85, 0.97, 0.6),
-        checks.credit,
+        lambda code: not code.isdigit() and checks.credit(code),
     ),
+    _rule("CREDIT_CODE", "digit_credit_code", rf"(?<![0-9A-Za-z])[1-9](?:{_S}[0-9]){{17}}(?![0-9A-Za-z])", (0.35, 0.9, 0.1), checks.credit),
     _rule(
         "IBAN",
         "iban",
@@ -110,18 +117,35 @@ _RULES = (
     _rule(
         "REGION_ID",
         "hong_kong_id",
-        r"(?<![0-9A-Za-z])[A-Z]{1,2}[0-9]{6} ?(?:[(（] ?[0-9A] ?[)）]|[0-9A](?![0-9A-Za-z]))",
-        (0.65, 0.95, 0.3),
+        r"(?<![0-9A-Za-z])[A-Z]{1,2}[0-9]{6} ?[(（] ?[0-9A] ?[)）]",
+        (0.65, 0.95, 0.4),
         checks.hong_kong,
     ),
+    _rule("REGION_ID", "open_hong_kong_id", r"(?<![0-9A-Za-z])[A-Z]{1,2}[0-9]{6}[0-9A](?![0-9A-Za-z])", (0.3, 0.9, 0.1), checks.hong_kong),
     _rule(
-        "REGION_ID", "taiwan_id", r"(?<![0-9A-Za-z])[A-Z][1289][0-9]{8}(?![0-9A-Za-z])", (0.55, 0.9, 0.3), checks.taiwan
+        "REGION_ID", "taiwan_id", r"(?<![0-9A-Za-z])[A-Z][1289][0-9]{8}(?![0-9A-Za-z])", (0.45, 0.9, 0.2), checks.taiwan
     ),
-    _rule("PASSPORT", "chinese_passport", r"(?<![0-9A-Za-z])(?:[EeGgDdSsPpHhKk][0-9]{8}|[Ee][A-HJ-NP-Za-hj-np-z][0-9]{7})(?![0-9A-Za-z])", (0.45, 0.95, 0.2)),
+    _rule(
+        "PASSPORT",
+        "chinese_passport",
+        r"(?<![0-9A-Za-z])(?:[EeGgDdSsPpHhKk][0-9]{8}|[Ee][A-HJ-NP-Za-hj-np-z][0-9]{7})(?![0-9A-Za-z])",
+        (0.45, 0.95, 0.2),
+    ),
     _rule("PASSPORT", "passport", r"(?<![0-9A-Za-z])[A-Za-z]{0,3}[0-9]{6,9}[A-Za-z]?(?![0-9A-Za-z(（])", (0, 0.85, 0)),
-    _rule("PERMIT", "travel_permit", r"(?<![0-9A-Za-z])(?:[CWLTHM][0-9]{8}(?:[0-9]{2})?|C[A-HJ-NP-Z][0-9]{7})(?![0-9A-Za-z])", (0.3, 0.92, 0.1)),
+    _rule(
+        "PERMIT",
+        "travel_permit",
+        r"(?<![0-9A-Za-z])(?:[CWLTHM][0-9]{8}(?:[0-9]{2})?|C[A-HJ-NP-Z][0-9]{7})(?![0-9A-Za-z])",
+        (0.3, 0.92, 0.1),
+    ),
     _rule("PERMIT", "taiwan_permit", r"(?<![0-9A-Za-z])[0-9]{8}(?:[0-9]{2})?(?![0-9A-Za-z])", (0, 0.8, 0)),
-    _rule("LICENCE", "licence", r"(?<![0-9A-Za-z])[A-Za-z]{0,3}[0-9](?:[ \-]?[0-9A-Za-z]){4,14}(?![0-9A-Za-z])", (0, 0.8, 0), _count(5, 15)),
+    _rule(
+        "LICENCE",
+        "licence",
+        r"(?<![0-9A-Za-z])[A-Za-z]{0,3}[0-9](?:[ \-]?[0-9A-Za-z]){4,14}(?![0-9A-Za-z])",
+        (0, 0.8, 0),
+        _count(5, 15),
+    ),
     _rule(
         "PHONE",
         "chinese_mobile",
@@ -155,7 +179,13 @@ _RULES = (
         (0.45, 0.9, 0.15),
     ),
     _rule("PHONE", "short_landline", rf"{_FREE}0[0-9]{{2,3}}[ \-][0-9]{{7,8}}(?![0-9\-])(?!\.[0-9])", (0.55, 0.9, 0.2)),
-    _rule("PHONE", "service_line", rf"{_FREE}[48]00-?[0-9]{{3,4}}-?[0-9]{{3,4}}(?![0-9\-])(?!\.[0-9])", (0.52, 0.9, 0.2), _count(10, 10)),
+    _rule(
+        "PHONE",
+        "service_line",
+        rf"{_FREE}[48]00-?[0-9]{{3,4}}-?[0-9]{{3,4}}(?![0-9\-])(?!\.[0-9])",
+        (0.52, 0.9, 0.2),
+        _count(10, 10),
+    ),
     _rule(
         "PHONE",
         "international",
@@ -163,7 +193,10 @@ _RULES = (
         (0.75, 0.95, 0.5),
     ),
     _rule(
-        "PHONE", "dialled_00", rf"{_FREE}00[1-9][0-9]{{0,2}}[ .\-(](?:[ .\-()]{{0,2}}[0-9]){{6,12}}{_EXTENSION}(?![0-9])", (0.6, 0.9, 0.2)
+        "PHONE",
+        "dialled_00",
+        rf"{_FREE}00[1-9][0-9]{{0,2}}[ .\-(](?:[ .\-()]{{0,2}}[0-9]){{6,12}}{_EXTENSION}(?![0-9])",
+        (0.6, 0.9, 0.2),
     ),
     _rule(
         "PHONE",
@@ -177,12 +210,13 @@ _RULES = (
     _rule(
         "PHONE",
         "groups",
-        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,5}}\)?){{1,5}}{_EXTENSION}(?![0-9A-Za-z])(?![.\-/][0-9])",
+        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,5}}\)?){{1,5}}{_EXTENSION}(?![0-9A-Za-z])(?![.\-/][0-9]){_NO_MEASURE}",
         (0.2, 0.7, 0),
         _count(7, 20),
     ),
-    _rule("PHONE", "digits", rf"(?<![0-9A-Za-z.\-])[0-9]{{7,12}}{_EXTENSION}(?![0-9A-Za-z\-])(?!\.[0-9])", (0, 0.6, 0)),
+    _rule("PHONE", "digits", rf"(?<![0-9A-Za-z.\-])[0-9]{{7,12}}{_EXTENSION}(?![0-9A-Za-z\-])(?!\.[0-9]){_NO_MEASURE}", (0, 0.6, 0), _no_day(7, 18)),
 )
+_NOTHING = frozenset({"-"})
 _EVERY = frozenset({"*"})
 _CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ \-]?[0-9]){11,40}(?![0-9])", re.ASCII)
 _SEPARATORS = re.compile(r"[^0-9A-Za-z]")
@@ -198,7 +232,9 @@ def _sure(text: str, kind: str, start: int, end: int, sure: tuple[float, float, 
         return bare * (0.6 if glued else 1)
     if kind in kinds:
         return cued - 0.1 if used else cued
-    return bare if used else miscued
+    if used or kinds != _NOTHING:
+        return bare if used else (bare + miscued) / 2
+    return miscued
 
 
 def _cards(text: str, low: int, high: int) -> Iterator[Span]:
@@ -246,7 +282,11 @@ def numbers(text: str, at: At) -> Iterator[Span]:
         if digits >= 13:
             yield from _cards(text, start, end)
         for rule in _RULES:
-            if digits < rule.needs or (rule.beside == "letters" and not letters) or (rule.beside == "plus" and "+" not in beside):
+            if (
+                digits < rule.needs
+                or (rule.beside == "letters" and not letters)
+                or (rule.beside == "plus" and "+" not in beside)
+            ):
                 continue
             if rule.bare < 0.3:
                 if cued is None:
@@ -276,7 +316,9 @@ _PLATE = re.compile(
     r"(?:[DFABCEGHJKdfabceghjk][A-HJ-NP-Za-hj-np-z0-9][0-9]{4}|[0-9]{5}[A-HJKa-hjk]|[A-HJ-NP-Za-hj-np-z0-9]{5}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领])"
     r"(?![0-9A-Za-z])"
 )
-_ARMY = re.compile(r"(?<![0-9A-Za-z])WJ[ ]?[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]?[ ]?[·•\-]?[0-9]{4}[0-9A-HJ-NP-Z](?![0-9A-Za-z])")
+_ARMY = re.compile(
+    r"(?<![0-9A-Za-z])WJ[ ]?[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]?[ ]?[·•\-]?[0-9]{4}[0-9A-HJ-NP-Z](?![0-9A-Za-z])"
+)
 
 
 def plates(text: str, at: At) -> Iterator[Span]:

@@ -45,13 +45,13 @@ class Personal:
 
     def _mended(self, text: str, spans: list[Span]) -> Mended:
         told = Counter(span.kind for span in spans)
-        notes = tuple(Note(f"personal_{kind.lower()}", KINDS[kind].label, times) for kind, times in sorted(told.items()))
+        notes = tuple(
+            Note(f"personal_{kind.lower()}", KINDS[kind].label, times) for kind, times in sorted(told.items())
+        )
         return Mended(text if self.writer is None else replaced(text, spans, self.writer), notes)
 
 
-def _make(
-    surroundings: Surroundings, *, kinds: tuple[str, ...], mode: str, minimum: float
-) -> Personal:
+def _make(surroundings: Surroundings, *, kinds: tuple[str, ...], mode: str, minimum: float) -> Personal:
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
         raise UnknownKindError(f"unknown kinds: {', '.join(unknown)}; there are {', '.join(KINDS)}")
@@ -84,7 +84,9 @@ OPERATORS: tuple[Operator, ...] = (
         },
         make=_make,
         parameters={
-            "kinds": Parameter(USUAL, ("kinds of personal data to look for", "要查找的个人信息种类"), choices=tuple(KINDS)),
+            "kinds": Parameter(
+                USUAL, ("kinds of personal data to look for", "要查找的个人信息种类"), choices=tuple(KINDS)
+            ),
             "mode": Parameter(
                 "label",
                 (
@@ -94,9 +96,7 @@ OPERATORS: tuple[Operator, ...] = (
                 ),
                 choices=("label", "pseudonym", "flag"),
             ),
-            "minimum": Parameter(
-                0.5, ("how sure a find must be (0 to 1)", "最低置信度（0 到 1）"), low=0.0, high=1.0
-            ),
+            "minimum": Parameter(0.5, ("how sure a find must be (0 to 1)", "最低置信度（0 到 1）"), low=0.0, high=1.0),
         },
     ),
 )

@@ -125,4 +125,3 @@ def _mixed(columns: list[np.ndarray]) -> np.ndarray:
     mixed *= np.uint32(0x9E3779B1)
     mixed >>= np.uint32(32 - _BITS)
     return mixed
-
