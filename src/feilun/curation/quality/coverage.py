@@ -7,66 +7,67 @@ not know answers: a row that speaks of a question need not answer it.
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from feilun.curation.quality.figures.classifier import tokens
 from feilun.curation.seam import Mending, Note, Operator, Parameter, Row, Ruling, Surroundings
 from feilun.records import JSON
 
 _SHOWN = 120
 _LISTED = 200
-_STOP = (
-    "what which who when where why how is are was were do does did the a an of for to in on at and or by with from "
-    "can could should would may must i you it this that be have has if as your our my please "
-    "的 了 是 在 有 和 与 吗 呢 什 么 怎 样 如 何 哪 谁 几 多 少 请 问 我 你 您 们 这 那 就 也 都 要 会 能 可 以 为 对 到 得 被 把 吧 啊 一 个"
+_STOP_WORDS = (
+    "what which who when where why how is are was were do does did the a an of for to in on at and or by with from can "
+    "could should would may must i you it this that be have has if as your our my please there"
 )
+_STOP = frozenset(_STOP_WORDS.split())
+_STOP_HAN = frozenset("的了是在有和与吗呢什么怎样如何哪谁几多少请问我你您们这那就也都要会能可以为对到得被把吧啊一个由")
+_WORD = re.compile(r"[^\W_\u3400-\u9fff]+")
+_HAN = re.compile(r"[\u3400-\u9fff]+")
 
 
-def _pieces(text: str) -> NDArray[np.uint64]:
-    """Return the numbers of a text's words and, of Chinese, its pairs of characters; each once."""
-    one = tokens(text)
-    plain = one[~np.isin(one, _stop_numbers())].astype(np.uint64)
-    pairs = one[:-1].astype(np.uint64) * np.uint64(1_000_003) + one[1:].astype(np.uint64)
-    return np.unique(np.concatenate([plain, pairs]))
-
-
-def _stop_numbers() -> NDArray[np.uint32]:
-    return tokens(_STOP)
+def _pieces(text: str) -> set[str]:
+    """Return the words of a text and, of Chinese, the pairs of characters; without those that say nothing."""
+    plain = text.casefold()
+    found = {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in _WORD.findall(plain)} - _STOP
+    for run in _HAN.findall(plain):
+        found.update(run[place : place + 2] for place in range(max(1, len(run) - 1)))
+    return {piece for piece in found if not _STOP_HAN.issuperset(piece)}
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The exams' questions, ready to be looked for: pieces, whose they are, and what each weighs."""
+    """The exams' questions, ready to be looked for: by piece, whose it is and what it weighs there."""
 
     questions: tuple[str, ...]
-    pieces: NDArray[np.uint64] = field(repr=False)
-    owners: NDArray[np.int64] = field(repr=False)
-    weights: NDArray[np.float64] = field(repr=False)
+    weights: Mapping[str, Sequence[tuple[int, float]]]
 
     @classmethod
     def of(cls, exams: Sequence[str]) -> Asked:
         """Return the questions, each once, in order of their texts."""
         questions = tuple(sorted({" ".join(text.split()) for text in exams if text.strip()}))
-        found = [_pieces(text) for text in questions]
-        sizes = [len(one) for one in found]
-        every = np.concatenate(found) if found else np.zeros(0, np.uint64)
-        owners = np.repeat(np.arange(len(questions)), sizes)
-        _, inverse, times = np.unique(every, return_inverse=True, return_counts=True)
-        weights = np.log(1.0 + len(questions) / np.maximum(times[inverse], 1)) if len(every) else np.zeros(0)
-        whole = np.bincount(owners, weights, len(questions))
-        order = np.argsort(every, kind="stable")
-        return cls(questions, every[order], owners[order], (weights / np.maximum(whole[owners], 1e-9))[order])
+        found = [sorted(_pieces(text)) for text in questions]
+        times = Counter(piece for pieces in found for piece in pieces)
+        weights: dict[str, list[tuple[int, float]]] = {}
+        for number, pieces in enumerate(found):
+            telling = [math.log(1.0 + len(questions) / times[piece]) for piece in pieces]
+            for piece, weight in zip(pieces, telling, strict=True):
+                weights.setdefault(piece, []).append((number, weight / sum(telling)))
+        return cls(questions, weights)
 
     def shares(self, text: str) -> list[tuple[int, float]]:
         """Return the questions of which ``text`` holds words, and how much of each (0–1)."""
-        held = np.isin(self.pieces, _pieces(text), assume_unique=False)
-        shares = np.bincount(self.owners[held], self.weights[held], len(self.questions))
-        return [(int(question), round(float(shares[question]), 4)) for question in np.flatnonzero(shares)]
+        found: dict[int, float] = {}
+        for piece in sorted(_pieces(text) & self.weights.keys()):
+            for question, weight in self.weights[piece]:
+                found[question] = found.get(question, 0.0) + weight
+        return [(question, round(share, 4)) for question, share in sorted(found.items())]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Coverage:
                 best[question] = _better(best[question], (share, row.id, 0.0, ""))
             if near is None:
                 continue
-            for question in np.flatnonzero(near[number] > 0.0):
+            for question in np.flatnonzero(near[number] > 0.0).tolist():
                 found = (0.0, "", round(float(near[number, question]), 4), row.id)
                 best[question] = _better(best[question], found)
         return best

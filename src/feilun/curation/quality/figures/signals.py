@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,11 @@ from feilun.curation.quality.figures import characters as kind
 from feilun.curation.quality.figures.characters import KINDS, codes, kinds, marked
 
 Figures = NDArray[np.float64]
-# Words with the spaces around them are counted at the speed of memory. Those of other languages are only looked for
-# where English ones are rare.
-_STOP_WORDS = tuple(f" {word} " for word in ("the", "of", "and", "to", "in", "a", "is", "for", "that", "you"))
-_OTHERS = "it with on be are i not or if this by de la le les et que el en los der die und das di il e o da een van het"
-_OTHER_STOP_WORDS = tuple(f" {word} " for word in _OTHERS.split())
-_RARE = 0.08
-_LONG_WORDS = 30  # words before their length or lack of stop words says something
+# Words that make sentences, of English and of other languages in Latin writing; none is longer than four letters.
+_STOP_WORDS = (
+    "the of and to in a is for that you it with on be are i not or if this by was he she they we my do at as from have "
+    "de la le les et que el en los der die und das di il e o da een van het dan yang ist est con per por det och som"
+)
 _PROBES = 6  # places at which it is looked whether a text repeats itself, before it is measured
 _SHORT = 120  # characters; shorter texts are measured if they have few different characters
 _FEW = 15
@@ -83,8 +82,15 @@ def measure(texts: Sequence[str]) -> Signals:
     first = is_latin.copy()
     first[1:] &= ~is_latin[:-1] | (owner[1:] != owner[:-1])
     words = np.bincount(owner[first], minlength=many).astype(float)
-    stop_words = np.array([_stop_words(*each) for each in zip(texts, words, strict=True)], float)
+    begins = np.flatnonzero(first)
+    last = is_latin.copy()
+    last[:-1] &= ~is_latin[1:] | (owner[1:] != owner[:-1])
+    packed = _packed(joined, begins, np.flatnonzero(last) - begins + 1)
+    known = _stop_numbers()
+    is_stop = known[np.searchsorted(known, packed) % len(known)] == packed
+    stop_words = np.bincount(owner[begins[is_stop]], minlength=many).astype(float)
     lines = _lines(joined, found, starts, owner)
+    addresses = np.array([text.startswith(("http://", "https://", "www.")) for text in texts], bool)
     return Signals(
         size=size,
         junk=_share(counts[:, kind.JUNK], size),
@@ -100,7 +106,7 @@ def measure(texts: Sequence[str]) -> Signals:
         stop_words=_share(stop_words, words),
         formula=_share(np.bincount(owner[marked(joined, _FORMULA)], minlength=many).astype(float), size),
         spaced=_share(counts[:, kind.SPACE], words),
-        stretch=size / (1.0 + counts[:, kind.SPACE] + counts[:, kind.NEWLINE]),
+        stretch=np.where(addresses, 0.0, size / (1.0 + counts[:, kind.SPACE] + counts[:, kind.NEWLINE])),
         run=_share(_longest_run(joined, starts, owner), size),
         repeated=np.array([_repeated(text) for text in texts], float),
         **lines,
@@ -111,14 +117,19 @@ def _share(some: NDArray[Any], of: NDArray[Any]) -> Figures:
     return np.asarray(some / np.maximum(of, 1.0), np.float64)
 
 
-def _stop_words(text: str, words: float) -> int:
-    if words <= _LONG_WORDS:
-        return 0
-    found = sum(text.count(word) for word in _STOP_WORDS)
-    if found < _RARE * words:
-        text = " ".join(text[:_LOOKED_AT].lower().split())
-        found = sum(text.count(word) for word in (*_STOP_WORDS, *_OTHER_STOP_WORDS))
-    return found
+def _packed(letters: NDArray[np.uint32], first: NDArray[np.int64], length: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return a number for each word of up to four ASCII letters, 0 for longer ones."""
+    found = np.zeros(len(first), np.uint32)
+    for place in range(4):
+        letter = letters[np.minimum(first + place, len(letters) - 1)] | 0x20
+        found |= np.where(place < length, letter, 0).astype(np.uint32) << np.uint32(8 * place)
+    return np.where(length <= 4, found, 0).astype(np.uint32)
+
+
+@cache
+def _stop_numbers() -> NDArray[np.uint32]:
+    """Return the numbers of the words that make sentences, sorted."""
+    return np.array(sorted(int.from_bytes(word.encode(), "little") for word in _STOP_WORDS.split()), np.uint32)
 
 
 def _lines(
@@ -202,10 +213,10 @@ def _repeated(text: str) -> float:
 
 
 def _repeats(text: str) -> bool:
-    """Tell whether at least two of some pieces, at fixed places, stand in the text a second time."""
+    """Tell whether at least half of some pieces, at fixed places, stand in the text a second time."""
     again = 0
     for probe in range(_PROBES):
         place = probe * (len(text) - 20) // _PROBES
-        piece = text[place : place + (6 if text[place] > chr(_WIDE) else 14)]
+        piece = text[place : place + (8 if text[place] > chr(_WIDE) else 14)]
         again += text.find(piece) != place or text.find(piece, place + 1) >= 0
-    return again >= 2
+    return again * 2 >= _PROBES
