@@ -22,7 +22,8 @@ def _digits(rng: random.Random, count: int) -> str:
 
 def resident_id(rng: random.Random) -> str:
     """Return a Chinese resident identity number (GB 11643-1999)."""
-    body = f"{rng.choice(_REGIONS)}{rng.randint(1950, 2009)}{rng.randint(1, 12):02d}{rng.randint(1, 28):02d}{_digits(rng, 3)}"
+    born = f"{rng.randint(1950, 2009)}{rng.randint(1, 12):02d}{rng.randint(1, 28):02d}"
+    body = rng.choice(_REGIONS) + born + _digits(rng, 3)
     total = sum(int(digit) * weight for digit, weight in zip(body, _ID_WEIGHTS, strict=True))
     return body + "10X98765432"[total % 11]
 
@@ -53,7 +54,8 @@ def credit_code(rng: random.Random) -> str:
 def email(rng: random.Random) -> str:
     """Return an e-mail address."""
     name = "".join(rng.choices(string.ascii_lowercase, k=rng.randint(4, 9)))
-    return f"{name}{rng.choice(('', '.', '_'))}{_digits(rng, 2)}@{rng.choice(('mail', 'post', 'corp'))}-{_digits(rng, 2)}.{rng.choice(('com', 'cn', 'org', 'com.cn'))}"
+    host = f"{rng.choice(('mail', 'post', 'corp'))}-{_digits(rng, 2)}.{rng.choice(('com', 'cn', 'org', 'com.cn'))}"
+    return f"{name}{rng.choice(('', '.', '_'))}{_digits(rng, 2)}@{host}"
 
 
 def address(rng: random.Random) -> str:

@@ -1,0 +1,75 @@
+"""Ours on a file of rows: ``python ours.py RECIPE PROCESSES ROWS FOLDER``; prints seconds and peak memory as JSON.
+
+Knows recipes and how they are run over files. Does not know the truth, nor peers. ``copies`` is a recipe of this bench:
+exact and near copies, nothing else; every other name is one that Feilun brings.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+from feilun.curation.recipes import Options, curate_files, find, parse
+
+COPIES = """
+name: copies
+about: {en: Copies only., zh: 仅去重。}
+make: documents
+rows:
+  - exact_copies
+  - near_copies
+"""
+
+
+class Peak:
+    """The most memory (bytes) that this process and those it started had at once, looked at four times a second."""
+
+    def __init__(self) -> None:
+        """Begin to look."""
+        self.bytes = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def end(self) -> int:
+        """Stop looking and return the peak."""
+        self._done.set()
+        self._thread.join()
+        return self.bytes
+
+    def _look(self) -> None:
+        me = psutil.Process()
+        while not self._done.wait(0.25):
+            total = 0
+            for process in (me, *me.children(recursive=True)):
+                try:
+                    # What processes share counts once.
+                    total += process.memory_full_info().pss
+                except psutil.Error:
+                    continue
+            self.bytes = max(self.bytes, total)
+
+
+def run_ours(recipe: str, processes: int, rows: Path, folder: Path) -> None:
+    """Run a recipe over a file of rows and leave ``rows.parquet`` and the report in ``folder``."""
+    found = parse(COPIES, "copies") if recipe == "copies" else find(recipe)
+    curate_files([rows], found, folder, Options(processes=processes))
+
+
+def main() -> None:
+    """Run once, measured."""
+    recipe, processes, rows, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4])
+    peak = Peak()
+    began = time.perf_counter()
+    run_ours(recipe, processes, rows, folder)
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "peak": peak.end()}))
+
+
+if __name__ == "__main__":
+    main()
