@@ -23,12 +23,10 @@ _CONVERSATION = ("conversation", "conversation_id", "thread", "session", "group"
 
 @dataclass(frozen=True, slots=True)
 class Kin:
-    """What ties a row to others."""
+    """What ties the rows of a batch to others: id, source and conversation of each, and their signatures (n × 64)."""
 
-    row: str
-    source: str
-    conversation: str
-    signature: NDArray[np.uint32]
+    rows: list[tuple[str, str, str]]
+    signatures: NDArray[np.uint32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +38,29 @@ class Split:
     likeness: float
     seed: str
 
-    def sketch(self, rows: Sequence[Row]) -> list[Kin]:
+    def sketch(self, rows: Sequence[Row]) -> Kin:
         """Return what ties each row to others."""
-        return [Kin(row.id, row.source, _conversation(row), signature(row.text)) for row in rows]
+        signatures = [signature(row.text) for row in rows]
+        return Kin([(row.id, row.source, _conversation(row)) for row in rows], np.array(signatures, np.uint32))
 
-    def decide(self, sketches: Sequence[list[Kin]]) -> JSON:
+    def decide(self, sketches: Sequence[Kin]) -> JSON:
         """Return the rows of the exam: groups whose hash falls into the share; at least one group on either side."""
-        kin = sorted((one for sketch in sketches for one in sketch), key=lambda one: one.row)
+        given = [one for sketch in sketches for one in sketch.rows]
+        order = sorted(range(len(given)), key=given.__getitem__)
+        kin = [given[place] for place in order]
         groups = Groups(len(kin))
         # A row's id may stand twice; both are of one mind.
-        groups.join_same(one.row for one in kin)
-        groups.join_same(one.conversation or None for one in kin)
+        groups.join_same(row for row, _, _ in kin)
+        groups.join_same(conversation or None for _, _, conversation in kin)
         if self.by == "source":
-            groups.join_same(one.source for one in kin)
-        groups.join_near([one.signature for one in kin], self.likeness)
+            groups.join_same(source for _, source, _ in kin)
+        if kin:
+            signatures = np.concatenate([sketch.signatures for sketch in sketches if sketch.rows])
+            groups.join_near(signatures[order], self.likeness)
         roots = [groups.root(place) for place in range(len(kin))]
         names: dict[int, str] = {}
-        for one, root in zip(kin, roots, strict=True):
-            names[root] = min(names.get(root, one.row), one.row)
+        for (row, _, _), root in zip(kin, roots, strict=True):
+            names.setdefault(root, row)
         sizes = Counter(roots)
         draws = {root: _draw(name, self.seed) for root, name in names.items()}
         chosen = {root for root, draw in draws.items() if draw < self.share}
@@ -66,7 +69,7 @@ class Split:
             chosen = chosen or {min(ordered, key=lambda root: (abs(sizes[root] / len(kin) - self.share), draws[root]))}
             if len(chosen) == len(draws):
                 chosen.discard(ordered[-1])
-        exam = frozenset(one.row for one, root in zip(kin, roots, strict=True) if root in chosen)
+        exam = frozenset(row for (row, _, _), root in zip(kin, roots, strict=True) if root in chosen)
         report = {
             "rows": len(kin),
             "groups": len(draws),

@@ -6,7 +6,7 @@ knows texts and sets. It does not know what groups are for.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +68,15 @@ class Groups:
             if key is not None:
                 self.join(seen.setdefault(key, row), row)
 
-    def join_near(self, signatures: Sequence[NDArray[np.uint32]], likeness: float) -> None:
-        """Put rows together whose estimated Jaccard index is at least ``likeness`` with one of the same band."""
+    def join_near(self, signatures: NDArray[np.uint32], likeness: float) -> None:
+        """Put rows together whose estimated Jaccard index is at least ``likeness`` with the first of the same band."""
         for start in range(0, BINS, _BAND):
-            seen: dict[bytes, int] = {}
-            for row, own in enumerate(signatures):
-                first = seen.setdefault(own[start : start + _BAND].tobytes(), row)
-                if self.root(first) != self.root(row) and np.mean(signatures[first] == own) >= likeness:
-                    self.join(first, row)
+            key = np.zeros(len(signatures), np.uint64)
+            for place in range(start, start + _BAND):
+                key = key * np.uint64(0x9E3779B97F4A7C15) + signatures[:, place] + np.uint64(1)
+            _, firsts, which = np.unique(key, return_index=True, return_inverse=True)
+            first = firsts[which.ravel()]
+            for row in np.flatnonzero(first != np.arange(len(key))).tolist():
+                other = int(first[row])
+                if self.root(other) != self.root(row) and np.mean(signatures[other] == signatures[row]) >= likeness:
+                    self.join(other, row)

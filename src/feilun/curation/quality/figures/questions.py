@@ -17,6 +17,7 @@ from feilun.records import text_digest
 
 _ASKED = 400  # characters of a question
 _ANSWERED = 4_000
+_DIGITS_KEPT = 24  # of a digest in hexadecimal: 96 bits
 _KEPT = 32  # smallest token hashes that stand for an answer (bottom-k sketch, Cohen and Kaplan 2007)
 # What a question wants, by the words that ask for it; of two kinds that differ the questions are not the same.
 _KINDS = (
@@ -83,10 +84,10 @@ class Answer:
     """What can be compared of an answer without its text."""
 
     digest: str
-    numbers: frozenset[str]
-    dates: frozenset[str]
+    numbers: tuple[str, ...]
+    dates: tuple[str, ...]
     polarity: int
-    parts: frozenset[int]
+    parts: bytes  # uint32, sorted
     size: int
 
 
@@ -117,15 +118,13 @@ def _stem(word: str) -> str:
 def answer(text: str) -> Answer:
     """Return what can be compared of an answer."""
     plain = unicodedata.normalize("NFKC", text[:_ANSWERED]).casefold()
-    dates = frozenset(_dates(plain))
+    dates = tuple(sorted(set(_dates(plain))))
     rest = _NAMED.sub(" ", _DATE.sub(" ", plain))
     numbers = {found.replace(",", "").rstrip(".") for found in _NUMBER.findall(rest)}
     numbers |= {str(_value(found)) for found in _HAN_NUMBER.findall(rest)}
     numbers |= {str(_WORDS[found]) for found in _WORD_NUMBER.findall(rest)}
-    small = np.unique(tokens(plain))[:_KEPT]
-    return Answer(
-        text_digest(plain), frozenset(numbers), dates, _polarity(plain), frozenset(small.tolist()), len(plain)
-    )
+    small = np.unique(tokens(plain))[:_KEPT].tobytes()
+    return Answer(text_digest(plain)[:_DIGITS_KEPT], tuple(sorted(numbers)), dates, _polarity(plain), small, len(plain))
 
 
 def _dates(plain: str) -> list[str]:
@@ -164,8 +163,9 @@ def _polarity(plain: str) -> int:
 
 def overlap(one: Answer, other: Answer) -> float:
     """Return the estimated Jaccard index of the words of two answers (0–1)."""
-    both = sorted(one.parts | other.parts)[:_KEPT]
-    return sum(part in one.parts and part in other.parts for part in both) / max(1, len(both))
+    mine, yours = np.frombuffer(one.parts, np.uint32), np.frombuffer(other.parts, np.uint32)
+    both = np.union1d(mine, yours)[:_KEPT]
+    return float(np.count_nonzero(np.isin(both, mine) & np.isin(both, yours))) / max(1, len(both))
 
 
 def clash(one: Answer, other: Answer) -> tuple[str, str]:
@@ -175,7 +175,8 @@ def clash(one: Answer, other: Answer) -> tuple[str, str]:
     """
     if one.digest == other.digest:
         return "", ""
-    for reason, mine, yours in (("dates", one.dates, other.dates), ("numbers", one.numbers, other.numbers)):
+    for reason, left, right in (("dates", one.dates, other.dates), ("numbers", one.numbers, other.numbers)):
+        mine, yours = set(left), set(right)
         if mine - yours and yours - mine:
             return reason, f"{', '.join(sorted(mine - yours)[:3])} ≠ {', '.join(sorted(yours - mine)[:3])}"
     alike = overlap(one, other)
