@@ -7,7 +7,7 @@ bring with them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,9 +31,14 @@ class _Count:
 class Tally:
     """Counts the entries of ledgers."""
 
-    def __init__(self, operators: Mapping[str, Operator], others: Mapping[str, Words]) -> None:
-        """Take the words of reasons from operators, and ``others`` for what is done without one."""
-        self._operators, self._others = operators, others
+    def __init__(
+        self, operators: Mapping[str, Operator], others: Mapping[str, Words], shown: Callable[[str, str], str]
+    ) -> None:
+        """Take the words of reasons from operators, and ``others`` for what is done without one.
+
+        ``shown`` returns of a source's id and a piece of its text what examples may show.
+        """
+        self._operators, self._others, self._shown = operators, others, shown
         self._counts: dict[tuple[str, str, str], _Count] = {}
         self.rows: Counter[str] = Counter()  # rows by what happened to them, each once
         self.files: dict[str, Counter[str]] = {}
@@ -54,8 +59,9 @@ class Tally:
                 self.rows[entry.action] += 1
                 self.files.setdefault(entry.name, Counter())[entry.action] += 1
             if len(count.examples) < EXAMPLES and not any(shown["row"] == entry.row for shown in count.examples):
-                shown = {name: getattr(entry, name) for name in ("row", "name", "place", "detail", "before", "after")}
-                count.examples.append(shown)
+                example = {name: getattr(entry, name) for name in ("row", "name", "place")}
+                example |= {n: self._shown(entry.source, getattr(entry, n)) for n in ("detail", "before", "after")}
+                count.examples.append(example)
 
     def words(self, operator: str, reason: str) -> Words:
         """Return what a reason means."""

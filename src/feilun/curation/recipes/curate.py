@@ -9,34 +9,34 @@ import hashlib
 import heapq
 import itertools
 import json
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-
-import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feilun.compute.locks import lock
 from feilun.curation import health
 from feilun.curation.documents import Document, Skip
 from feilun.curation.ingest import documents, exam_items
-from feilun.curation.personal import KINDS, Finder
-from feilun.curation.personal.masking import key_of
+from feilun.curation.personal import KINDS, USUAL, Finder
+from feilun.curation.personal.masking import key_of, label, replaced
 from feilun.curation.recipes import engine
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.catalogue import operators
-from feilun.curation.recipes.making import REASONS, Maker, canonical, document_of, document_row, empty, record_of
+from feilun.curation.recipes.ledger import Ledger
+from feilun.curation.recipes.making import REASONS, Maker, document_of, document_row, empty, record_of
 from feilun.curation.recipes.plan import Recipe, Step
+from feilun.curation.recipes.result import sum_of, write
 from feilun.curation.recipes.streaming import rows_of
 from feilun.curation.seam import Entry, Row
 from feilun.errors import NothingUsable
 from feilun.records import JSON, DatasetVersion, Record
-from feilun.store import datasets, evals, workspaces
+from feilun.store import datasets, evals, sources, workspaces
 from feilun.store.access.sealing import derived
 from feilun.store.blobs import written_whole
 from feilun.store.database import Database
@@ -88,21 +88,23 @@ def curate_workspace(
         asked = [item.question for item in exam_items(db, ws)]
         asked += [item.question for exam in evals.find(db, ws) for item in exam.items]
         around = Around(tuple(sorted(set(asked))), options.terms, options.embedding, derived(db.root, "pseudonyms", ws))
-        run = _Run(recipe, options, around, say)
-        run.skipped = [*skipped, *(document.problem for document in found if document.problem)]
-        run.notes = [f"{document.name}: {note}" for document in usable for note in document.notes]
-        run.newest = max((document.modified for document in usable), default="")
-        if options.preview:
-            with tempfile.TemporaryDirectory(prefix="feilun-preview-") as folder:
-                return run.preview(usable, Path(folder), base)
-        records = list(run.records(run.rows(usable, base / "work")))
-        version, left_out = datasets.write(
-            db, ws, options.name or recipe.name, records, recipe.purpose, {"recipe": recipe.name}
-        )
-        run.forbid([(record, reason) for record, reason in left_out])
-        outcome = run.report(base, version.sha256, len(usable))
-        outcome.version = version
-        return outcome
+        sealed = frozenset(source.id for source in sources.find(db, ws) if source.permissions.encrypt)
+        with _ledger(base, options) as ledger, _work(base, options, sealed & {d.source for d in usable}) as folder:
+            run = _Run(recipe, options, around, say, ledger)
+            run.sealed = sealed
+            run.skipped = [*skipped, *(document.problem for document in found if document.problem)]
+            run.notes = [f"{document.name}: {note}" for document in usable for note in document.notes]
+            run.newest = max((document.modified for document in usable), default="")
+            if options.preview:
+                return run.preview(usable, folder, base)
+            records = list(run.records(run.rows(usable, folder)))
+            version, left_out = datasets.write(
+                db, ws, options.name or recipe.name, records, recipe.purpose, {"recipe": recipe.name}
+            )
+            run.forbid(left_out)
+            outcome = run.report(base, version.sha256, len(usable))
+            outcome.version = version
+            return outcome
 
 
 def curate_files(
@@ -118,17 +120,43 @@ def curate_files(
     The files' rows are taken as they stand, one batch at a time, so that files may be larger than the memory. Nothing
     but the recipe decides here: permissions are those of sources, which a workspace has. Raises BadSource, OutOfSpace.
     """
-    run = _Run(recipe, options, around or Around(terms=options.terms, embedding=options.embedding), say)
+    around = around or Around(terms=options.terms, embedding=options.embedding)
     files = sorted(paths)
     rows = (row for path in files for row in rows_of(path, path.name, f"file:{path.name}"))
-    result = engine.run(
-        rows, [*recipe.documents, *recipe.rows], out / "work", run.around, options.processes or engine.cores(), say
-    )
-    run.take(result)
-    sha = _write(run.records(run.finished(result)), out / "rows.parquet")
-    outcome = run.report(out, sha, len(files))
+    steps, processes = [*recipe.documents, *recipe.rows], options.processes or engine.cores()
+    with _ledger(out, options) as ledger:
+        run = _Run(recipe, options, around, say, ledger)
+        result = engine.run(rows, steps, out / "work", around, processes, say)
+        run.take(result)
+        sha = write(run.records(run.finished(result)), out / "rows.parquet")
+        outcome = run.report(out, sha, len(files))
     shutil.rmtree(out / "work", ignore_errors=True)
     return outcome
+
+
+@contextmanager
+def _ledger(base: Path, options: Options) -> Iterator[Ledger]:
+    """Give the ledger of a run, which is there only once the run has ended well."""
+    ledger = Ledger(base / ("preview-ledger.parquet" if options.preview else "ledger.parquet"))
+    whole = False
+    try:
+        yield ledger
+        whole = True
+    finally:
+        ledger.close(whole)
+
+
+@contextmanager
+def _work(base: Path, options: Options, sealed: frozenset[str]) -> Iterator[Path]:
+    """Give a folder to work in: one that lasts, or for sealed sources and previews one that leaves nothing behind."""
+    if not (sealed or options.preview):
+        yield base / "work"
+        return
+    # What must be kept encrypted is not written to a disk where that can be helped.
+    memory = Path("/dev/shm")
+    where = memory if sealed and os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="feilun-curation-", dir=where) as folder:
+        yield Path(folder)
 
 
 def mended(found: Sequence[Document], recipe: Recipe, folder: Path) -> list[Document]:
@@ -146,9 +174,11 @@ def mended(found: Sequence[Document], recipe: Recipe, folder: Path) -> list[Docu
 class _Run:
     """One run of a recipe: what is counted on the way."""
 
-    def __init__(self, recipe: Recipe, options: Options, around: Around, say: Say | None) -> None:
+    def __init__(self, recipe: Recipe, options: Options, around: Around, say: Say | None, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._recipe, self._options, self.around, self._say = recipe, options, around, say
-        self._tally = health.Tally(operators(), REASONS | _OWN)
+        self._tally = health.Tally(operators(), REASONS | _OWN, self._show)
+        self._finder = Finder(frozenset(USUAL), 0.3)
         self._shape = health.Shape()
         self._aside: list[Entry] = []
         self._in = self._computed = self._work = 0
@@ -157,6 +187,20 @@ class _Run:
         self.skipped: list[Skip] = []
         self.notes: list[str] = []
         self.newest = ""
+        self.sealed: frozenset[str] = frozenset()
+
+    def _count(self, entries: list[Entry]) -> None:
+        self._tally.add(entries)
+        for entry in entries:
+            if entry.source in self.sealed:
+                entry.detail = ""
+        self._ledger.add(entries)
+
+    def _show(self, source: str, text: str) -> str:
+        """Return what the report may show of a text: nothing of a sealed source, no personal data of any."""
+        if source in self.sealed:
+            return "…" if text else ""
+        return replaced(text, self._finder.find(text), label)
 
     def rows(self, found: Sequence[Document], folder: Path) -> Iterator[Row]:
         """Yield the rows that the recipe makes of documents."""
@@ -170,7 +214,7 @@ class _Run:
         maker = Maker(self._recipe.made)
         second = engine.run(maker.rows(first.rows()), steps, folder / "rows", self.around, processes, self._say)
         self.take(second)
-        self._tally.add(maker.ledger)
+        self._count(maker.ledger)
         self._in += len(maker.ledger)
         yield from self.finished(second)
 
@@ -187,14 +231,14 @@ class _Run:
         second = engine.run(sample, steps, folder / "rows", self.around, 1, self._say)
         self.take(second)
         records = list(self.records(self.finished(second)))
-        outcome = self.report(base, _sum(records), len(found), "preview")
+        outcome = self.report(base, sum_of(records), len(found), "preview")
         outcome.records = records
         return outcome
 
     def take(self, result: engine.Result, rows: bool = True) -> None:
         """Count what a run of the engine did."""
         for entries in result.ledger():
-            self._tally.add(entries)
+            self._count(entries)
         self._computed += result.computed
         self._work += result.work
         self._in += result.rows_in if rows else 0
@@ -214,7 +258,7 @@ class _Run:
             else:
                 self._shape.add([row])
                 yield row
-        self._tally.add(entries)
+        self._count(entries)
 
     def records(self, rows: Iterable[Row]) -> Iterator[Record]:
         """Yield rows as records."""
@@ -222,7 +266,7 @@ class _Run:
 
     def forbid(self, left_out: Sequence[tuple[Record, str]]) -> None:
         """Count what the store did not take for want of permission."""
-        self._tally.add(
+        self._count(
             [
                 Entry(record.id, "permissions", "dropped", "forbidden", reason, name=str(record.meta.get("file", "")))
                 for record, reason in left_out
@@ -326,43 +370,6 @@ def _remember(path: Path, report: JSON) -> None:
     lines.append(json.dumps({name: report[name] for name in kept}, ensure_ascii=False))
     with written_whole(path) as file:
         file.write("\n".join([*lines[-_HISTORY:], ""]).encode())
-
-
-def _sum(records: Iterable[Record]) -> str:
-    told = hashlib.sha256()
-    for record in records:
-        told.update(canonical(record))
-    return told.hexdigest()
-
-
-_COLUMNS = pa.schema([(name, pa.string()) for name in ("id", "kind", "sources", "messages", "text", "meta")])
-
-
-def _write(records: Iterable[Record], path: Path) -> str:
-    """Write records as Parquet, a group at a time; return the SHA-256 of their contents in order."""
-    told = hashlib.sha256()
-    encode = msgspec.json.Encoder().encode
-
-    def group(batch: list[Record]) -> pa.Table:
-        columns = {
-            name: [
-                value if isinstance(value := getattr(record, name), str) else encode(value).decode() for record in batch
-            ]
-            for name in _COLUMNS.names
-        }
-        return pa.table(columns, schema=_COLUMNS)
-
-    with written_whole(path) as file, pq.ParquetWriter(file, _COLUMNS, compression="zstd") as writer:
-        batch: list[Record] = []
-        for record in records:
-            told.update(canonical(record))
-            batch.append(record)
-            if len(batch) == 4096:
-                writer.write_table(group(batch))
-                batch = []
-        if batch:
-            writer.write_table(group(batch))
-    return told.hexdigest()
 
 
 def _file_name(name: str) -> str:
