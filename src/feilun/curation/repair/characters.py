@@ -5,7 +5,7 @@ This module knows Unicode ranges, GB 2312, Big5 and OpenCC's conversion. It does
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -84,13 +84,45 @@ def _classes() -> np.ndarray:
     return table
 
 
-def codes(text: str) -> np.ndarray:
-    """Return the characters of ``text`` as numbers."""
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+class Joined:
+    """Texts one behind the other as numbers (what is beyond the basic plane is U+FFFF), each ended by a line end.
+
+    Masks over ``codes`` are counted by text, so that the texts worth a closer look are found without touching each.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        """Encode the texts."""
+        raw = "\n".join([*texts, ""]).encode("utf-32-le", "surrogatepass")
+        self.codes = np.minimum(np.frombuffer(raw, np.uint32), 0xFFFF).astype(np.uint16)
+        self.sizes = np.array([len(text) + 1 for text in texts], np.int64)
+        self.starts = np.cumsum(self.sizes) - self.sizes
+
+    def count(self, mask: np.ndarray) -> np.ndarray:
+        """Return for each text at how many places ``mask`` (as long as ``codes`` or shorter) holds."""
+        full = np.zeros(len(self.codes), np.uint8)
+        full[: len(mask)] = mask
+        return np.asarray(np.add.reduceat(full, self.starts, dtype=np.int64))
+
+    def both(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the mask of places where ``first`` holds and ``second`` one further; as long as both reach."""
+        size = max(0, min(len(first), len(second) - 1))
+        return np.asarray(first[:size] & second[1 : size + 1])
 
 
-def portions(texts: Sequence[str]) -> Iterator[slice]:
-    """Yield slices of ``texts`` of some four million characters each."""
+def measured(texts: Sequence[str], measure: Callable[[Joined], np.ndarray]) -> np.ndarray:
+    """Return ``measure`` of all texts, worked out on some four million characters at a time."""
+    parts = [measure(Joined(texts[part])) for part in _portions(texts)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def table_of(chars: Iterable[str]) -> np.ndarray:
+    """Return a table of 65,536 truths: which characters are among ``chars``."""
+    table = np.zeros(0x10000, np.bool_)
+    table[[ord(char) for char in chars if ord(char) < 0x10000]] = True
+    return table
+
+
+def _portions(texts: Sequence[str]) -> Iterator[slice]:
     start = size = 0
     for place, text in enumerate(texts):
         if size and size + len(text) > _CHUNK:
@@ -101,17 +133,58 @@ def portions(texts: Sequence[str]) -> Iterator[slice]:
         yield slice(start, len(texts))
 
 
+def _census(joined: Joined) -> np.ndarray:
+    kinds = _classes()[joined.codes].astype(np.int64)
+    rows = len(joined.sizes)
+    kinds += np.repeat(np.arange(rows) * CLASSES, joined.sizes)
+    return np.asarray(np.bincount(kinds, minlength=rows * CLASSES).reshape(rows, CLASSES))
+
+
 def census(texts: Sequence[str]) -> np.ndarray:
     """Return how many characters of each class (``SHARED`` … ``CANTONESE``) each text has: n x CLASSES."""
-    found = np.zeros((len(texts), CLASSES), np.int64)
-    for part in portions(texts):
-        some = texts[part]
-        kinds = _classes()[np.minimum(codes("".join(some)), 0xFFFF)].astype(np.int64)
-        kinds += np.repeat(np.arange(len(some)) * CLASSES, [len(text) for text in some])
-        found[part] = np.bincount(kinds, minlength=len(some) * CLASSES).reshape(len(some), CLASSES)
-    return found
+    return measured(texts, _census).reshape(len(texts), CLASSES)
 
 
 def han_counts(counts: np.ndarray) -> np.ndarray:
     """Return the number of Han characters of each row of a census."""
     return np.asarray(counts[:, [SHARED, SIMPLE, OLD, CANTONESE]].sum(axis=1))
+
+
+class Sieve:
+    """Counts in many texts at once where words may begin: by their first two Han or four other letters, hashed."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        """Remember the beginnings of the words; case tells nothing."""
+        self._two, self._four = np.zeros(1 << 16, np.bool_), np.zeros(1 << 18, np.bool_)
+        for word in words:
+            numbers = np.array([ord(char) for char in word.lower()], np.uint32)
+            if word[0] > "\u2fff":
+                self._two[_pairs(numbers[:2]) >> np.uint32(16)] = True
+            elif len(word) > 3:
+                self._four[_quads(numbers[:4]) >> np.uint32(14)] = True
+
+    def __call__(self, joined: Joined) -> np.ndarray:
+        """Return how many beginnings each text has."""
+        numbers = _lower()[joined.codes].astype(np.uint32)
+        found = np.zeros(len(numbers), np.bool_)
+        if len(numbers) > 4:
+            found[:-1] = self._two[_pairs(numbers) >> np.uint32(16)] & (numbers[:-1] > 0x2FFF)
+            if self._four.any():
+                found[:-3] |= self._four[_quads(numbers) >> np.uint32(14)] & (numbers[:-3] < 0x2FFF)
+        return joined.count(found)
+
+
+@cache
+def _lower() -> np.ndarray:
+    table = np.arange(0x10000, dtype=np.uint16)
+    table[0x41:0x5B] += 32
+    return table
+
+
+def _pairs(numbers: np.ndarray) -> np.ndarray:
+    return np.asarray((numbers[:-1] * np.uint32(0x9E3779B1) + numbers[1:]) * np.uint32(0x85EBCA6B))
+
+
+def _quads(numbers: np.ndarray) -> np.ndarray:
+    pairs = numbers[:-1] * np.uint32(0x9E3779B1) + numbers[1:]
+    return np.asarray((pairs[:-2] * np.uint32(0xC2B2AE35) + pairs[2:]) * np.uint32(0x85EBCA6B))

@@ -9,8 +9,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from feilun.curation.repair.characters import (
     ARABIC,
     CANTONESE,
@@ -22,10 +20,10 @@ from feilun.curation.repair.characters import (
     KANA,
     LATIN,
     OLD,
+    SHARED,
     SIMPLE,
     THAI,
     census,
-    han_counts,
 )
 from feilun.curation.repair.script import spelling
 from feilun.curation.seam import Note, Row, Ruling
@@ -51,7 +49,7 @@ for _lang, _words in _SMALL_WORDS.items():
     for _word in _words.split():
         _OWNERS[_word] = (*_OWNERS.get(_word, ()), _lang)
 _WORDS = re.compile(r"[^\W\d_]+")
-_SAMPLE = 3000
+_SAMPLE = 600
 _BY_SCRIPT = {KANA: "ja", HANGUL: "ko", GREEK: "el", HEBREW: "he", THAI: "th"}
 _MARKED = {
     CYRILLIC: (("uk", "їєіґ"), ("ru", "ыэё"), ("bg", "ъ")),
@@ -74,14 +72,14 @@ def _latin(text: str) -> tuple[str, float]:
     return best, min(1.0, scores[best] / sum(scores.values()))
 
 
-def language_of(text: str, counts: np.ndarray) -> tuple[str, str, float]:
+def language_of(text: str, counts: Sequence[int]) -> tuple[str, str, float]:
     """Return (language, variant, sureness) of a text from its row of a census; an empty language for no words.
 
     Variants are of Chinese: ``zh-Hans``, ``zh-Hant``, ``yue``, ``zh-mixed``. A Han character weighs as much as three
     Latin letters, about what a word of each takes.
     """
-    han, kana = int(han_counts(counts[None])[0]), int(counts[KANA])
-    letters = {kind: int(counts[kind]) for kind in (KANA, HANGUL, LATIN, CYRILLIC, GREEK, ARABIC, HEBREW, THAI, INDIC)}
+    han, kana = counts[SHARED] + counts[SIMPLE] + counts[OLD] + counts[CANTONESE], counts[KANA]
+    letters = {kind: counts[kind] for kind in (KANA, HANGUL, LATIN, CYRILLIC, GREEK, ARABIC, HEBREW, THAI, INDIC)}
     total = 3 * han + sum(letters.values())
     if not total:
         return "", "", 0.0
@@ -91,7 +89,7 @@ def language_of(text: str, counts: np.ndarray) -> tuple[str, str, float]:
     if 3 * han >= letters[best]:
         if counts[CANTONESE] >= 2 and 40 * counts[CANTONESE] >= han:
             return "zh", "yue", 3 * han / total
-        spelled = spelling(int(counts[OLD]), int(counts[SIMPLE]))
+        spelled = spelling(counts[OLD], counts[SIMPLE])
         return "zh", f"zh-{spelled}" if spelled else "", 3 * han / total
     if best == LATIN:
         lang, sure = _latin(text)
@@ -112,9 +110,9 @@ class Language:
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
         """Return one note a row with ``lang`` and, for Chinese, ``variant``; and a flag where it is not wanted."""
         texts = [row.text for row in rows]
-        return [self._one(text, counts) for text, counts in zip(texts, census(texts), strict=True)]
+        return [self._one(text, counts) for text, counts in zip(texts, census(texts).tolist(), strict=True)]
 
-    def _one(self, text: str, counts: np.ndarray) -> Sequence[Ruling]:
+    def _one(self, text: str, counts: Sequence[int]) -> Sequence[Ruling]:
         lang, variant, sure = language_of(text, counts)
         if not lang:
             return ()

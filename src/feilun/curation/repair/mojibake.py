@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import ftfy
+import numpy as np
 
-from feilun.curation.repair.characters import HAN_CHARACTERS, common_han
+from feilun.curation.repair.characters import HAN_CHARACTERS, Joined, common_han, measured, table_of
 from feilun.curation.seam import Mended, Note
 
 _LOST = "\ufffd"
@@ -33,13 +34,45 @@ _READINGS = (("gb18030", "utf-8"), ("gb18030", "big5"), ("cp950", "gb18030"))
 
 @cache
 def _rare() -> re.Pattern[str]:
-    return re.compile("[" + "".join(sorted(set(HAN_CHARACTERS) - common_han())) + "\ue000-\uf8ff]")
+    return re.compile(f"[{_ranges(sorted(set(HAN_CHARACTERS) - common_han()))}\ue000-\uf8ff]")
+
+
+def _ranges(chars: Sequence[str]) -> str:
+    """Return sorted characters as ranges of a pattern, which is compiled in no time."""
+    parts, start, last = [], chars[0], chars[0]
+    for char in [*chars[1:], "\uffff"]:
+        if ord(char) != ord(last) + 1:
+            parts.append(f"{start}-{last}")
+            start = char
+        last = char
+    return "".join(parts)
 
 
 @cache
 def _rare_pairs() -> re.Pattern[str]:
     rare = _rare().pattern
     return re.compile(f"{rare}[^\n]{{0,2}}{rare}|[锛銆鈥][^\n]{{0,6}}{rare}")
+
+
+@cache
+def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    codes = [chr(code) for code in range(0x10000)]
+    rare = table_of(char for char in codes if _rare().match(char))
+    follows = table_of(char for char in codes[0x80:0x2200] if _WESTERN.match("\u00c3" + char))
+    leads = table_of(char for char in codes[:0x100] if _WESTERN.match(char + "\u00a9"))
+    return rare, leads, follows, table_of("锛銆鈥锟烫屯葺")
+
+
+def _looks(joined: Joined) -> np.ndarray:
+    """Return for each text how many places look like misread bytes."""
+    rare, leads, follows, known = (table[joined.codes] for table in _tables())
+    near = rare[1:] | np.append(rare[2:], False) | np.append(rare[3:], [False] * 2)
+    high = (joined.codes >= 0xA1) & (joined.codes <= 0xFE)
+    pairs = joined.both(high, high)
+    found = (rare[:-1] & near) | joined.both(leads, follows) | known[:-1]
+    if len(pairs) > 3:
+        found[:-2] |= pairs[:-2] & pairs[2:]
+    return joined.count(found)
 
 
 def _sound(text: str) -> float:
@@ -109,7 +142,8 @@ class Mojibake:
         """Return the texts that could be read better; None for all others."""
         del langs
         rare = _rare_pairs()
-        return [None if text.isascii() else self._one(text, rare) for text in texts]
+        looks = measured(texts, _looks).tolist()
+        return [self._one(text, rare) if look else None for text, look in zip(texts, looks, strict=True)]
 
     def _one(self, text: str, rare: re.Pattern[str]) -> Mended | None:
         times: dict[str, int] = {}

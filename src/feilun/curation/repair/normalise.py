@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
+
+from feilun.curation.repair.characters import Joined, measured
 from feilun.curation.seam import Mended, Note
 
 _LINE_ENDS = re.compile("\r\n?|[\u2028\u2029\x85\x0b\x0c]")
@@ -31,10 +35,35 @@ _RADICALS = re.compile("[\u2e80-\u2fd5]")
 _LETTERS = re.compile("[０-９Ａ-Ｚａ-ｚ]")
 _ALL_WIDE = re.compile("[！-～]")
 _NARROW_KANA = re.compile("[ｦ-ﾟ]+")
-_LOOK = re.compile(
-    "[\r\u2028\u2029\x00-\x08\x0b-\x1f\x7f-\xa0\u00ad\u034f\u1680\u180e\u2000-\u200f\u202a-\u202f\u205f-\u2069"
-    "\u2e80-\u2fd5\u3000\ud800-\udfff\ufdd0-\ufdef\ufeff-\uffff]| [ \n]|\t\n|[ \t]\\Z|\n{4}"
-)
+
+
+_STEPS = (_LINE_ENDS, _CONTROL, _INVISIBLE, _DIRECTIONS, _ODD_SPACES, _RADICALS)
+
+
+@cache
+def _members(pattern: re.Pattern[str]) -> frozenset[str]:
+    """Return the characters of the basic plane that a pattern of single characters finds."""
+    return frozenset("".join(pattern.findall("".join(map(chr, range(0x10000))))))
+
+
+@cache
+def _odd(width: str) -> np.ndarray:
+    """Return the table of characters for which a text is looked at."""
+    table = np.zeros(0x10000, np.bool_)
+    for code in (*range(0xA0), 0xA0, 0xAD, *range(0x300, 0xD800), *range(0xE000, 0x10000)):
+        char = chr(code)
+        table[code] = unicodedata.combining(char) != 0 or not unicodedata.is_normalized("NFC", char)
+    for place in re.finditer("|".join(p.pattern for p in _STEPS), "".join(map(chr, range(0x10000)))):
+        table[place.start()] = True
+    table[[0x200C, 0x200D, 0x3000]] = True
+    table[0xFFFF] = False  # stands for all beyond the basic plane
+    table[0x1160:0x1200] = True
+    if width != "keep":
+        wide = _ALL_WIDE if width == "all" else _LETTERS
+        table[[code for code in range(0xFF00, 0xFFA0) if wide.search(chr(code)) or _NARROW_KANA.search(chr(code))]] = (
+            True
+        )
+    return table
 
 
 def _narrow(match: re.Match[str]) -> str:
@@ -43,6 +72,16 @@ def _narrow(match: re.Match[str]) -> str:
 
 def _plain(match: re.Match[str]) -> str:
     return unicodedata.normalize("NFKC", match[0])
+
+
+_Step = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
+_SINGLE: tuple[_Step, ...] = (
+    ("line_ends", _LINE_ENDS, "\n"),
+    ("control", _CONTROL, ""),
+    ("invisible", _INVISIBLE, ""),
+    ("lookalike", _RADICALS, _plain),
+)
+_SPACES = frozenset("\u00a0\u1680\u202f\u205f\u3000") | frozenset(map(chr, range(0x2000, 0x200B)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,47 +93,57 @@ class Normalise:
     def mend(self, texts: Sequence[str], langs: Sequence[str]) -> list[Mended | None]:
         """Return the texts that were not yet in this form; None for the others."""
         del langs
-        return [self._one(text) if self._look(text) else None for text in texts]
+        looks = measured(texts, self._looks)
+        return [self._one(text) if look else None for text, look in zip(texts, looks.tolist(), strict=True)]
 
-    def _look(self, text: str) -> bool:
-        if text.isascii():
-            return _LOOK.search(text) is not None
-        return bool(_LOOK.search(text) or not unicodedata.is_normalized("NFC", text)) or self._wide(text)
-
-    def _wide(self, text: str) -> bool:
-        pattern = {"letters": _LETTERS, "all": _ALL_WIDE}.get(self.width)
-        return bool(pattern and pattern.search(text)) or (self.width != "keep" and bool(_NARROW_KANA.search(text)))
+    def _looks(self, joined: Joined) -> np.ndarray:
+        """Return for each text how many places may need mending."""
+        code = joined.codes
+        odd = _odd(self.width)[code]
+        space, end = (code == 32) | (code == 9), code == 10
+        before_end = joined.both(space, end | (code == 32))
+        two = joined.both(end, end)
+        gaps = joined.both(two, two[1:])
+        return np.asarray(joined.count(odd) + joined.count(before_end) + joined.count(gaps))
 
     def _one(self, text: str) -> Mended | None:
         times: dict[str, int] = {}
         mended = text
-
-        def replace(reason: str, pattern: re.Pattern[str], new: object) -> None:
-            nonlocal mended
-            mended, count = pattern.subn(new if callable(new) else str(new), mended)
-            if count:
+        for steps in (self._of_characters, _of_spaces):
+            for reason, pattern, new in steps(mended):
+                mended, count = pattern.subn(new, mended)
                 times[reason] = times.get(reason, 0) + count
-
-        replace("line_ends", _LINE_ENDS, "\n")
-        replace("control", _CONTROL, "")
-        replace("invisible", _INVISIBLE, "")
-        replace("invisible", _JOINERS, "")
-        if not _RIGHT_TO_LEFT.search(mended):
-            replace("invisible", _DIRECTIONS, "")
-        replace("lookalike", _RADICALS, _plain)
-        if self.width != "keep":
-            replace("width", _ALL_WIDE if self.width == "all" else _LETTERS, _narrow)
-            replace("width", _NARROW_KANA, _plain)
-        replace("spaces", _INDENT, "")
-        replace("spaces", _ODD_SPACES, " ")
-        replace("spaces", _TAILS, "")
-        replace("spaces", _GAPS, "\n\n\n")
-        if not _INDENTED.search(mended):
-            replace("spaces", _DOUBLE, " ")
         composed = unicodedata.normalize("NFC", mended)
-        if composed != mended:
-            times["composed"] = sum(a != b for a, b in zip(composed, mended, strict=False))
-            mended = composed
-        if mended == text:
+        times["composed"] = sum(a != b for a, b in zip(composed, mended, strict=False)) if composed != mended else 0
+        if composed == text:
             return None
-        return Mended(mended, tuple(Note(reason, "", count) for reason, count in times.items()))
+        return Mended(composed, tuple(Note(reason, "", count) for reason, count in times.items() if count))
+
+    def _of_characters(self, text: str) -> Iterator[_Step]:
+        """Yield what to do about single characters, the needed steps only."""
+        chars = set(text)
+        for step in _SINGLE:
+            if not chars.isdisjoint(_members(step[1])):
+                yield step
+        if not chars.isdisjoint("\u200c\u200d"):
+            yield "invisible", _JOINERS, ""
+        if not chars.isdisjoint(_members(_DIRECTIONS)) and not _RIGHT_TO_LEFT.search(text):
+            yield "invisible", _DIRECTIONS, ""
+        if self.width != "keep":
+            wide = _ALL_WIDE if self.width == "all" else _LETTERS
+            if not chars.isdisjoint(_members(wide)):
+                yield "width", wide, _narrow
+            yield "width", _NARROW_KANA, _plain
+
+
+def _of_spaces(text: str) -> Iterator[_Step]:
+    """Yield what to do about spaces; indents and columns are left alone."""
+    if "\u3000" in text:
+        yield "spaces", _INDENT, ""
+    if not _SPACES.isdisjoint(text):
+        yield "spaces", _ODD_SPACES, " "
+    yield "spaces", _TAILS, ""
+    if "\n\n\n\n" in text or " \n" in text:
+        yield "spaces", _GAPS, "\n\n\n"
+    if "  " in text and not _INDENTED.search(text):
+        yield "spaces", _DOUBLE, " "

@@ -10,7 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
+from feilun.curation.repair.characters import Sieve, measured
 from feilun.curation.seam import Note, Row, Ruling
 
 _SELLS = re.compile(
@@ -25,6 +27,12 @@ _SELLS = re.compile(
 _SENTENCES = re.compile("[^。！？!?\n.]{8,}")
 _WORD = re.compile(r"[a-z0-9']+|[\u4e00-\u9fff]")
 _MOST = 20_000
+
+
+@cache
+def _sieve() -> Sieve:
+    words = re.sub(r"\(\?i\)|\\b|\(\?:|\)", "", _SELLS.pattern).split("|")
+    return Sieve(re.sub(r"[(\[?].*", "", word) for word in words if len(word) > 1)
 
 
 def _stuffed(units: Sequence[str], length: int) -> tuple[float, str, int]:
@@ -58,7 +66,12 @@ class Seo:
 
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
         """Return a flag with the score and the stuffed phrase for pages written for search engines."""
-        return [self._one(row.text) for row in rows]
+        texts = [row.text for row in rows]
+        sells = measured(texts, _sieve()).tolist()
+        return [
+            self._one(text) if sold >= 3 and 250 * sold >= min(len(text), _MOST) else ()
+            for text, sold in zip(texts, sells, strict=True)
+        ]
 
     def _one(self, text: str) -> Sequence[Ruling]:
         if not len(text) >= 120:

@@ -10,8 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from feilun.curation.repair.characters import common_han
+import numpy as np
+
+from feilun.curation.repair.characters import Joined, common_han, measured, table_of
 from feilun.curation.repair.marks.readings import LETTERS, TONED, fitting, is_toned, readings
 from feilun.curation.repair.marks.realign import BROKEN, realigned
 from feilun.curation.seam import Mended, Note
@@ -37,6 +40,7 @@ _BETWEEN = re.compile(f"[{_H}](?P<sign>[{_SIGNS}]{{1,3}})(?:[{_H}](?P=sign)){{6,
 _HIDDEN = re.compile(f"(?<=[{_H}])[\u200b-\u200d\u2060\ufeff\u00ad]+(?=[{_H}])")
 _STRUCK = re.compile("(?<=\\w)[\u0334-\u0338\u0489\u20d2-\u20dc]")
 _MIXED = re.compile("[^\\W\\d_]*(?:[A-Za-z][\u0370-\u04ff]|[\u0370-\u04ff][A-Za-z])[^\\W\\d_]*")
+_READINGS, _SIGNED, _MIXED_UP = 1, 2, 4
 _LOOKALIKES = str.maketrans(
     "аеорсухіјѕһԁԛԝАВЕКМНОРСТХУІЈЅοανρυΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "aeopcyxijshdqwABEKMHOPCTXYIJSoavpuABEZHIKMNOPTYX"
 )
@@ -127,6 +131,56 @@ def _one_alphabet(match: re.Match[str]) -> str:
     return plain if 2 * latin > len(word) > 3 and all(char < "\u0250" for char in plain) else word
 
 
+@cache
+def _tables() -> dict[str, np.ndarray]:
+    chars = [chr(code) for code in range(0x10000)]
+    patterns = {
+        "han": f"[{_H}]",
+        "open": "[(（\\[【〔{<《/〈｛［]",
+        "letter": f"[{LETTERS}]",
+        "toned": f"[{TONED}{TONED.upper()}]",
+        "latin": "[A-Za-z]",
+        "alike": "[\u0370-\u04ff]",
+        "zhuyin": f"[{_ZHUYIN}]",
+        "sign": f"[{_SIGNS}]",
+        "struck": "[\u0334-\u0338\u0489\u20d2-\u20dc]",
+        "hidden": "[\u200b-\u200d\u2060\ufeff\u00ad]",
+    }
+    return {name: table_of(filter(re.compile(pattern).match, chars)) for name, pattern in patterns.items()}
+
+
+def _looks(joined: Joined) -> np.ndarray:
+    """Return for each text how much in it may be a mark."""
+    tables = _tables()
+
+    def of(name: str) -> np.ndarray:
+        return np.asarray(tables[name][joined.codes])
+
+    han, letter, toned = of("han"), of("letter"), of("toned")
+    latin, alike, signs = of("latin"), of("alike"), of("sign")
+    bare = joined.count(joined.both(joined.both(han, letter), joined.both(letter, letter | han)))
+    bracket = joined.count(joined.both(joined.both(han, of("open")), joined.both(of("open"), letter)))
+    bracket += joined.count(joined.both(joined.both(of("open"), letter), joined.both(letter, toned)))
+    spaced = joined.count(joined.both(joined.both(han, signs), joined.both(signs, han)))
+    mixed = joined.count(joined.both(latin, alike) | joined.both(alike, latin))
+    bare = ((bare >= 3) & ((joined.count(toned) > 0) | (8 * bare >= joined.sizes))) | (joined.count(of("zhuyin")) > 0)
+    hidden = (joined.count(joined.both(of("hidden"), han)) > 0) | (joined.count(of("struck")) > 4) | (spaced >= 7)
+    return np.asarray(((bracket > 0) | bare) * _READINGS + hidden * _SIGNED + (mixed > 0) * _MIXED_UP)
+
+
+def _unsigned(text: str, notes: list[Note]) -> str:
+    """Return a text without signs between its characters, visible or not, and note what was taken out."""
+    mended, hidden = _HIDDEN.subn("", text)
+    if hidden:
+        notes.append(Note("hidden", "", hidden))
+    mended, struck = _STRUCK.subn("", mended) if len(_STRUCK.findall(mended)) >= 5 else (mended, 0)
+    between = list(_BETWEEN.finditer(mended))
+    if between or struck:
+        mended = _BETWEEN.sub(lambda match: match[0].replace(match["sign"], ""), mended)
+        notes.append(Note("signs", between[0][0][:24] if between else "", struck + len(between)))
+    return mended
+
+
 @dataclass(frozen=True, slots=True)
 class Anticopy:
     """Removes marks against copying; glosses stay."""
@@ -134,22 +188,15 @@ class Anticopy:
     def mend(self, texts: Sequence[str], langs: Sequence[str]) -> list[Mended | None]:
         """Return the texts without such marks; None where there were none."""
         del langs
-        return [None if text.isascii() else self._one(text) for text in texts]
+        looks = measured(texts, _looks).tolist()
+        return [self._one(text, look) if look else None for text, look in zip(texts, looks, strict=True)]
 
-    def _one(self, text: str) -> Mended | None:
+    def _one(self, text: str, look: int) -> Mended | None:
         notes: list[Note] = []
-        mended, hidden = _HIDDEN.subn("", text)
-        if hidden:
-            notes.append(Note("hidden", "", hidden))
-        mended, struck = _STRUCK.subn("", mended) if len(_STRUCK.findall(mended)) >= 5 else (mended, 0)
-        between = list(_BETWEEN.finditer(mended))
-        if between or struck:
-            shown = between[0][0][:24] if between else ""
-            mended = _BETWEEN.sub(lambda match: match[0].replace(match["sign"], ""), mended)
-            notes.append(Note("signs", shown, struck + len(between)))
-        if _HINT.search(mended):
+        mended = _unsigned(text, notes) if look & _SIGNED else text
+        if look & _READINGS and _HINT.search(mended):
             mended = self._readings(mended, notes)
-        if _MIXED.search(mended):
+        if look & _MIXED_UP:
             plain = _MIXED.sub(_one_alphabet, mended)
             if plain != mended:
                 notes.append(Note("lookalike", "", sum(a != b for a, b in zip(plain, mended, strict=True))))

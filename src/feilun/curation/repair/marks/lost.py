@@ -10,7 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
+
+from feilun.curation.repair.characters import Joined, measured, table_of
 from feilun.curation.seam import Note, Row, Ruling
 
 _H = "\u4e00-\u9fff"
@@ -37,6 +41,36 @@ _HINT = re.compile(
     "|是是|[（《“「【][）》”」】，。、；：]|ï¿½"
     "|\n[，。、；：）》”]|[(]\\)"
 )
+
+
+@cache
+def _tables() -> tuple[np.ndarray, ...]:
+    private = map(chr, range(0xE000, 0xF900))
+    marks = "，、；：。（《“「【『"
+    return tuple(
+        map(
+            table_of,
+            (
+                f"\ufffd□■锟烫屯ï{''.join(private)}",
+                "的在了和是",
+                marks,
+                marks + "的了着得地）》”」』】",
+                "?？",
+                "\n",
+                "，。、；：）》”",
+            ),
+        )
+    )
+
+
+def _looks(joined: Joined) -> np.ndarray:
+    """Return for each text at how many places something may be missing."""
+    sure, small, marks, follows, asks, ends, stranded = (table[joined.codes] for table in _tables())
+    same = joined.codes[:-1] == joined.codes[1:]
+    near = joined.codes[1:] - 0x61 < 26
+    found = sure[:-1] | (small[:-1] & same) | joined.both(marks, follows) | joined.both(asks, asks)
+    found |= (asks[:-1] & near) | joined.both(ends, stranded)
+    return joined.count(found)
 
 
 def lost_places(text: str) -> tuple[Counter[str], str]:
@@ -70,7 +104,9 @@ class Lost:
 
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
         """Return a flag with the number of places and an example."""
-        return [self._one(row.text) for row in rows]
+        texts = [row.text for row in rows]
+        looks = measured(texts, _looks).tolist()
+        return [self._one(text) if look else () for text, look in zip(texts, looks, strict=True)]
 
     def _one(self, text: str) -> Sequence[Ruling]:
         found, shown = lost_places(text)

@@ -18,18 +18,15 @@ import numpy as np
 from feilun.curation.repair.page.pages import furniture_lines
 from feilun.curation.seam import Mended, Mending, Note, Row, Ruling
 
-_LETTERS = re.compile("\\w+")
 _MOST = 200  # characters of a line that counts as furniture
 
 
 def line_key(line: str) -> int:
-    """Return 64 bits of a line's letters and digits without numbers, case and marks; 0 for lines too short or long."""
-    if not 4 <= len(line) <= _MOST:
+    """Return 64 bits of a line, whatever its case and the blanks around; 0 for lines too short or long."""
+    line = line.strip().lower()
+    if not 4 <= len(line) <= _MOST or line.isdecimal():
         return 0
-    letters = "".join(_LETTERS.findall(line)).casefold()
-    if len(letters) < 4 or letters.isdecimal():
-        return 0
-    return int.from_bytes(hashlib.blake2b(letters.encode("utf-8", "replace"), digest_size=8).digest(), "little") or 1
+    return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "replace"), digest_size=8).digest(), "little") or 1
 
 
 def _owner(row: Row) -> int:
@@ -64,8 +61,8 @@ class Furniture:
         for row in rows:
             owner = _owner(row)
             for role, text in zip(row.roles, row.texts, strict=True):
-                if role == "text" and "\n" in text:
-                    pairs.update((key, owner) for line in text.split("\n") if (key := line_key(line.strip())))
+                if role == "text" and text.count("\n") >= 2:
+                    pairs.update((key, owner) for line in text.split("\n") if (key := line_key(line)))
         lines = np.array(sorted(pairs), np.uint64).reshape(-1, 2)
         return lines, np.array(sorted({_owner(row) for row in rows}), np.uint64)
 

@@ -63,6 +63,8 @@ def _is_menu(line: str) -> bool:
 
 def _kinds(lines: Sequence[str], paragraphs: Sequence[bool]) -> list[str]:
     short = [i for i, line in enumerate(lines) if 0 < len(line.strip()) <= _LONG]
+    if not short:
+        return [""] * len(lines)
     joined = "\n".join(lines[i].strip() for i in short)
     if census([joined])[0, OLD]:
         joined = converter("tw2s").convert(joined.encode("utf-8", "replace").decode())

@@ -10,7 +10,11 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
+
+from feilun.curation.repair.characters import Joined, Sieve, measured, table_of
 from feilun.curation.seam import Mended, Note
 
 _HARD = (
@@ -36,8 +40,8 @@ _SOFT = (
     "|注册|登录|app|体育|娱乐|开户"
 )
 _SOFT_EN = "|free|best|cheap|online|buy|bonus|discount|order|deposit|price|pills|bet\\b"
-_HARD_WORD = re.compile(f"(?i){_HARD}")
-_ANY_WORD = re.compile(f"(?i){_HARD}|{_SOFT}{_SOFT_EN}")
+_HARD_WORD = re.compile(_HARD)  # of lower-case text: alternatives that all begin with a letter are found fast
+_ANY_WORD = re.compile(f"{_HARD}|{_SOFT}{_SOFT_EN}")
 _SPLIT = re.compile("[|｜丨_\\-–—»>·•,，;；、/\t]+|\\s{1,}")
 _HARD_SPLIT = re.compile("[|｜丨»•\t]+| {2,}|(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])|, ?|，")
 _SENTENCE = re.compile("[。！？!?…]|\\.(?:\\s|$)|[的了是在](?=[^|]{4,}[。！？])")
@@ -52,7 +56,8 @@ def _covered(text: str) -> float:
 
 def is_spam(line: str) -> bool:
     """Tell whether a line is a list of spam: words of the trade, hardly anything else, no sentences."""
-    hard = {match[0].casefold() for match in _HARD_WORD.finditer(line)}
+    line = line.lower()
+    hard = {match[0] for match in _HARD_WORD.finditer(line)}
     if not hard:
         return is_salad(line)
     pieces = [piece for piece in _HARD_SPLIT.split(line) if piece.strip()]
@@ -95,7 +100,12 @@ class Spam:
     def mend(self, texts: Sequence[str], langs: Sequence[str]) -> list[Mended | None]:
         """Return the texts without spam; None where there was none."""
         del langs
-        return [self._one(text) if _look(text) else None for text in texts]
+        hard = measured(texts, _sieve()).tolist()
+        heaps = measured(texts, _heaps).tolist()
+        return [
+            self._one(text) if (word and _HARD_WORD.search(text.lower())) or heap >= 7 else None
+            for text, word, heap in zip(texts, hard, heaps, strict=True)
+        ]
 
     def _one(self, text: str) -> Mended | None:
         kept: list[str] = []
@@ -117,16 +127,32 @@ class Spam:
         return Mended("\n".join(kept).strip("\n"), tuple(notes))
 
 
-def _look(text: str) -> bool:
-    return _HARD_WORD.search(text) is not None or _HEAP.search(text) is not None
+@cache
+def _sieve() -> Sieve:
+    return Sieve(re.sub(r"[(\\\[?].*", "", word) for word in _HARD.split("|"))
 
 
-_HEAP = re.compile("(?:[|｜丨_,，\t ][^|｜丨_,，\t 。！？\n]{2,24}){8}")
+def _heaps(joined: Joined) -> np.ndarray:
+    """Return for each text how many signs it has that part key words."""
+    parts = table_of("|｜丨_\t,，")[joined.codes]
+    han = joined.codes > 0x2FFF
+    spaced = han[:-2] & (joined.codes[1:-1] == 32) & han[2:]
+    return np.asarray(np.maximum(joined.count(parts), joined.count(spaced)))
+
+
+def _is_heap(line: str) -> bool:
+    """Tell whether a line may be a heap of key words: hardly any sentence, many pieces."""
+    if len(line) < 40 or "。" in line or ". " in line:
+        return False
+    return len(_PARTS.findall(line)) >= 7
+
+
+_PARTS = re.compile("[|｜丨_\t,，]|(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 
 
 def _cut(line: str) -> tuple[str, int]:
     """Return a line without its spam and where that began."""
-    if len(line) < 6 or not (_HARD_WORD.search(line) or _HEAP.search(line)):
+    if len(line) < 6 or not (_HARD_WORD.search(line.lower()) or _is_heap(line)):
         return line, 0
     starts = [match.start() for match in _START.finditer(line)]
     starts += [match.end() for match in re.finditer("[。！？!?](?=.)", line)][-1:]
