@@ -95,7 +95,7 @@ def _seal(db: Database, ws: str, kind: str, sha: str, plain: Path, table: sa.Tab
         others = others.where(~SOURCES.c.deleted)
     with db.writing() as conn:
         serialise(conn, "blob", sha)
-        if not conn.execute(others).first():
+        if all(db.vault.has(kind, other, sha) for other in conn.scalars(others)):
             plain.unlink(missing_ok=True)
 
 
