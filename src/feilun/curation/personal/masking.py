@@ -20,12 +20,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from feilun.curation.personal.folding import fold
 from feilun.curation.personal.spans import KINDS, Span
-from feilun.errors import FeilunError
+from feilun.errors import InputError
 
 Writer = Callable[[str, str], str]  # kind, value -> what stands in its place
 
 
-class SealError(FeilunError):
+class SealError(InputError):
     """A sealed vault does not open: another key, or changed bytes."""
 
     code = "vault_does_not_open"

@@ -21,8 +21,9 @@ _HOST = r"[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){0,5}\.[A-Za-z]{2,24}"
 _MAILBOX_END = re.compile(r"[A-Za-z0-9_.%+\-]{1,64}$", re.ASCII)
 _HOST_START = re.compile(rf"{_HOST}(?![A-Za-z0-9])", re.ASCII)
 _SPELT = re.compile(
-    rf"(?<![A-Za-z0-9_.%+\-]){_LOCAL} ?[\[(（]at[\])）] ?[A-Za-z0-9\-]{{1,63}}(?: ?(?:\.|[\[(（]dot[\])）]) ?[A-Za-z0-9\-]{{1,63}}){{1,5}}",
-    re.I | re.ASCII,
+    rf"(?<![A-Za-z0-9_.%+\-]){_LOCAL} ?[\[(（]at[\])）] ?[A-Za-z0-9\-]{{1,63}}(?: ?(?:\."
+    rf"|[\[(（]dot[\])）]) ?[A-Za-z0-9\-]{{1,63}}){{1,5}}",
+    re.IGNORECASE | re.ASCII,
 )
 _IPV4 = re.compile(
     r"[0-9](?<![0-9A-Za-z.\-][0-9])[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![0-9A-Za-z\-]|\.[0-9])", re.ASCII
@@ -37,7 +38,8 @@ _MAC = re.compile(
 _DASHED = re.compile(r"-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-[0-9A-Fa-f]{2}-", re.ASCII)
 _DOTTED_MAC = re.compile(r"(?<![0-9A-Za-z.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![0-9A-Za-z.])", re.ASCII)
 _WEB = re.compile(
-    r"(?:https?|ftp)://[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{3,2000}|\bwww\.[A-Za-z0-9\-]{1,63}\.[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{2,500}"
+    r"(?:https?|ftp)://[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{3,2000}"
+    r"|\bwww\.[A-Za-z0-9\-]{1,63}\.[^\s<>\"'，。；、！？（）\u4e00-\u9fff\0]{2,500}"
 )
 
 _B64 = r"A-Za-z0-9_\-"
@@ -96,7 +98,8 @@ _SAID = (
 )
 _GIVEN = re.compile(
     r"(?:ord|word|code|wd|phrase|(?:[_ -]?(?:access|secret|api))?[_ -]?key|[_ -]?id)?"
-    r"(?:\s?[\"']?\s{0,3}[=:：]\s{0,3}|\s{0,2}(?:是|为|設為|设为|改成|改为|重置为|is|was|set to|changed to)\s{0,2}[:：]?\s?)[\"'“「`]?"
+    r"(?:\s?[\"']?\s{0,3}[=:：]\s{0,3}|\s{0,2}(?:是|为|設為|设为|改成|改为|重置为|is|was|set to|changed "
+    r"to)\s{0,2}[:：]?\s?)[\"'“「`]?"
     r"(?P<value>[^\s\"'，。；、,;“”「」（）()<>`\0\u4e00-\u9fff]{4,200})",
     re.IGNORECASE,
 )
@@ -196,9 +199,10 @@ def secrets(text: str, at: At) -> Iterator[Span]:
             match = pattern.search(text, max(0, place - 3), place + 16384)
             if match and match.start() <= place and _varied(match[0]):
                 yield Span("SECRET", *match.span(), 0.97, "issued_key")
-    for match in _BLOCK.finditer(text) if "-----begin" in at.words else ():
-        end = _BLOCK_END.search(text, match.end(), match.end() + 16384)
-        yield Span("SECRET", match.start(), end.end() if end else match.end(), 0.99, "private_key")
+    for place in at.words.get("-----begin", ()):
+        if match := _BLOCK.match(text, place):
+            last = _BLOCK_END.search(text, match.end(), match.end() + 16384)
+            yield Span("SECRET", place, last.end() if last else match.end(), 0.99, "private_key")
     for place in at.words.get("://", ()):
         if match := _LOGIN.match(text, place):
             yield Span("SECRET", *match.span("value"), 0.9, "login_in_address")

@@ -51,11 +51,33 @@ class Rule:
 
 
 _NEEDS = {
-    "resident_id": (17, ""), "old_resident_id": (15, ""), "credit_code": (6, "letters"), "iban": (6, "letters"), "ssn": (9, ""), "ssn_plain": (9, ""),
-    "hong_kong_id": (6, "letters"), "open_hong_kong_id": (6, "letters"), "taiwan_id": (9, "letters"), "chinese_passport": (7, "letters"), "travel_permit": (7, "letters"), "taiwan_permit": (8, ""),
-    "chinese_mobile": (11, ""), "spaced_mobile": (11, ""), "grouped_mobile": (11, ""), "chinese_landline": (7, ""), "plain_landline": (10, ""), "short_landline": (10, ""),
-    "service_line": (9, ""), "international": (7, "plus"), "dialled_00": (9, ""), "american": (10, ""), "taiwan_mobile": (10, ""), "local_american": (7, ""), "groups": (6, ""), "digits": (7, ""),
-}  # fmt: skip
+    "resident_id": (17, ""),
+    "old_resident_id": (15, ""),
+    "credit_code": (6, "letters"),
+    "iban": (6, "letters"),
+    "ssn": (9, ""),
+    "ssn_plain": (9, ""),
+    "hong_kong_id": (6, "letters"),
+    "open_hong_kong_id": (6, "letters"),
+    "taiwan_id": (9, "letters"),
+    "chinese_passport": (7, "letters"),
+    "travel_permit": (7, "letters"),
+    "taiwan_permit": (8, ""),
+    "chinese_mobile": (11, ""),
+    "spaced_mobile": (11, ""),
+    "grouped_mobile": (11, ""),
+    "chinese_landline": (7, ""),
+    "plain_landline": (10, ""),
+    "short_landline": (10, ""),
+    "service_line": (9, ""),
+    "international": (7, "plus"),
+    "dialled_00": (9, ""),
+    "american": (10, ""),
+    "taiwan_mobile": (10, ""),
+    "local_american": (7, ""),
+    "groups": (6, ""),
+    "digits": (7, ""),
+}
 
 
 def _rule(
@@ -93,12 +115,19 @@ _RULES = (
     _rule(
         "CREDIT_CODE",
         "credit_code",
-        rf"(?<![0-9A-Za-z])[0-9ANYany][0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy](?:{_S}[0-9]){{6}}(?:{_S}[0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy]){{10}}"
+        rf"(?<![0-9A-Za-z])[0-9ANYany][0-9A-HJ-NPQRTUWXYa-hj-npqrtuwxy](?:{_S}[0-9]){{6}}(?:{_S}[0-9A-HJ-NPQRTU"
+        rf"WXYa-hj-npqrtuwxy]){{10}}"
         r"(?![0-9A-Za-z])",
         (0.85, 0.97, 0.6),
         lambda code: not code.isdigit() and checks.credit(code),
     ),
-    _rule("CREDIT_CODE", "digit_credit_code", rf"(?<![0-9A-Za-z])[1-9](?:{_S}[0-9]){{17}}(?![0-9A-Za-z])", (0.35, 0.9, 0.1), checks.credit),
+    _rule(
+        "CREDIT_CODE",
+        "digit_credit_code",
+        rf"(?<![0-9A-Za-z])[1-9](?:{_S}[0-9]){{17}}(?![0-9A-Za-z])",
+        (0.35, 0.9, 0.1),
+        checks.credit,
+    ),
     _rule(
         "IBAN",
         "iban",
@@ -121,7 +150,13 @@ _RULES = (
         (0.65, 0.95, 0.4),
         checks.hong_kong,
     ),
-    _rule("REGION_ID", "open_hong_kong_id", r"(?<![0-9A-Za-z])[A-Z]{1,2}[0-9]{6}[0-9A](?![0-9A-Za-z])", (0.3, 0.9, 0.1), checks.hong_kong),
+    _rule(
+        "REGION_ID",
+        "open_hong_kong_id",
+        r"(?<![0-9A-Za-z])[A-Z]{1,2}[0-9]{6}[0-9A](?![0-9A-Za-z])",
+        (0.3, 0.9, 0.1),
+        checks.hong_kong,
+    ),
     _rule(
         "REGION_ID", "taiwan_id", r"(?<![0-9A-Za-z])[A-Z][1289][0-9]{8}(?![0-9A-Za-z])", (0.45, 0.9, 0.2), checks.taiwan
     ),
@@ -201,7 +236,8 @@ _RULES = (
     _rule(
         "PHONE",
         "american",
-        rf"(?<![0-9.\-])(?:(?:\+?1[ .\-])?\([0-9]{{3}}\) ?[0-9]{{3}}[ .\-][0-9]{{4}}|(?:1[ .\-])?[0-9]{{3}}[ .\-][0-9]{{3}}[ .\-][0-9]{{4}})"
+        rf"(?<![0-9.\-])(?:(?:\+?1[ .\-])?\([0-9]{{3}}\) ?[0-9]{{3}}[ .\-][0-9]{{4}}"
+        rf"|(?:1[ .\-])?[0-9]{{3}}[ .\-][0-9]{{3}}[ .\-][0-9]{{4}})"
         rf"{_EXTENSION}(?![0-9\-])(?!\.[0-9])",
         (0.65, 0.95, 0.25),
     ),
@@ -210,11 +246,18 @@ _RULES = (
     _rule(
         "PHONE",
         "groups",
-        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,5}}\)?){{1,5}}{_EXTENSION}(?![0-9A-Za-z])(?![.\-/][0-9]){_NO_MEASURE}",
+        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,5}}\)?){{1,5}}{_EXTENSION}(?!"
+        rf"[0-9A-Za-z])(?![.\-/][0-9]){_NO_MEASURE}",
         (0.2, 0.7, 0),
         _count(7, 20),
     ),
-    _rule("PHONE", "digits", rf"(?<![0-9A-Za-z.\-])[0-9]{{7,12}}{_EXTENSION}(?![0-9A-Za-z\-])(?!\.[0-9]){_NO_MEASURE}", (0, 0.6, 0), _no_day(7, 18)),
+    _rule(
+        "PHONE",
+        "digits",
+        rf"(?<![0-9A-Za-z.\-])[0-9]{{7,12}}{_EXTENSION}(?![0-9A-Za-z\-])(?!\.[0-9]){_NO_MEASURE}",
+        (0, 0.6, 0),
+        _no_day(7, 18),
+    ),
 )
 _NOTHING = frozenset({"-"})
 _EVERY = frozenset({"*"})
@@ -242,25 +285,21 @@ def _cards(text: str, low: int, high: int) -> Iterator[Span]:
         start, limit = match.span()
         # Other digits may stand in the same row: a card ends where a group ends, and so does what begins after it.
         edges = [start, *[start + found.end() for found in re.finditer("[ -]", match[0])], limit + 1]
-        place = 0
-        while place < len(edges) - 1:
-            taken = _card_at(text, edges, place)
-            if taken is None:
-                place += 1
-                continue
-            first, last, known = edges[place], edges[taken] - 1, taken
-            digits = _SEPARATORS.sub("", text[first:last])
-            yield Span("CARD", first, last, _sure(text, "CARD", first, last, _CARD_SURE[checks.issuer(digits)]), "card")
-            place = known
+        for place in range(len(edges) - 1):
+            until = _card_at(text, edges, place)
+            if until:
+                first, last = edges[place], edges[until] - 1
+                sure = _CARD_SURE[checks.issuer(_SEPARATORS.sub("", text[first:last]))]
+                yield Span("CARD", first, last, _sure(text, "CARD", first, last, sure), "card")
 
 
-def _card_at(text: str, edges: list[int], place: int) -> int | None:
-    best = None
+def _card_at(text: str, edges: list[int], place: int) -> int:
+    best = 0
     for until in range(place + 1, min(len(edges), place + 20)):
         digits = _SEPARATORS.sub("", text[edges[place] : edges[until] - 1])
         if len(digits) > 19:
             break
-        if len(digits) >= 13 and checks.luhn(digits) and (best is None or checks.issuer(digits)):
+        if len(digits) >= 13 and checks.luhn(digits) and (not best or checks.issuer(digits)):
             best = until
     return best
 
@@ -313,11 +352,13 @@ def _matches(rule: Rule, text: str, low: int, high: int, limit: int) -> Iterator
 
 _PLATE = re.compile(
     rf"[{PLATES}][A-HJ-NP-Za-hj-np-z][ ]?[·•・.\-]?[ ]?"
-    r"(?:[DFABCEGHJKdfabceghjk][A-HJ-NP-Za-hj-np-z0-9][0-9]{4}|[0-9]{5}[A-HJKa-hjk]|[A-HJ-NP-Za-hj-np-z0-9]{5}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领])"
+    r"(?:[DFABCEGHJKdfabceghjk][A-HJ-NP-Za-hj-np-z0-9][0-9]{4}|[0-9]{5}[A-HJKa-hjk]"
+    r"|[A-HJ-NP-Za-hj-np-z0-9]{5}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领])"
     r"(?![0-9A-Za-z])"
 )
 _ARMY = re.compile(
-    r"(?<![0-9A-Za-z])WJ[ ]?[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]?[ ]?[·•\-]?[0-9]{4}[0-9A-HJ-NP-Z](?![0-9A-Za-z])"
+    r"(?<![0-9A-Za-z])WJ[ ]?[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]?[ ]?[·•\-]?[0"
+    r"-9]{4}[0-9A-HJ-NP-Z](?![0-9A-Za-z])"
 )
 
 

@@ -13,16 +13,16 @@ from feilun.curation.personal.find import Finder
 from feilun.curation.personal.masking import Pseudonyms, Writer, label, replaced
 from feilun.curation.personal.spans import KINDS, USUAL, Span
 from feilun.curation.seam import Mended, Note, Operator, Parameter, Surroundings
-from feilun.errors import FeilunError
+from feilun.errors import InputError
 
 
-class KeyMissingError(FeilunError):
+class KeyMissingError(InputError):
     """Pseudonyms were asked for, and no key is at hand."""
 
     code = "personal_key_missing"
 
 
-class UnknownKindError(FeilunError):
+class UnknownKindError(InputError):
     """A kind was named that there is not."""
 
     code = "personal_kind_unknown"
@@ -90,8 +90,10 @@ OPERATORS: tuple[Operator, ...] = (
             "mode": Parameter(
                 "label",
                 (
-                    "label: [PHONE]; pseudonym: [PHONE_…], the same for the same value under the workspace's key; "
-                    "flag: only told",
+                    (
+                        "label: [PHONE]; pseudonym: [PHONE_…], the same for the same value under the workspace's key; "
+                        "flag: only told"
+                    ),
                     "label：[PHONE]；pseudonym：[PHONE_…]，同一工作区密钥下相同的值得到相同的化名；flag：只报告，不改动",
                 ),
                 choices=("label", "pseudonym", "flag"),

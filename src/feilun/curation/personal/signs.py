@@ -37,15 +37,16 @@ class At:
 
     ``words``: where each word begins. ``rows``: rows of digits that begin six or more within 16 characters. ``dotted``:
     such with three dots within 13. ``counted``: short rows of digits with a space, a comma or a letter behind.
-    ``capitals``: words in small letters that begin with a capital. ``plates``: a province with a capital behind.
-    ``units``: signs such as 号 with a number before.
+    ``named``: capitals that may begin one of the frequent names. ``openings``: capitals that begin a sentence.
+    ``plates``: a province with a letter behind. ``units``: signs such as 号 with a number before.
     """
 
     words: Mapping[str, Sequence[int]]
     rows: Sequence[int]
     dotted: Sequence[int]
     counted: Sequence[int]
-    capitals: Sequence[int]
+    named: Sequence[int]
+    openings: Sequence[int]
     plates: Sequence[int]
     units: Sequence[int]
 
@@ -58,8 +59,11 @@ class At:
 class Signs:
     """Finds words (in small letters) by a table of their first two to four characters (Wu and Manber, 1994)."""
 
-    def __init__(self, words: Iterable[str]) -> None:
-        """Make the tables."""
+    def __init__(self, words: Iterable[str], names: Iterable[str] = ()) -> None:
+        """Make the tables; ``names`` (in small letters) are told by their first three letters only."""
+        self._names = np.zeros(1 << _BITS, np.bool_)
+        for name in names:
+            self._names[int(_mixed([np.array([ord(char)], np.uint32) for char in name[:3]])[0])] = True
         self._heads: dict[int, dict[str, list[str]]] = {2: {}, 3: {}, 4: {}}
         for word in sorted(set(words), key=lambda word: (-len(word), word)):
             size = min(len(word), 4)
@@ -74,7 +78,7 @@ class Signs:
         """Return where rules should begin in ``text``; ``low`` is the same in small letters, as long."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         small = codes if low is text else np.frombuffer(low.encode("utf-32-le", "surrogatepass"), np.uint32)
-        return At(self._places(low, small), *_layout(codes))
+        return At(self._places(low, small), *_layout(codes, small, self._names))
 
     def _places(self, low: str, codes: np.ndarray) -> dict[str, list[int]]:
         places: dict[str, list[int]] = {}
@@ -93,8 +97,10 @@ class Signs:
         return places
 
 
-def _layout(codes: np.ndarray) -> tuple[list[int], ...]:
+def _layout(codes: np.ndarray, small: np.ndarray, names: np.ndarray) -> tuple[list[int], ...]:
     size = len(codes)
+    if not size:
+        return ([], [], [], [], [], [], [])
     classes = np.zeros(size + 20, np.uint8)
     classes[1 : size + 1] = np.where(codes < 1 << 16, _CLASSES[codes & 0xFFFF], 0)
     here, before, after = classes[1 : size + 1], classes[:size], classes[2 : size + 2]
@@ -103,18 +109,24 @@ def _layout(codes: np.ndarray) -> tuple[list[int], ...]:
     ends = np.flatnonzero(digit[1 : size + 1] & ~digit[2 : size + 2]) + 1
     count = np.concatenate([[0], np.cumsum(digit[1:], dtype=np.int32)])
     dots = np.zeros(size + 20, np.int32)
-    dots[1:size] = (codes[:-1] == 0x2E) if size else 0
+    dots[1:size] = codes[:-1] == 0x2E
     dots = np.cumsum(dots, out=dots)
     rows = starts[count[np.minimum(starts + 16, size)] - count[starts] >= 6]
     dotted = starts[dots[np.minimum(starts + 13, size)] - dots[starts] >= 3]
     behind = classes[np.minimum(ends, size) + 1]
-    follows = codes[np.minimum(ends, size - 1)] if size else codes
+    follows = codes[np.minimum(ends, size - 1)]
     counted = starts[(ends - starts <= 5) & ((follows == 0x20) | (follows == 0x2C) | (behind & (_UPPER | _LOWER) > 0))]
     letter = _UPPER | _LOWER | _DIGIT | _GLUE
     capitals = np.flatnonzero((here & _UPPER > 0) & (after & _LOWER > 0) & (before & letter == 0))
+    last = size - 1
+    three = _mixed([small[np.minimum(capitals + n, last)] for n in range(3)])
+    named = capitals[names[three]]
+    first, second = codes[np.maximum(capitals - 1, 0)], codes[np.maximum(capitals - 2, 0)]
+    ended = (second == 0x2E) | (second == 0x21) | (second == 0x3F) | (second == 0x22)
+    openings = capitals[(capitals == 0) | (first == 0x0A) | (first == 0) | ((first == 0x20) & ended)]
     plates = np.flatnonzero((here & _PLATE > 0) & (after & (_UPPER | _LOWER) > 0))
     units = np.flatnonzero((here & _UNIT > 0) & ((before & (_DIGIT | _NUMERAL | _UPPER | _LOWER) > 0) | (before == 0)))
-    return tuple(each.tolist() for each in (rows, dotted, counted, capitals, plates, units))
+    return tuple(each.tolist() for each in (rows, dotted, counted, named, openings, plates, units))
 
 
 def _mixed(columns: list[np.ndarray]) -> np.ndarray:

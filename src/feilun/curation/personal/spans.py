@@ -62,6 +62,11 @@ KINDS: dict[str, Kind] = {
 USUAL = tuple(kind for kind, about in KINDS.items() if about.usual)
 
 
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a list that is written as running text; ``_`` stands for a space within one."""
+    return tuple(word.replace("_", " ") for word in text.split())
+
+
 def settled(spans: Iterable[Span]) -> list[Span]:
     """Return the spans that stand, in order and without overlaps: the surer one wins, then the longer one."""
     taken: list[Span] = []
