@@ -19,7 +19,8 @@ from reportlab.pdfgen.canvas import Canvas
 
 from feilun.curation.documents import MAX_BYTES, SKIPS, Unreadable
 from feilun.curation.readers.packages import MAX_UNPACKED
-from feilun.curation.scan import READERS, load, parse, read_rules, scan
+from feilun.curation.rules import read_rules
+from feilun.curation.scan import READERS, load, parse, scan
 from feilun.errors import BadSource
 
 

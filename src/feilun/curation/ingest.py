@@ -26,7 +26,8 @@ from feilun.curation.passages import cut
 from feilun.curation.readers.archives import ARCHIVES, PERMISSION_FILES, ending, is_container, whole_budget
 from feilun.curation.readers.confined import Budget, Pool, shared_pool
 from feilun.curation.recipe import chat_record, masked_pair, passage_record
-from feilun.curation.scan import Found, Rule, load, look, permissions_of, rules_in, values_of, written
+from feilun.curation.rules import Rule, permissions_of, rules_in, values_of
+from feilun.curation.scan import Found, load, look, written
 from feilun.errors import BadSource, Forbidden, NothingUsable
 from feilun.records import JSON, EvalItem, Permissions, Purpose, Record, Source, derived_id, text_digest
 from feilun.store import audit, sources

@@ -1,16 +1,7 @@
-"""Which files of a folder can be read, what may be done with them, and how each is read.
+"""Which files of a folder can be read, and how each is read.
 
-This module knows folders, file endings, first bytes and ``feilun.permissions.yaml``. It does not know the store, nor
-what a document says. Nothing is read from a file before its kind and size were checked.
-
-Permission rules: a mapping from patterns to permissions, relative to the folder of the file that holds them::
-
-    "policy/*.md": {train: no, retrieve: yes, leave: no, mask: none, until: 2027-01-01}
-    "staff/":      {train: no}
-
-``*`` and ``?`` stay within one folder, ``**`` crosses folders, a pattern without ``/`` fits names at any depth, and
-one that ends in ``/`` (or names a folder) fits everything below it. The most specific rule that fits decides a key;
-a rule that names one file exactly goes before patterns, rules of an inner folder before those of an outer one.
+This module knows folders, file endings and first bytes. It does not know the store, nor what a document says.
+Nothing is read from a file before its kind and size were checked.
 """
 
 from __future__ import annotations
@@ -18,22 +9,21 @@ from __future__ import annotations
 import datetime as dt
 import errno
 import os
-import re
 import stat
-import unicodedata
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from feilun.curation.documents import MAX_BYTES, Block, Document, Skip, Unreadable, skip
 from feilun.curation.exams import is_exam, read_exam_lines
 from feilun.curation.readers.archives import PERMISSION_FILES, TEMPORARY, is_container
 from feilun.curation.readers.database import ENDING, read_table
+from feilun.curation.readers.epub import read_epub
 from feilun.curation.readers.html import read_html
 from feilun.curation.readers.mail import read_eml, read_msg
+from feilun.curation.readers.office.old_word import read_doc
 from feilun.curation.readers.office.sheets import read_xlsx
 from feilun.curation.readers.office.slides import read_pptx
 from feilun.curation.readers.office.word import read_docx
@@ -42,6 +32,7 @@ from feilun.curation.readers.paged.pictures import read_picture
 from feilun.curation.readers.shapes import read_json
 from feilun.curation.readers.tabular import read_calamine, read_csv, read_parquet
 from feilun.curation.readers.text import read_markdown, read_text
+from feilun.curation.rules import Rule, read_rules, values_of
 from feilun.errors import BadSource
 from feilun.records import Permissions
 
@@ -55,6 +46,7 @@ READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     ".xlsx": read_xlsx,
     ".xlsm": read_xlsx,
     ".docx": read_docx,
+    ".doc": read_doc,
     ".docm": read_docx,
     ".dotx": read_docx,
     ".dotm": read_docx,
@@ -66,6 +58,8 @@ READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".gif"), read_picture),
     ".html": read_html,
     ".htm": read_html,
+    ".xhtml": read_html,
+    ".epub": read_epub,
     ".json": read_json,
     ".jsonl": read_json,
     ".ndjson": read_json,
@@ -92,11 +86,8 @@ _BINARY = (
 )
 # Endings of files that hold nothing but text.
 _PLAIN = {".md", ".markdown", ".txt", ".text", ".csv", ".tsv", ".html", ".htm", ".json", ".jsonl", ".ndjson"}
-_KEYS = ("train", "retrieve", "leave", "mask", "until", "basis", "encrypt")
-_GROUNDS = ("own", "public", "contract", "consent")
-_RULES_HINT = 'Write lines such as "policy/*.md": {train: no}, or remove the file.'
-_LARGEST_RULES = 1 << 20
-_TRIES = 3  # how often a file is read that changes meanwhile
+_TRIES = 4  # how often a file is read that changes meanwhile
+_TICK = 20_000_000  # nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,134 +102,6 @@ class Found:
     permissions: Permissions
     modified: str = ""
     said: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One line of a permissions file: ``values`` apply to the files below ``folder`` that ``pattern`` fits."""
-
-    folder: Path
-    pattern: str
-    values: dict[str, Any]
-
-    def fits(self, path: Path) -> bool:
-        """Tell whether the rule speaks about the file ``path``."""
-        if not path.is_relative_to(self.folder):
-            return False
-        name = _plain(path.relative_to(self.folder).as_posix())
-        return re.fullmatch(_regex(_plain(self.pattern)), name) is not None
-
-    @property
-    def weight(self) -> tuple[int, bool, int]:
-        """How specific the rule is, comparable with that of other rules."""
-        literal = re.sub(r"[*?]", "", self.pattern)
-        return len(self.folder.parts), literal == self.pattern, len(literal)
-
-
-def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _regex(pattern: str) -> str:
-    """Return the regular expression of a glob, as described at the top."""
-    anchored = "/" in pattern.rstrip("/")
-    body = ""
-    for part in re.findall(r"\*\*/|\*\*|\*|\?|[^*?]+", pattern.strip("/")):
-        body += {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part) or re.escape(part)
-    below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
-    return ("" if anchored else "(?:.*/)?") + body + below
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice: the second would silently replace a restriction."""
-
-
-def _strict_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor("tag:yaml.org,2002:map", _strict_mapping)
-
-
-def read_rules(path: Path) -> list[Rule]:
-    """Return the rules of a permissions file; raise BadSource that lists every mistake, never a lenient guess."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_RULES + 1)
-    except OSError as error:
-        raise BadSource(f"{path}: the permissions cannot be read: {error.strerror}", _RULES_HINT) from error
-    return rules_in(data, path)
-
-
-def rules_in(data: bytes, path: Path) -> list[Rule]:
-    """Return the rules that the bytes of a permissions file at ``path`` give; raise BadSource as ``read_rules``."""
-    hint = _RULES_HINT
-    if len(data) > _LARGEST_RULES:
-        raise BadSource(f"{path}: a permissions file cannot be larger than 1 MB.", hint)
-    try:
-        # The loader is a SafeLoader; PyYAML's one-call form cannot refuse doubled keys.
-        loader = _StrictLoader(data.decode("utf-8-sig"))
-        try:
-            given = loader.get_single_data()
-        finally:
-            loader.dispose()
-    except (UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise BadSource(f"{path}: the permissions cannot be read: {' '.join(str(error).split())}", hint) from error
-    if not isinstance(given, dict) or not given:
-        raise BadSource(f"{path}: expected a mapping from file patterns to permissions.", hint)
-    mistakes: list[str] = []
-    rules = [Rule(path.parent, str(pattern), _values(str(pattern), v, mistakes)) for pattern, v in given.items()]
-    if mistakes:
-        raise BadSource(f"{path}: " + "; ".join(mistakes), hint)
-    return rules
-
-
-def _values(pattern: str, given: Any, mistakes: list[str]) -> dict[str, Any]:
-    """Return the checked values of one rule; what is wrong is added to ``mistakes``."""
-    if not isinstance(given, dict) or not given:
-        mistakes.append(f"{pattern}: expected keys among {', '.join(_KEYS)}")
-        return {}
-    values: dict[str, Any] = {}
-    for key, value in given.items():
-        if key in {"train", "retrieve", "leave", "encrypt"}:
-            word = str(value).strip().casefold()
-            if word not in {"yes", "no", "true", "false"}:
-                mistakes.append(f"{pattern}: {key} must be yes or no, not {value!r}")
-            values[key] = word in {"yes", "true"}
-        elif key == "mask":
-            if value not in {"none", "pseudonymise"}:
-                mistakes.append(f"{pattern}: mask must be none or pseudonymise, not {value!r}")
-            values[key] = value
-        elif key == "basis":
-            if value not in _GROUNDS:
-                mistakes.append(f"{pattern}: basis must be one of {', '.join(_GROUNDS)}, not {value!r}")
-            values[key] = value
-        elif key == "until":
-            try:
-                values[key] = dt.date.fromisoformat(str(value)).isoformat()
-            except ValueError:
-                mistakes.append(f"{pattern}: until must be a day such as 2027-01-31, not {value!r}")
-        else:
-            mistakes.append(f"{pattern}: unknown key {key!r} (choices: {', '.join(_KEYS)})")
-    return values
-
-
-def values_of(path: Path, rules: list[Rule]) -> dict[str, Any]:
-    """Return what ``rules`` say about the file ``path``, key by key; nothing where they are silent."""
-    values: dict[str, Any] = {}
-    for rule in sorted(rules, key=lambda rule: rule.weight):
-        if rule.fits(path):
-            values |= rule.values
-    return values
-
-
-def permissions_of(path: Path, rules: list[Rule]) -> Permissions:
-    """Return what ``rules`` permit for the file ``path``."""
-    return Permissions(**values_of(path, rules))
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,11 +208,14 @@ def load(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             for _ in range(_TRIES):
-                before = _state(os.fstat(file.fileno()), path)
+                before, began = _state(os.fstat(file.fileno()), path), time.time_ns()
                 file.seek(0)
                 data = file.read(MAX_BYTES + 1)
                 if before == _state(os.fstat(file.fileno()), path) and len(data) == before[0]:
-                    return data
+                    # Within one tick of the file system's clock two changes look like one.
+                    if abs(began - before[1]) > _TICK:
+                        return data
+                    time.sleep(_TICK / 1e9)
     except OSError as error:
         reason = "link" if error.errno == errno.ELOOP else "unreadable"
         raise Unreadable(reason, "" if reason == "link" else f"({error.strerror})") from error
