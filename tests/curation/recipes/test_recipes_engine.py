@@ -17,6 +17,7 @@ from feilun.curation.recipes import Options, curate_files, engine, parse, shards
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.making import Maker, document_of, document_row, empty, record_of
 from feilun.curation.seam import Entry, Mended, Note, Row
+from feilun.settings import Settings
 
 RECIPE = """
 make: documents
@@ -80,7 +81,8 @@ def test_killed_runs_go_on(tmp_path: Path) -> None:
     """A run that is killed with SIGKILL again and again ends with the rows of one that was left in peace."""
     file = write(tmp_path / "many.jsonl", lines(6000))
     (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    whole = curate_files([file], parse(RECIPE, "recipe"), tmp_path / "whole", Options(1)).report
+    model = Settings().embedding
+    whole = curate_files([file], parse(RECIPE, "recipe"), tmp_path / "whole", Options(1, embedding=model)).report
     out = tmp_path / "killed"
     command = [*FEILUN, "curate", str(file), "--recipe", str(tmp_path / "recipe.yaml")]
     command += ["--out", str(out), "--home", str(tmp_path / "home"), "--processes", "2"]
@@ -100,7 +102,7 @@ def test_killed_runs_go_on(tmp_path: Path) -> None:
         assert not (out / "rows.parquet").exists()
         kills, wanted = kills + 1, wanted + 2
     assert kills >= 2
-    again = curate_files([file], parse(RECIPE, "recipe"), out, Options(2)).report
+    again = curate_files([file], parse(RECIPE, "recipe"), out, Options(2, embedding=model)).report
     assert again["sha256"] == whole["sha256"]
     assert again["computed"] < whole["computed"]  # what was done before the kills was found
 

@@ -5,7 +5,10 @@ This module knows exams, terms and which models are asked for. It does not know 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from feilun.curation.seam import Surroundings
 from feilun.engines.embed import plain_encoder
@@ -29,5 +32,19 @@ class Around:
 
     def open(self) -> Surroundings:
         """Return the surroundings, with their models at work in this process."""
-        embed = plain_encoder(self.embedding) if self.embedding else None
+        embed = _Embed(self.embedding) if self.embedding else None
         return Surroundings(self.exams, self.terms, self.key, self.published, embed)
+
+
+class _Embed:
+    """An embedding model that is loaded when it is first asked: most recipes have a use for none."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+        self._encode: Callable[[Sequence[str]], np.ndarray] | None = None
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Return unit vectors (n × d) of texts."""
+        if self._encode is None:
+            self._encode = plain_encoder(self._model)
+        return self._encode(texts)
