@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from feilun.errors import Conflict, NotFound
 from feilun.records import Source
-from feilun.store import Database, Edge, lineage, sources
+from feilun.store import Database, Edge, audit, lineage, sources
 from feilun.store.review import Annotation, Decision, ReviewItem, Settled, Suggestion, queue
+from feilun.store.review.tables import ANNOTATIONS, ITEMS
 
 Add = Callable[..., Source]
 YES = Decision("accept")
@@ -203,3 +205,54 @@ def test_people_at_once(db: Database, add_source: Add) -> None:
     for one in people:
         one.join()
     assert sorted(found) == [f"review-{n}" for n in range(6)]
+
+
+def raw(db: Database) -> str:
+    """Return all that the tables of the queue hold, as it is kept."""
+    with db.reading() as conn:
+        texts = [sa.cast(column, sa.Text) for table in (ITEMS, ANNOTATIONS) for column in table.columns]
+        return str([conn.execute(sa.select(text)).all() for text in texts])
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_rows_of_encrypted_sources_are_encrypted(db: Database, add_source: Add, later: bool) -> None:
+    """The row, its answers, suggestions and all decisions; at once, or once the source is marked; others stay plain."""
+    add_source("a")
+    add_source("b")
+    said = Decision("correct", "vaultsuggested")
+    one = item(1, kind="correct", row={"text": "vaultrow"}, suggestion=Suggestion(said, "m"), needed=2)
+    gold = item(2, kind="correct", row={"text": "vaultgold"}, gold=Decision("correct", "vaultanswer"))
+    plain = item(3, row={"text": "plainrow"}, sources=("source-b",))
+    kept = queue.add(db, "bank", [one, gold, plain], {}, () if later else {"source-a"})
+    for who in ("ann", "ben"):
+        assert take(db, who) == "review-1"
+        given = Annotation("review-1", who, "decided", 0, Decision("correct", f"vault {who}"), "vaultreason")
+        queue.decide(db, "bank", given, 1.0, lambda _, made: Settled("open", {"value": f"vault {len(made)}"}))
+    if later:
+        assert "vaultrow" in raw(db)
+        assert (queue.seal(db, "bank", {"source-a"}), queue.seal(db, "bank", {"source-a"})) == (2, 0)
+    assert "plainrow" in raw(db)
+    assert "vault" not in raw(db)
+    found = queue.find(db, "bank")
+    assert [replace(each, sealed=False, result=None) for each in found] == [
+        replace(each, sealed=False) for each in kept
+    ]
+    assert found[0].result == {"value": "vault 2"}
+    decided = queue.decisions(db, "bank", "review-1")
+    assert [(each.decision, each.reason) for each in decided] == [
+        (Decision("correct", f"vault {who}"), "vaultreason") for who in ("ann", "ben")
+    ]
+
+
+def test_who_saw_and_decided_is_on_record(db: Database, add_source: Add) -> None:
+    """In the audit log, under the name of the annotator, with no words of the row."""
+    add_source("a")
+    queue.add(db, "bank", [item(1)], {})
+    take(db, "ann")
+    decide(db, "ann", "review-1")
+    queue.remove(db, "bank", "review-1")
+    log = [one for one in audit.entries(db, "bank") if one.action.startswith("review.")]
+    noted = [(one.actor, one.action, one.object) for one in log]
+    assert noted[1:3] == [("ann", "review.seen", "review-1"), ("ann", "review.decided", "review-1")]
+    assert [action for _, action, _ in noted] == ["review.added", "review.seen", "review.decided", "review.removed"]
+    assert audit.verify(db, "bank").entries >= 4

@@ -6,16 +6,16 @@ This module knows kinds of decisions and when they are the same. It does not kno
 from __future__ import annotations
 
 import math
-import secrets
 import time
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from secrets import randbelow
 
 from feilun.errors import BadRequest
 from feilun.records import JSON, derived_id
-from feilun.store import Database
+from feilun.store import Database, sources
 from feilun.store.review import Annotation, Decision, ReviewItem, Settled, Suggestion, queue
 from feilun.store.schema import clean
 
@@ -39,7 +39,8 @@ def add(
     """
     made = [checked(item) for item in items]
     named = {new.id: (parents or {}).get(old.id, ()) for old, new in zip(items, made, strict=True)}
-    return queue.add(db, ws, made, named)
+    secrets = {source.id for source in sources.find(db, ws) if source.permissions.encrypt}
+    return queue.add(db, ws, made, named, secrets)
 
 
 def checked(item: ReviewItem) -> ReviewItem:
@@ -123,7 +124,7 @@ def following(
     the probability ``share``, drawn anew each time, so that nobody can foresee it.
     """
     now = time.time() if now is None else now
-    measure = secrets.randbelow(1_000_000) < share * 1_000_000
+    measure = randbelow(1_000_000) < share * 1_000_000
     given = queue.lease(db, ws, annotator, name, now, now + LEASE_SECONDS, measure)
     if given is None:
         return None

@@ -38,6 +38,7 @@ class ReviewItem:
     ``row`` holds ``messages`` or ``text``; for ``prefer`` also the answers ``a`` and ``b``. ``options`` are the labels,
     for an ordinal scale in their order, for an interval scale numbers. ``needed``: how many people decide; one more
     does if they do not agree. ``gold`` is the known answer of a row that measures annotators and is never finished.
+    ``sealed``: it is kept encrypted, with all that was decided about it.
     """
 
     id: str
@@ -55,6 +56,7 @@ class ReviewItem:
     status: Status = "open"
     result: JSON | None = None
     created: float = field(default_factory=time.time)
+    sealed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ everybody. A row is withdrawn from view as soon as one of its sources is deleted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,42 +17,53 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from feilun.errors import Conflict, NotFound
-from feilun.store import lineage
+from feilun.store import audit, lineage
 from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.review.nouns import Annotation, ReviewItem, Settled, Status, Suggestion
-from feilun.store.review.tables import ANNOTATIONS, ITEMS, annotation_row, item_row, to_annotation, to_item
+from feilun.store.review.tables import ANNOTATIONS, ITEMS, annotation_row, item_row, secret, to_annotation, to_item
 from feilun.store.schema import SOURCES, clean
 
 _WAITING = ("open", "disputed")
+_WITHDRAWN: dict[str, Any] = {"status": "withdrawn", "row": {}, "gold": None, "suggestion": None, "result": None}
 _FEW = 500
 Settle = Callable[[ReviewItem, Sequence[Annotation]], Settled]
 
 
-def add(db: Database, ws: str, items: Sequence[ReviewItem], parents: Mapping[str, Sequence[str]]) -> list[ReviewItem]:
+def add(
+    db: Database,
+    ws: str,
+    items: Sequence[ReviewItem],
+    parents: Mapping[str, Sequence[str]],
+    secrets: Collection[str] = (),
+) -> list[ReviewItem]:
     """Keep items of a workspace and return them as kept, in order; those that are there already stay as they are.
 
-    ``parents`` names, by item, what it was made of beside its sources (a trace, a judgement). Raises NotFound for an
-    unknown source or workspace.
+    ``parents`` names, by item, what it was made of beside its sources (a trace, a judgement). Rows of the sources in
+    ``secrets`` are kept encrypted. Raises NotFound for an unknown source or workspace.
     """
-    items = [replace(item, workspace=ws) for item in items]
+    hidden = frozenset(secrets)
+    items = [replace(item, workspace=ws, sealed=not hidden.isdisjoint(item.sources)) for item in items]
     with db.writing() as conn:
         wanted = sorted({source for item in items for source in item.sources})
         if gone := _gone(conn, ws, wanted):
             raise NotFound(f"There is no source {clean(min(gone))} in this workspace.", "GET /api/sources lists them.")
-        insert(conn, ITEMS, [item_row(item) for item in items])
+        insert(conn, ITEMS, [item_row(item, db.root) for item in items])
         edges = [(source, item.id, "data") for item in items for source in item.sources]
         edges += [(parent, item.id, "flagged") for item in items for parent in parents.get(item.id, ())]
         edges += [(item.suggestion.by, item.id, "suggested") for item in items if item.suggestion]
         lineage.record(conn, ws, edges)
         ids = [item.id for item in items]
-        kept = {item.id: item for at in range(0, len(ids), _FEW) for item in _named(conn, ws, ids[at : at + _FEW])}
+        kept = {item.id: item for at in range(0, len(ids), _FEW) for item in _named(db, conn, ws, ids[at : at + _FEW])}
+        if ids:
+            queues = sorted({item.queue for item in items})
+            audit.note(conn, ws, "", "review.added", ids[0], {"rows": len(ids), "queues": queues})
         return [kept[item_id] for item_id in ids]
 
 
 def get(db: Database, ws: str, item_id: str) -> ReviewItem:
     """Return an item; raise NotFound."""
     with db.reading() as conn:
-        return _read(conn, ws, item_id)
+        return _read(db, conn, ws, item_id)
 
 
 def find(
@@ -68,7 +79,7 @@ def find(
         query = query.where(ITEMS.c.status == status)
     with db.reading() as conn:
         if after:
-            last = one(conn, _select(ws, after), f"review item {after[:100]}")
+            last = one(conn, sa.select(ITEMS).where(_is(ws, after)), f"review item {after[:100]}")
             later = sa.and_(ITEMS.c.created == last["created"], ITEMS.c.id > last["id"])
             query = query.where(sa.or_(ITEMS.c.created > last["created"], later))
         found: list[ReviewItem] = []
@@ -76,7 +87,7 @@ def find(
         at = 0
         while batch := rows(conn, query.offset(at).limit(_FEW)):
             at += len(batch)
-            found += [item for item in _shown(conn, ws, batch) if status in {None, item.status}]
+            found += [item for item in _shown(db, conn, ws, batch) if status in {None, item.status}]
             if limit is not None and len(found) >= limit:
                 return found[:limit]
     return found
@@ -88,7 +99,7 @@ def decisions(db: Database, ws: str, item_id: str = "") -> list[Annotation]:
     query = query.where(ANNOTATIONS.c.item == item_id) if item_id else query
     order = (ANNOTATIONS.c.created, ANNOTATIONS.c.item, ANNOTATIONS.c.annotator)
     with db.reading() as conn:
-        return [to_annotation(row) for row in rows(conn, query.order_by(*order))]
+        return [to_annotation(row, db.root) for row in rows(conn, query.order_by(*order))]
 
 
 def lease(
@@ -100,18 +111,19 @@ def lease(
     """
     with db.writing() as conn:
         serialise(conn, "review", ws)
-        held = _held(conn, ws, annotator, queue, now)
+        held = _held(db, conn, ws, annotator, queue, now)
         if held is not None:
             return held
         for gold in (measure, not measure):
             query = _candidates(ws, annotator, now, gold)
             query = query.where(ITEMS.c.queue == queue) if queue else query
             while found := rows(conn, query.limit(1)):
-                (item,) = _shown(conn, ws, found)
+                (item,) = _shown(db, conn, ws, found)
                 if item.status == "withdrawn":
-                    _set(conn, ws, item.id, status="withdrawn", row={})
+                    conn.execute(sa.update(ITEMS).where(_is(ws, item.id)).values(**_WITHDRAWN))
                     continue
-                _write(conn, ws, Annotation(item.id, annotator, "leased", until, created=now))
+                _write(db, conn, item, Annotation(item.id, annotator, "leased", until, created=now))
+                audit.note(conn, ws, annotator, "review.seen", item.id)
                 return item, until
     return None
 
@@ -123,15 +135,16 @@ def decide(db: Database, ws: str, given: Annotation, now: float, settle: Settle)
     """
     with db.writing() as conn:
         serialise(conn, "review", ws)
-        item = _mine(conn, ws, given.item, given.annotator, now)
+        item = _mine(db, conn, ws, given.item, given.annotator, now)
         kept = replace(given, state="decided", until=0.0, created=now)
-        _write(conn, ws, kept)
+        _write(db, conn, item, kept)
         if item.gold is None:
             about = sa.select(ANNOTATIONS).where(_about(ws, item.id), ANNOTATIONS.c.state == "decided")
             order = (ANNOTATIONS.c.created, ANNOTATIONS.c.annotator)
-            decided = [to_annotation(row) for row in rows(conn, about.order_by(*order))]
+            decided = [to_annotation(row, db.root) for row in rows(conn, about.order_by(*order))]
             settled = settle(item, decided)
-            _set(conn, ws, item.id, status=settled.status, result=settled.result)
+            _set(db, conn, item, status=settled.status, result=settled.result)
+        audit.note(conn, ws, kept.annotator, "review.decided", item.id)
         return kept
 
 
@@ -139,9 +152,10 @@ def skip(db: Database, ws: str, item_id: str, annotator: str, reason: str, now: 
     """Note that an annotator leaves the row that they were given to others; raises as :func:`decide` does."""
     with db.writing() as conn:
         serialise(conn, "review", ws)
-        _mine(conn, ws, item_id, annotator, now)
+        item = _mine(db, conn, ws, item_id, annotator, now)
         kept = Annotation(item_id, annotator, "skipped", 0.0, reason=reason, created=now)
-        _write(conn, ws, kept)
+        _write(db, conn, item, kept)
+        audit.note(conn, ws, annotator, "review.skipped", item_id)
         return kept
 
 
@@ -149,34 +163,57 @@ def resolve(db: Database, ws: str, item_id: str, settled: Settled) -> ReviewItem
     """End an item by somebody's word, whatever the annotators said; raise NotFound, Conflict for one that is gone."""
     with db.writing() as conn:
         serialise(conn, "review", ws)
-        item = _read(conn, ws, item_id)
+        item = _read(db, conn, ws, item_id)
         if item.status == "withdrawn" or item.gold is not None:
             raise Conflict("This row is not there to be decided.", "GET /api/review/items lists those that are.")
-        _set(conn, ws, item_id, status=settled.status, result=settled.result)
-        return _read(conn, ws, item_id)
+        _set(db, conn, item, status=settled.status, result=settled.result)
+        audit.note(conn, ws, "", "review.resolved", item_id)
+        return _read(db, conn, ws, item_id)
 
 
 def suggest(db: Database, ws: str, item_id: str, suggestion: Suggestion) -> ReviewItem:
     """Set what a model would decide about an item that nobody has finished; raise NotFound, Conflict."""
     with db.writing() as conn:
         serialise(conn, "review", ws)
-        if _read(conn, ws, item_id).status not in _WAITING:
+        item = _read(db, conn, ws, item_id)
+        if item.status not in _WAITING:
             raise Conflict("This row waits for nobody any more.", "Suggest for rows that are open or disputed.")
-        _set(conn, ws, item_id, suggestion=suggestion)
+        _set(db, conn, item, suggestion=suggestion)
         lineage.record(conn, ws, [(suggestion.by, item_id, "suggested")])
-        return _read(conn, ws, item_id)
+        audit.note(conn, ws, "", "review.suggested", item_id, {"by": suggestion.by})
+        return _read(db, conn, ws, item_id)
 
 
 def remove(db: Database, ws: str, item_id: str) -> None:
     """Delete an item with all that was decided about it; raise NotFound."""
     with db.writing() as conn:
         serialise(conn, "review", ws)
-        _read(conn, ws, item_id)
+        _read(db, conn, ws, item_id)
         conn.execute(sa.delete(ANNOTATIONS).where(_about(ws, item_id)))
-        conn.execute(sa.delete(ITEMS).where(ITEMS.c.workspace == ws, ITEMS.c.id == item_id))
+        conn.execute(sa.delete(ITEMS).where(_is(ws, item_id)))
+        audit.note(conn, ws, "", "review.removed", item_id)
 
 
-def _held(conn: Connection, ws: str, annotator: str, queue: str, now: float) -> tuple[ReviewItem, float] | None:
+def seal(db: Database, ws: str, secrets: Collection[str]) -> int:
+    """Encrypt what is plain of rows of these sources, and of what was decided about them; return how many rows."""
+    hidden, count = frozenset(secrets), 0
+    with db.writing() as conn:
+        serialise(conn, "review", ws)
+        for row in rows(conn, sa.select(ITEMS).where(ITEMS.c.workspace == ws)):
+            item = to_item(row, db.root)
+            if item.sealed or hidden.isdisjoint(item.sources):
+                continue
+            count += 1
+            item = replace(item, sealed=True)
+            conn.execute(sa.update(ITEMS).where(_is(ws, item.id)).values(item_row(item, db.root)))
+            for given in rows(conn, sa.select(ANNOTATIONS).where(_about(ws, item.id))):
+                _write(db, conn, item, to_annotation(given, db.root))
+    return count
+
+
+def _held(
+    db: Database, conn: Connection, ws: str, annotator: str, queue: str, now: float
+) -> tuple[ReviewItem, float] | None:
     """Return the row that an annotator has at this moment, and until when."""
     leased = sa.and_(ANNOTATIONS.c.state == "leased", ANNOTATIONS.c.until > now, ANNOTATIONS.c.annotator == annotator)
     query = (
@@ -187,7 +224,7 @@ def _held(conn: Connection, ws: str, annotator: str, queue: str, now: float) -> 
     )
     for row in rows(conn, query.where(ITEMS.c.queue == queue) if queue else query):
         until = float(row.pop("leased_until"))
-        (item,) = _shown(conn, ws, [row])
+        (item,) = _shown(db, conn, ws, [row])
         if item.status != "withdrawn":
             return item, until
     return None
@@ -215,9 +252,9 @@ def _counts(now: float) -> sa.ColumnElement[bool]:
     return sa.or_(ANNOTATIONS.c.state == "decided", leased)
 
 
-def _mine(conn: Connection, ws: str, item_id: str, annotator: str, now: float) -> ReviewItem:
+def _mine(db: Database, conn: Connection, ws: str, item_id: str, annotator: str, now: float) -> ReviewItem:
     """Return an item that an annotator may decide about now; raise NotFound, Conflict."""
-    item = _read(conn, ws, item_id)
+    item = _read(db, conn, ws, item_id)
     own = sa.select(ANNOTATIONS).where(_about(ws, item_id), ANNOTATIONS.c.annotator == annotator)
     found = rows(conn, own)
     if not found:
@@ -233,20 +270,20 @@ def _mine(conn: Connection, ws: str, item_id: str, annotator: str, now: float) -
     return item
 
 
-def _read(conn: Connection, ws: str, item_id: str) -> ReviewItem:
-    (item,) = _shown(conn, ws, [one(conn, _select(ws, item_id), f"review item {item_id[:100]}")])
-    return item
+def _read(db: Database, conn: Connection, ws: str, item_id: str) -> ReviewItem:
+    found = one(conn, sa.select(ITEMS).where(_is(ws, item_id)), f"review item {item_id[:100]}")
+    return _shown(db, conn, ws, [found])[0]
 
 
-def _named(conn: Connection, ws: str, ids: Sequence[str]) -> list[ReviewItem]:
-    return _shown(conn, ws, rows(conn, sa.select(ITEMS).where(ITEMS.c.workspace == ws, ITEMS.c.id.in_(ids))))
+def _named(db: Database, conn: Connection, ws: str, ids: Sequence[str]) -> list[ReviewItem]:
+    return _shown(db, conn, ws, rows(conn, sa.select(ITEMS).where(ITEMS.c.workspace == ws, ITEMS.c.id.in_(ids))))
 
 
-def _shown(conn: Connection, ws: str, found: Sequence[Mapping[str, Any]]) -> list[ReviewItem]:
-    """Return items without the rows of those of which a source is gone."""
-    items = [to_item(row) for row in found]
+def _shown(db: Database, conn: Connection, ws: str, found: Sequence[Mapping[str, Any]]) -> list[ReviewItem]:
+    """Return items; of those of which a source is gone, nothing that they say."""
+    items = [to_item(row, db.root) for row in found]
     gone = _gone(conn, ws, sorted({source for item in items for source in item.sources}))
-    return [replace(item, row={}, status="withdrawn") if gone & set(item.sources) else item for item in items]
+    return [replace(item, **_WITHDRAWN) if gone & set(item.sources) else item for item in items]
 
 
 def _gone(conn: Connection, ws: str, wanted: Sequence[str]) -> set[str]:
@@ -257,18 +294,19 @@ def _gone(conn: Connection, ws: str, wanted: Sequence[str]) -> set[str]:
     return set(wanted) - there
 
 
-def _write(conn: Connection, ws: str, one_of: Annotation) -> None:
-    values = annotation_row(ws, one_of)
+def _write(db: Database, conn: Connection, item: ReviewItem, given: Annotation) -> None:
+    values = annotation_row(item.workspace, given, db.root if item.sealed else None)
     key = {"workspace", "item", "annotator"}
     insert(conn, ANNOTATIONS, [values], replace=sorted(values.keys() - key))
 
 
-def _set(conn: Connection, ws: str, item_id: str, **values: Any) -> None:
-    conn.execute(sa.update(ITEMS).where(ITEMS.c.workspace == ws, ITEMS.c.id == item_id).values(**values))
+def _set(db: Database, conn: Connection, item: ReviewItem, **values: Any) -> None:
+    values |= secret(values, db.root) if item.sealed else {}
+    conn.execute(sa.update(ITEMS).where(_is(item.workspace, item.id)).values(**values))
 
 
-def _select(ws: str, item_id: str) -> sa.Select[Any]:
-    return sa.select(ITEMS).where(ITEMS.c.workspace == ws, ITEMS.c.id == item_id)
+def _is(ws: str, item_id: str) -> sa.ColumnElement[bool]:
+    return sa.and_(ITEMS.c.workspace == ws, ITEMS.c.id == item_id)
 
 
 def _about(ws: str, item_id: str) -> sa.ColumnElement[bool]:

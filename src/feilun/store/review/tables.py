@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from feilun.records import JSON
+from feilun.store.access import sealing
 from feilun.store.review.nouns import Annotation, Decision, ReviewItem, Suggestion
-from feilun.store.schema import METADATA, Json, Words
+from feilun.store.schema import METADATA, Json, Words, clean
 
 ITEMS = sa.Table(
     "review_items",
@@ -41,31 +44,56 @@ ANNOTATIONS = sa.Table(
 )
 
 
-def item_row(item: ReviewItem) -> JSON:
-    """Return the column values of an item."""
+_SECRET = ("row", "gold", "suggestion", "result")
+_SEALED = "sealed"
+
+
+def item_row(item: ReviewItem, root: Path) -> JSON:
+    """Return the column values of an item; what a sealed one says is encrypted with the master key of ``root``."""
     names = [column.name for column in ITEMS.columns if column.name != "measures"]
-    return {name: getattr(item, name) for name in names} | {"measures": item.gold is not None}
+    values = {name: getattr(item, name) for name in names} | {"measures": item.gold is not None}
+    return values | (secret(values, root) if item.sealed else {})
 
 
-def to_item(row: Mapping[str, Any]) -> ReviewItem:
+def secret(values: Mapping[str, Any], root: Path) -> JSON:
+    """Return those of the values of an item that are encrypted where it is sealed, encrypted; None stays None."""
+    found = {name: values[name] for name in _SECRET if values.get(name) is not None}
+    return {name: sealing.seal(root, _text(value)) for name, value in found.items()}
+
+
+def to_item(row: Mapping[str, Any], root: Path) -> ReviewItem:
     """Return the item that a row holds."""
     values = {name: value for name, value in row.items() if name != "measures"}
+    sealed = isinstance(values["row"], str)
+    if sealed:
+        values |= {name: json.loads(sealing.unseal(root, values[name])) for name in _SECRET if values[name]}
     values |= {name: tuple(row[name]) for name in ("sources", "options")}
-    values["gold"] = Decision(**row["gold"]) if row["gold"] else None
-    given = row["suggestion"]
+    gold, given = values["gold"], values["suggestion"]
+    values["gold"] = Decision(**gold) if gold else None
     values["suggestion"] = Suggestion(Decision(**given["decision"]), given["by"]) if given else None
-    return ReviewItem(**values)
+    return ReviewItem(**values, sealed=sealed)
 
 
-def annotation_row(ws: str, one: Annotation) -> JSON:
-    """Return the column values of an annotation."""
+def annotation_row(ws: str, one: Annotation, root: Path | None = None) -> JSON:
+    """Return the column values of an annotation, with what it says encrypted if there is a ``root``."""
     values = asdict(one)
     decision = values.pop("decision") or {"action": "", "value": ""}
-    return {"workspace": ws, **values, **decision}
+    values |= {"workspace": ws, **decision}
+    if root is None:
+        return values
+    said = {name: values[name] for name in ("action", "value", "reason")}
+    return values | {"action": _SEALED, "value": sealing.seal(root, _text(said)), "reason": ""}
 
 
-def to_annotation(row: Mapping[str, Any]) -> Annotation:
+def to_annotation(row: Mapping[str, Any], root: Path) -> Annotation:
     """Return the annotation that a row holds."""
+    if row["action"] == _SEALED:
+        row = {**row, **json.loads(sealing.unseal(root, row["value"]))}
     values = {name: value for name, value in row.items() if name not in {"workspace", "action", "value"}}
     decision = Decision(row["action"], row["value"]) if row["action"] else None
     return Annotation(**values, decision=decision)
+
+
+def _text(value: Any) -> str:
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return json.dumps(clean(plain), ensure_ascii=False)
