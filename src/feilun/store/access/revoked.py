@@ -26,7 +26,9 @@ def dataset(db: Database, ws: str, version_id: str, purpose: Purpose | None = No
         reasons = [reason for _, reason in datasets.withdrawn(db, ws, version_id, wanted)]
     except FeilunError:  # its table is gone, but not what it was made of
         refused, _ = sources.refusals(db, ws, wanted)
-        above = [edge.parent for edge in lineage.ancestors(db, ws, version_id)]
+        living = {source.id for source in sources.find(db, ws)}
+        above = {edge.parent for edge in lineage.ancestors(db, ws, version_id) if edge.relation == "data"}
+        refused |= {source: f"the source {source} is not in this workspace" for source in above - living}
         reasons = [refused[source] for source in above if source in refused]
     return sorted(set(reasons))[:_MOST]
 
