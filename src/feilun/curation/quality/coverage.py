@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ class Asked:
     weights: Mapping[str, Sequence[tuple[int, float]]]
 
     @classmethod
-    def of(cls, exams: Sequence[str]) -> Asked:
+    @cache
+    def of(cls, exams: tuple[str, ...]) -> Asked:
         """Return the questions, each once, in order of their texts."""
         questions = tuple(sorted({" ".join(text.split()) for text in exams if text.strip()}))
         found = [sorted(_pieces(text)) for text in questions]

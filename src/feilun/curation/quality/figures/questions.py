@@ -43,11 +43,13 @@ _POLITE = re.compile(
 )
 _DIRECTED = re.compile(r"[到至给比欠向转从]|\b(?:to|from|than|into|versus|vs)\b")
 _PARTS = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
-# Requests that have as many right answers as one likes.
+# Requests that have as many right answers as one likes; the verb stands at the beginning.
 _OPEN = re.compile(
-    r"写|编[一个]|创作|讲个|续写|翻译|改写|润色|总结|概括|推荐|列举|举例|想象|随机|生成|起名|取名|建议|扮演|聊"
-    r"|\b(?:write|compose|generate|create|tell (?:me|us) an?|translate|rewrite|rephrase|summari[sz]e|suggest|recommend"
-    r"|list|give (?:me )?(?:an?|some|\d+)|imagine|pretend|random|brainstorm|describe|name (?:an?|some|\d+))\b"
+    r"\s*(?:请|帮我|帮忙|给我|为我|替我|你能|能不能|可以|麻烦|你|再)*(?:写|编[一个]|创作|讲[一个]|续写|翻译|改写|润色|总结|概括|推荐|列举"
+    r"|列出|举例|想象|随机|生成|起[一个]?名|取[一个]?名|扮演|聊聊|设计|根据)"
+    r"|\s*(?:please |can you |could you |would you |help me |now )*(?:write|compose|generate|create|tell (?:me|us) an?"
+    r"|translate|rewrite|rephrase|summari[sz]e|suggest|recommend|list|give (?:me )?(?:an?|some|\d+)|imagine|pretend"
+    r"|brainstorm|describe|design|name (?:an?|some|\d+))\b"
 )
 _DATE = re.compile(
     r"(?<!\d)((?:19|20)\d\d)\s?[-/.年]\s?(\d{1,2})(?:\s?[-/.月]\s?(\d{1,2}))?(?!\d)|(?<!\d)(\d{1,2})月(\d{1,2})[日号]"
@@ -94,7 +96,7 @@ class Answer:
 def question(text: str) -> Question | None:
     """Return what a question asks; None if it asks too little, or for something of one's own making."""
     plain = unicodedata.normalize("NFKC", text[:_ASKED]).casefold()
-    if _OPEN.search(plain[:80]):
+    if _OPEN.match(plain):
         return None
     kinds = []
     for name, pattern in _KINDS:
