@@ -17,6 +17,7 @@ from feilun import __version__
 from feilun.cli import commands
 from feilun.cli.access_arguments import add_access
 from feilun.cli.curation import add_curation
+from feilun.cli.importing import add_importing
 from feilun.cli.governance import add_governance
 from feilun.cli.review import add_review
 from feilun.cli.words import Teller
@@ -85,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"feilun {__version__}")
     found = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_wheel(found)
+    add_importing(found, _command)
     add_curation(found, _command)
     add_review(found, _command)
     _add_questions(found)
