@@ -17,8 +17,8 @@ from feilun import __version__
 from feilun.cli import commands
 from feilun.cli.access_arguments import add_access
 from feilun.cli.curation import add_curation
-from feilun.cli.importing import add_importing
 from feilun.cli.governance import add_governance
+from feilun.cli.importing import add_importing
 from feilun.cli.review import add_review
 from feilun.cli.words import Teller
 from feilun.errors import FeilunError

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,13 @@ def _bring(db: Any, given: argparse.Namespace, teller: Teller) -> int:
     PARTS.load("ensure workspace")(db, ws)
     said = {name: value == "yes" for name in ("train", "retrieve", "leave") if (value := getattr(given, name))}
     files = [Path(place) for place in given.places if "://" not in place]
-    work: list[Callable[[], Any]] = [lambda: PARTS.load("files")(db, ws, files)] if files else []
+    work: list[Callable[[], Any]] = [partial(PARTS.load("files"), db, ws, files)] if files else []
     for place in given.places:
         if place.casefold().startswith(_WEB):
             bounds = PARTS.load("bounds")(given.depth, given.pages)
-            work.append(lambda url=place, bounds=bounds: PARTS.load("site")(db, ws, url, said, bounds))
+            work.append(partial(PARTS.load("site"), db, ws, place, said, bounds))
         elif "://" in place:
-            work.append(lambda url=place: PARTS.load("tables")(db, ws, url, given.table, said))
+            work.append(partial(PARTS.load("tables"), db, ws, place, given.table, said))
     failed: list[FeilunError] = []
     for each in work:
         try:
