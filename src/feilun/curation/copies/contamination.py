@@ -113,13 +113,13 @@ class Decontaminate:
     def _look(self, texts: Sequence[str]) -> list[tuple[int, Ruling]]:
         """Return (place, ruling) for texts that give an item away."""
         folded = _plain(texts)
-        found = self._contained(_unsigned(folded))
+        found: list[tuple[int, Ruling]] = []
         for place, (text, whole) in enumerate(zip(texts, _sums(folded), strict=True)):
             if whole in self._whole:
                 found.append((place, self._ruling(SAME, self._whole[whole], 1.0)))
             elif self._options and (told := _choices(text)[1]) in self._options:
                 found.append((place, self._ruling(OPTIONS, self._options[told], 1.0)))
-        return found + self._lines(texts)
+        return [*found, *self._lines(texts), *self._contained(_unsigned(folded))]
 
     def _lines(self, texts: Sequence[str]) -> list[tuple[int, Ruling]]:
         """Return (place, ruling) where a line of a text is a brief item: one question of a list."""

@@ -50,17 +50,16 @@ def _dense(code: int) -> bool:
     return 0x2E80 <= code < 0x3000 or 0x3040 <= code < 0xD7B0 or 0xF900 <= code < 0xFB00 or code >= _LAST
 
 
-def _entry(code: int, simple: dict[str, str]) -> int:
+def _entry(code: int) -> int:
     char = chr(code)
-    if unicodedata.category(char) in {"Cn", "Co", "Cs", "Cc", "Zs"}:
+    if unicodedata.category(char) in {"Cn", "Cc", "Zs"}:
         return 0
     form = unicodedata.normalize("NFKC", char).casefold()
     composes = 0x300 <= code < 0x370 or code in (0x3099, 0x309A) or 0x1100 <= code < 0x1200
     kinds = [unicodedata.category(part) for part in form]
     if not any(kind[0] in "LNM" or kind in {"Sm", "Sc"} for kind in kinds) and len(form) != 1:
         return 0
-    first = simple.get(form[0], form[0])
-    kind = kinds[0]
+    kind, first = kinds[0], form[0]
     packed = ord(first) | (int(_SLOW) if len(form) > 1 or composes else 0)
     if kind[0] in "LNM":
         return packed | int(ALONE if _dense(ord(first)) else _WORD)
@@ -73,8 +72,23 @@ def _entry(code: int, simple: dict[str, str]) -> int:
 
 @functools.cache
 def _table(simplify: bool) -> Chars:
-    simple = _simplified() if simplify else {}
-    return np.array([_entry(code, simple) for code in range(_LAST)] + [int(ALONE)], np.uint32)
+    """Return what each code point is: its folded form, its kind, whether its text must be folded as a whole."""
+    if simplify:
+        forms = np.arange(int(CODE) + 1, dtype=np.uint32)
+        for one, other in _simplified().items():
+            forms[ord(one)] = ord(other)
+        table = _table(simplify=False)
+        return (table & ~CODE) | forms[table & CODE]
+    table = np.zeros(_LAST + 1, np.uint32)
+    # Most of Unicode is Han and Hangul, which stand for themselves, and old scripts; only the rest is looked at closely.
+    for start, end in ((0x3400, 0xA000), (0xAC00, 0xD7A4)):
+        table[start:end] = np.arange(start, end, dtype=np.uint32) | ALONE
+    for start, end in ((0, 0x3400), (0xA000, 0xAC00), (0xD7A4, 0xD800), (0xF900, 0x10000), (0x1D400, 0x1FC00)):
+        table[start:end] = [_entry(code) for code in range(start, end)]
+    old = (*range(0x10000, 0x1D400), *range(0x1FC00, _LAST))
+    table[list(old)] = [code | int(_WORD) if chr(code).isalnum() else 0 for code in old]
+    table[_LAST] = ALONE
+    return table
 
 
 def codes(text: str) -> Chars:

@@ -102,8 +102,8 @@ def sketch(rows: Sequence[Row], scripts: bool) -> Sketch:
                 if role == "rejected":
                     hashes[own] = mixed(hashes[own] ^ _REFUSED)
                 if role == "label" or chars.size <= BRIEF:
-                    told = np.uint32(zlib.crc32(chars.tobytes(), zlib.crc32(role.encode())))
-                    answers[part[index]] = mixed(answers[part[index]] * np.uint32(31) + told)
+                    told = zlib.crc32(chars.tobytes(), zlib.crc32(role.encode()))
+                    answers[part[index]] = (int(answers[part[index]]) * 31 + told) & 0xFFFFFFFF
                 if role == "label":
                     sizes[index] = 0
         first, last = int(part[0]), int(part[-1]) + 1

@@ -43,6 +43,7 @@ _KIND = re.compile(
     r"关于|中华人民共和国|管理|的|条例|办法|规定|规则|细则|制度|规范|指南|手册|方案"
     r"|\b(?:the|a|of|for|on|policy|policies|procedure|procedures|rules?|regulations?|guidelines?|manual|handbook|guide)\b"
 )
+_SENTENCE = re.compile(r"[。！？!?；;]|\.\s|\.$")
 _MD = re.compile(r"^[#\s>*_=-]+|[*_#=\s]+$")
 GENERIC = frozenset(
     re.findall(
@@ -110,7 +111,7 @@ def head_title(text: str) -> Title:
     lines = [line for line in text[:_HEAD].split("\n") if line.strip()]
     if not lines:
         return Title("", "")
-    title = title_of(lines[0]) if len(lines[0]) <= 2 * _TITLE else Title("", "")
+    title = title_of(lines[0]) if len(lines[0]) <= _TITLE and not _SENTENCE.search(lines[0]) else Title("", "")
     told, version, stage = title.date, title.version, title.stage
     for line in lines[:10]:
         if len(line) <= 300 and _CUES.search(line):
