@@ -5,6 +5,7 @@ This module knows beautifulsoup4 and translates what it raises. It does not know
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections import Counter
@@ -30,7 +31,8 @@ _SINGLE = {"br", "tr", "td", "th"}
 _HIDDEN = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden")
 _DEEPEST = 12  # lists within lists
 _MOST_CELLS = 1_000_000
-_ITEM = re.compile(r"((?:^|\n) *(?:-|\d+\.)) *\n\s*(?=\S)(?! *(?:-|\d+\.) )")
+_MARK = re.compile(r" *(?:-|\d+\.)")
+_ITEM = re.compile(r" *(?:-|\d+\.)(?: |$)")
 
 
 def read_html(data: bytes, notes: list[str]) -> list[Block]:
@@ -43,7 +45,7 @@ def html_blocks(text: str, notes: list[str], where: str = "") -> list[Block]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
-            soup = BeautifulSoup(capped(text, notes), "html.parser")
+            soup = BeautifulSoup(capped(text, notes).replace("\0", ""), "lxml")
         for tag in soup.find_all(_dropped):
             if tag.parent is not None and not tag.decomposed:
                 tag.decompose()
@@ -98,10 +100,18 @@ def _blocks(soup: BeautifulSoup, sections: Sections, notes: list[str]) -> Iterat
 
 
 def _joined(parts: list[str]) -> str:
-    """Return the pieces as paragraphs, and empty them; the mark of an item stands before its first line."""
-    text = re.sub(r"[ \t]*\n\s*\n+(?! *\S)|[ \t]*\n[ \t]*\n\s*?\n*(?=\S|[ ])", "\n\n", "".join(parts))
+    """Return the pieces as paragraphs, and empty them; the mark of an item stands before its first words."""
+    lines: list[str] = []
+    for raw in "".join(parts).split("\n"):
+        line = raw.rstrip()
+        if line[:1] == " " and line[1:2] != " ":
+            line = line[1:]
+        if lines and _MARK.fullmatch(lines[-1]) and not _ITEM.match(line):
+            lines[-1] += f" {line.lstrip()}" if line else ""
+        elif line or (lines and lines[-1]):
+            lines.append(line)
     parts.clear()
-    return _ITEM.sub(r"\1 ", text).strip("\n").rstrip()
+    return "\n".join(line for line in lines if not _MARK.fullmatch(line)).strip("\n")
 
 
 def _piece(node: PageElement, numbers: Counter[int]) -> str:
@@ -116,9 +126,8 @@ def _piece(node: PageElement, numbers: Counter[int]) -> str:
         return "\n\n" if node.name in _LINES and not _in_item(node) else "\n" if node.name in _LINES else ""
     if type(node) is not NavigableString:
         return ""
-    if node.parent is not None and (
-        node.parent.name == "pre" or (node.parent.name == "code" and node.find_parent("pre"))
-    ):
+    around = (node.parent, node.parent.parent if node.parent is not None else None)
+    if any(tag is not None and tag.name == "pre" for tag in around):
         return str(node)
     return re.sub(r"\s+", " ", node)
 
@@ -129,10 +138,8 @@ def _in_item(node: Tag) -> bool:
 
 def _mark(item: Tag, numbers: Counter[int]) -> str:
     """Return the new line and the mark of a list's item, indented by the lists around it."""
-    depth, around = -1, item.parent
-    while around is not None and depth < _DEEPEST:
-        depth += around.name in {"ul", "ol", "menu"}
-        around = around.parent
+    around = itertools.islice(item.parents, 3 * _DEEPEST)
+    depth = min(sum(tag.name in {"ul", "ol", "menu"} for tag in around) - 1, _DEEPEST)
     mark = "-"
     if item.parent is not None and item.parent.name == "ol":
         start = str(item.parent.get("start", "1"))
@@ -154,25 +161,26 @@ def _rows(table: Tag) -> Iterator[list[str]]:
     left = _MOST_CELLS
     for row in table.find_all("tr", limit=MAX_ROWS + 1):
         cells: list[str] = []
-
-        def drop() -> None:
-            while (over := hanging.get(len(cells))) is not None and over[0]:
-                hanging[len(cells)] = (over[0] - 1, over[1])
-                cells.append(over[1])
-
         for cell in row.find_all(["td", "th"], recursive=False):
-            drop()
+            _hang(hanging, cells)
             text = re.sub(r"\s+", " ", cell.get_text(" ")).strip()
             down = _span(cell, "rowspan", MAX_ROWS) - 1
             for _ in range(_span(cell, "colspan", MAX_COLUMNS)):
                 if down and len(cells) < MAX_COLUMNS:
                     hanging[len(cells)] = (down, text)
                 cells.append(text)
-        drop()
+        _hang(hanging, cells)
         left -= len(cells)
         if left < 0:
             return
         yield cells
+
+
+def _hang(hanging: dict[int, tuple[int, str]], cells: list[str]) -> None:
+    """Add to a row what hangs down into its next places."""
+    while (over := hanging.get(len(cells))) is not None and over[0]:
+        hanging[len(cells)] = (over[0] - 1, over[1])
+        cells.append(over[1])
 
 
 def _span(cell: Tag, name: str, most: int) -> int:
