@@ -126,3 +126,13 @@ def test_rows_below_may_be_flagged_instead() -> None:
     operator = QUALITY.make(Surroundings(), lowest=0.35, action="flag", scores=False)
     (found,) = operator.judge([row(DEBRIS["repeated"])])
     assert [ruling.action for ruling in found] == ["flag"]
+
+
+def test_each_turn_is_judged_by_itself() -> None:
+    """A sound question does not save an answer that is debris; what was rejected may be bad."""
+    asked = "请问退款需要几天到账？订单是上周二在你们店里用银行卡支付的。"
+    operator = QUALITY.make(Surroundings(), lowest=0.35, action="drop", scores=False)
+    texts = [(asked, DEBRIS["repeated"]), (asked, "三天。")]
+    rows = [Row(str(n), "s", "f", "", ("user", "assistant"), both) for n, both in enumerate(texts)]
+    rows.append(Row("p", "s", "f", "", ("prompt", "chosen", "rejected"), (asked, "三天。", DEBRIS["repeated"])))
+    assert [len(found) for found in operator.judge(rows)] == [1, 0, 0]

@@ -24,6 +24,7 @@ from feilun.records import JSON
 
 _NEAR = 40  # characters between a group and a word
 _PRIOR = 0.5
+_EXAMPLES = 200  # rows that are named for one association
 _LEAST = 5  # mentions of a group before it is compared
 _REFUSES = re.compile(
     r"i(?:'m| am) (?:sorry|unable|not able)|i can(?:no|')t (?:help|assist|answer|discuss|provide|comply|do that)|"
@@ -78,7 +79,7 @@ class Counts:
             mine.update(theirs)
         self.beside.update(other.beside)
         for key, ids in other.examples.items():
-            self.examples[key] = sorted({*self.examples.get(key, ()), *ids})
+            self.examples[key] = sorted({*self.examples.get(key, ()), *ids})[:_EXAMPLES]
 
 
 def seen(text: str) -> tuple[Counter[str], Counter[tuple[str, str]]]:
@@ -131,6 +132,7 @@ class Bias:
             for key in beside:
                 counts.examples.setdefault(key, []).append(row.id)
             self._answers(row, counts)
+        counts.examples = {key: sorted(set(ids))[:_EXAMPLES] for key, ids in counts.examples.items()}
         return counts
 
     def _answers(self, row: Row, counts: Counts) -> None:
@@ -159,7 +161,7 @@ class Bias:
         rows: dict[str, list[str]] = {}
         for one in (*associations, *refusals):
             if abs(one["z"]) >= self.significance and one["log_odds"] > 0:
-                for name in counts.examples.get((one["group"], one["beside"]), ())[:1000]:
+                for name in counts.examples.get((one["group"], one["beside"]), ()):
                     rows.setdefault(name, []).append(f"{one['group']}+{one['beside']} z={one['z']:.1f}")
         groups = [
             {"family": families[group], "group": group, "rows": counts.rows[group], "mentions": counts.mentions[group]}

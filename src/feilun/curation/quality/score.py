@@ -31,6 +31,8 @@ SIGNALS: dict[str, Words] = {
     "ellipses": ("lines broken off by dots", "省略号结尾"),
     "bullets": ("bullets only", "全是列表符号"),
 }
+# Labels are no texts, what was rejected may be bad, and what a system is told need not read well.
+_UNJUDGED = frozenset({"label", "rejected", "system"})
 _SMALL = 60  # visible characters; of a shorter text shares say little
 _BATCH = 300_000  # characters measured at once; the arrays of more leave the processor's caches
 
@@ -89,21 +91,19 @@ class Quality:
     scores: bool
 
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
-        """Return a ruling for each row that scores too low, with the figure that spoke most against it."""
-        texts = [row.text for row in rows]
-        found: list[Sequence[Ruling]] = []
+        """Return a ruling for each row whose worst text scores too low, with the figure that spoke most against it."""
+        texts, owners = [], []
+        for number, row in enumerate(rows):
+            for role, text in zip(row.roles, row.texts, strict=True):
+                if role not in _UNJUDGED and text and not text.isspace():
+                    texts.append(text)
+                    owners.append(number)
+        worst: dict[int, tuple[float, str, float]] = {}
         for start, end in _pieces(texts):
-            signals = measure(texts[start:end])
-            against = faults(signals)
-            names = list(against)
-            amounts = np.stack(list(against.values()), axis=1)
-            scores = np.round(np.prod(1.0 - amounts, axis=1), 4)
-            worst = amounts.argmax(1)
-            for number in range(end - start):
-                score, name = float(scores[number]), names[worst[number]]
-                figure = float(getattr(signals, name)[number])
-                found.append(self._ruling(score, name, figure) if texts[start + number].strip() else [])
-        return found
+            for number, found in zip(owners[start:end], _scored(texts[start:end]), strict=True):
+                if number not in worst or found[0] < worst[number][0]:
+                    worst[number] = found
+        return [self._ruling(*worst[number]) if number in worst else [] for number in range(len(rows))]
 
     def _ruling(self, score: float, name: str, figure: float) -> list[Ruling]:
         if score < self.lowest:
@@ -111,6 +111,20 @@ class Quality:
             meta = {"quality": score}
             return [Ruling("drop" if self.action == "drop" else "flag", note, score, meta)]
         return [Ruling("note", Note("scored"), score, {"quality": score})] if self.scores else []
+
+
+def _scored(texts: Sequence[str]) -> list[tuple[float, str, float]]:
+    """Return the score of each text, the name of the figure that spoke most against it, and that figure."""
+    signals = measure(texts)
+    against = faults(signals)
+    names = list(against)
+    amounts = np.stack(list(against.values()), axis=1)
+    scores = np.round(np.prod(1.0 - amounts, axis=1), 4).tolist()
+    worst = [names[place] for place in amounts.argmax(1)]
+    return [
+        (score, name, float(getattr(signals, name)[number]))
+        for number, (score, name) in enumerate(zip(scores, worst, strict=True))
+    ]
 
 
 def _pieces(texts: Sequence[str]) -> list[tuple[int, int]]:
