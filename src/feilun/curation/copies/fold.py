@@ -78,9 +78,9 @@ def _table(simplify: bool) -> Chars:
         for one, other in _simplified().items():
             forms[ord(one)] = ord(other)
         table = _table(simplify=False)
-        return (table & ~CODE) | forms[table & CODE]
+        return np.asarray((table & ~CODE) | forms[table & CODE], np.uint32)
     table = np.zeros(_LAST + 1, np.uint32)
-    # Most of Unicode is Han and Hangul, which stand for themselves, and old scripts; only the rest is looked at closely.
+    # Most of Unicode is Han and Hangul, which stand for themselves, and old scripts; the rest is looked at.
     for start, end in ((0x3400, 0xA000), (0xAC00, 0xD7A4)):
         table[start:end] = np.arange(start, end, dtype=np.uint32) | ALONE
     for start, end in ((0, 0x3400), (0xA000, 0xAC00), (0xD7A4, 0xD800), (0xF900, 0x10000), (0x1D400, 0x1FC00)):
