@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feilun.errors import BadRequest, NotFound, NothingUsable
-from feilun.feedback import agreement, export, flag_feedback, flag_records, review, standings
+from feilun.feedback import agreement, export, flag_dataset, flag_feedback, flag_records, review, standings
 from feilun.feedback.finished import record_of
 from feilun.records import Feedback, Permissions, Record, Source
 from feilun.store import Database, datasets, lineage, sources
@@ -328,6 +328,25 @@ def test_records_become_rows(db: Database, source: Callable[..., str]) -> None:
     work(db, "ann", lambda _: Decision("accept"))
     (made,) = datasets.read(db, "bank", export(db, "bank", "checked").version.id, "train")
     assert made.messages == tuple(CHAT)
+
+
+def test_what_operators_flagged_becomes_rows(db: Database, source: Callable[..., str]) -> None:
+    """The flagged records of a dataset version, with the operator's words in both languages; the others do not."""
+    source()
+    flags = [{"by": "odd", "why": "spun", "detail": "glad"}, {"by": "odd", "why": "short", "detail": ""}]
+    records = [
+        Record("record-1", "passage", ("source-a",), text="I am glad.", meta={"flags": flags, "topic": "mood"}),
+        Record("record-2", "passage", ("source-a",), text="I am sad."),
+    ]
+    version, _ = datasets.write(db, "bank", "moods", records, "train")
+    like = ReviewItem("", "bank", "flagged", "accept", {}, (), {})
+    (item,) = flag_dataset(db, version.id, like, lambda _, reason: (reason, {"spun": "洗稿", "short": "过短"}[reason]))
+    assert item.why == {"en": "spun: glad; short", "zh": "洗稿: glad; 过短"}
+    assert item.row["meta"] == {"topic": "mood", "record": "record-1"}
+    assert version.id in {edge.parent for edge in lineage.ancestors(db, "bank", item.id)}
+    assert flag_dataset(db, version.id, like)[0].id == item.id
+    with pytest.raises(NotFound):
+        flag_dataset(db, "dataset-x", like)
 
 
 def test_a_disputed_text_goes_to_a_third_with_what_was_given(db: Database, source: Callable[..., str]) -> None:

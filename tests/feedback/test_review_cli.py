@@ -10,6 +10,7 @@ import pytest
 
 from feilun.cli import main
 from feilun.cli.review import PARTS
+from feilun.records import Record
 from feilun.store import Database, datasets, open_database, sources
 from feilun.store.access import members
 from feilun.store.review import queue
@@ -126,6 +127,22 @@ def test_skipping_and_chinese(capsys: pytest.CaptureFixture[str]) -> None:
     assert feilun("decide", item, "skip", "--language", "zh") == 0
     assert feilun("next", "--language", "zh") == 0
     assert capsys.readouterr().out == f"已跳过 {item}。\n没有等待您处理的数据。\n"
+
+
+def test_what_operators_flagged_can_be_added(capsys: pytest.CaptureFixture[str]) -> None:
+    """A dataset version's flagged records, with the operator's code where it has no words."""
+    assert feilun("add", rows({"text": "x"})) == 0
+    db = opened()
+    (source,) = sources.find(db, "default")
+    flags = [{"by": "odd", "why": "spun", "detail": "y"}]
+    record = Record("record-1", "passage", (source.id,), text="A longer text.", meta={"flags": flags})
+    version, _ = datasets.write(db, "default", "texts", [record], "train")
+    db.close()
+    capsys.readouterr()
+    assert feilun("add", "--dataset", version.id) == 0
+    assert capsys.readouterr().out == "1 rows in the queue, 0 left out\n"
+    assert feilun("next", "--queue", "flagged") == 0
+    assert json.loads(capsys.readouterr().out)["why"] == "spun: y"
 
 
 def test_every_part_is_there() -> None:

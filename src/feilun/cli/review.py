@@ -38,6 +38,8 @@ for _name, _target in {
     "decide": "feilun.feedback.review:decide",
     "skip": "feilun.feedback.review:skip",
     "flag": "feilun.feedback:flag_feedback",
+    "flag dataset": "feilun.feedback:flag_dataset",
+    "operators": "feilun.curation.recipes:operators",
     "agreement": "feilun.feedback:agreement",
     "standings": "feilun.feedback:standings",
     "export": "feilun.feedback:export",
@@ -48,6 +50,7 @@ _DECISIONS = ("label", "correct", "prefer", "accept", "reject", "skip")
 _SHORT = 80
 _HELP = """example: feilun review add rows.jsonl --kind label --options good,bad --needed 2
 example: feilun review add --feedback
+example: feilun review add --dataset dataset-1f…
 example: feilun review next --as Ann
 example: feilun review decide review-1f… label good --as Ann
 example: feilun review decide review-1f… reject --reason "cut off in the middle" --as Ann
@@ -77,6 +80,7 @@ def add_review(found: Any, command: Callable[..., argparse.ArgumentParser]) -> N
     parser.add_argument("--needed", type=int, default=1, metavar="N", help="how many people decide about a row")
     parser.add_argument("--why", default="", help="why the rows are here")
     parser.add_argument("--feedback", action="store_true", help="add answers that people judged bad or corrected")
+    parser.add_argument("--dataset", default="", metavar="ID", help="add what operators flagged in a dataset version")
     parser.add_argument("--status", choices=["open", "disputed", "unsettled", "done", "withdrawn"], help="of rows")
     parser.add_argument("--purpose", default="train", choices=["train", "retrieve", "evaluate"], help="of a dataset")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -139,13 +143,18 @@ def _list(db: Any, given: argparse.Namespace, teller: Teller) -> None:
 
 
 def _add(db: Any, given: argparse.Namespace, teller: Teller) -> None:
-    if given.feedback == bool(given.words) or len(given.words) > 1:
-        raise BadRequest("Give one file of rows, or --feedback.", "feilun review add rows.jsonl --kind accept")
+    if given.feedback + bool(given.dataset) + len(given.words) != 1:
+        raise BadRequest("Give a file of rows, --feedback or --dataset.", "feilun review add rows.jsonl --kind accept")
     ws = named(db, given)
     PARTS.load("ensure workspace")(db, ws)
     if given.feedback:
         found = PARTS.load("flag")(db, ws, None, given.queue or "feedback", given.needed)
         teller.say("{} rows in the queue, {} left out", len(found.items), len(found.left_out))
+        return
+    if given.dataset:
+        like = PARTS.load("item")("", ws, given.queue or "flagged", given.kind, {}, (), {}, needed=given.needed)
+        kept = PARTS.load("flag dataset")(db, given.dataset, like, _words)
+        teller.say("{} rows in the queue, {} left out", len(kept), 0)
         return
     path = Path(given.words[0])
     survey = PARTS.load("look")([path])
@@ -171,6 +180,13 @@ def _add(db: Any, given: argparse.Namespace, teller: Teller) -> None:
     PARTS.load("add source")(db, source, data, inherited=survey.found[0].said)
     kept = PARTS.load("add")(db, ws, items)
     teller.say("{} rows in the queue, {} left out", len(kept), len(items) - len({one.id for one in kept}))
+
+
+def _words(operator: str, reason: str) -> tuple[str, str]:
+    """Return an operator's words for its reason, in English and Chinese."""
+    known = PARTS.load("operators")().get(operator)
+    found: tuple[str, str] = known.reasons.get(reason, (reason, reason)) if known else (reason, reason)
+    return found
 
 
 def _lines(data: bytes) -> list[tuple[int, bytes]]:

@@ -5,7 +5,7 @@ lessons are trained on, scored or promoted, and it does not know files: those ar
 """
 
 from feilun.feedback.finished import agreement, export, standings
-from feilun.feedback.flagged import Flagged, flag_feedback, flag_records
+from feilun.feedback.flagged import Flagged, flag_dataset, flag_feedback, flag_records
 from feilun.feedback.lessons import Collected, Lesson, collect
 from feilun.feedback.wordings import exam_wordings, training_wordings
 
@@ -17,6 +17,7 @@ __all__ = [
     "collect",
     "exam_wordings",
     "export",
+    "flag_dataset",
     "flag_feedback",
     "flag_records",
     "standings",

@@ -6,13 +6,13 @@ This module knows judgements, traces and records. It does not know what is decid
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from feilun.errors import NotFound
 from feilun.feedback.review import add, checked
-from feilun.records import Feedback, Record, Source, Trace, derived_id
-from feilun.store import Database, lineage, sources, traces
+from feilun.records import JSON, Feedback, Record, Source, Trace, derived_id
+from feilun.store import Database, datasets, lineage, sources, traces
 from feilun.store import feedback as judgements
 from feilun.store.review import Decision, ReviewItem, Suggestion
 
@@ -111,13 +111,46 @@ def _text(content: object) -> str:
     return str(content or "")
 
 
+def flag_dataset(
+    db: Database, version: str, like: ReviewItem, words: Callable[[str, str], tuple[str, str]] | None = None
+) -> list[ReviewItem]:
+    """Put the records of a dataset version that operators flagged (``meta["flags"]``) into the queue.
+
+    All but why they are here is that of ``like``; ``words`` gives, for an operator and its reason, plain words in
+    English and Chinese. Raises NotFound, BadRequest for records that nobody could decide about.
+    """
+    items: list[ReviewItem] = []
+    for record in datasets.read(db, like.workspace, version, "inspect"):
+        flags = [flag for flag in record.meta.get("flags") or [] if isinstance(flag, dict)]
+        if flags:
+            told = {"en": _told(flags, words or _code, 0), "zh": _told(flags, words or _code, 1)}
+            meta = {name: value for name, value in record.meta.items() if name != "flags"}
+            items.append(_of_record(replace(record, meta=meta), replace(like, why=told)))
+    made = [checked(item) for item in items]
+    return add(db, like.workspace, made, {item.id: (version,) for item in made}) if made else []
+
+
+def _told(flags: Sequence[JSON], words: Callable[[str, str], tuple[str, str]], language: int) -> str:
+    """Return why a record was flagged, and what was found, in one language."""
+    found = []
+    for flag in flags:
+        reason, detail = words(str(flag.get("by")), str(flag.get("why")))[language], str(flag.get("detail") or "")
+        found.append(f"{reason}: {detail}" if detail else reason)
+    return "; ".join(found)[:500]
+
+
+def _code(operator: str, reason: str) -> tuple[str, str]:
+    return (f"{operator}: {reason}",) * 2
+
+
 def flag_records(db: Database, records: Sequence[Record], like: ReviewItem) -> list[ReviewItem]:
     """Put records that an operator flagged into the queue; all else of their items is that of ``like``.
 
     ``like.why`` says why in English and Chinese. Raises BadRequest for records that nobody could decide about.
     """
-    made = []
-    for record in records:
-        row = {"messages": list(record.messages), "text": record.text, "meta": {**record.meta, "record": record.id}}
-        made.append(replace(like, row=row, sources=record.sources))
-    return add(db, like.workspace, made)
+    return add(db, like.workspace, [_of_record(record, like) for record in records])
+
+
+def _of_record(record: Record, like: ReviewItem) -> ReviewItem:
+    row = {"messages": list(record.messages), "text": record.text, "meta": {**record.meta, "record": record.id}}
+    return replace(like, row=row, sources=record.sources)

@@ -12,7 +12,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from feilun.feedback import agreement, export, flag_feedback, review, standings
+from feilun.curation.recipes import operators
+from feilun.feedback import agreement, export, flag_dataset, flag_feedback, review, standings
 from feilun.gateway.door import Annotator, Builder, StrictRoute
 from feilun.gateway.endpoints.admin import review_forms as forms
 from feilun.gateway.endpoints.admin.forms import After, Limit
@@ -111,6 +112,14 @@ async def flag(given: forms.FlagRequest, here: Here, key: Builder) -> forms.Flag
     return forms.FlaggedObject(data=[_shape(one) for one in found.items], left_out=left_out)
 
 
+@router.post("/dataset", status_code=201)
+async def flag_records(given: forms.DatasetRequest, here: Here, key: Builder) -> forms.FlaggedObject:
+    """Put the records of a dataset version that operators flagged into the queue, each with the operator's words."""
+    like = ReviewItem("", key.workspace, given.queue, given.kind, {}, (), {}, needed=given.needed)
+    found = await asyncio.to_thread(flag_dataset, here.db, given.dataset, like, _words)
+    return forms.FlaggedObject(data=[_shape(one) for one in found], left_out=[])
+
+
 @router.get("/agreement")
 async def show_agreement(here: Here, key: Builder, queue_name: OfQueue = None) -> Page[forms.AgreementObject]:
     """Say how far people agree, by queue and kind of rows."""
@@ -140,6 +149,11 @@ async def export_rows(given: forms.ExportRequest, here: Here, key: Builder) -> f
 def annotator(key: Key) -> str:
     """Return who annotates with a key."""
     return key.member or key.id
+
+
+def _words(operator: str, reason: str) -> tuple[str, str]:
+    known = operators().get(operator)
+    return known.reasons.get(reason, (reason, reason)) if known else (reason, reason)
 
 
 def _next(db: Database, ws: str, who: str, name: str) -> forms.TaskObject | None:

@@ -106,6 +106,15 @@ class FlagRequest(Strict):
     needed: int = Field(default=1, ge=1, le=MOST_NEEDED)
 
 
+class DatasetRequest(Strict):
+    """Of which dataset version the records that operators flagged are to be reviewed, and how."""
+
+    dataset: Id
+    kind: Literal["correct", "accept"] = "accept"
+    queue: Queue = "flagged"
+    needed: int = Field(default=1, ge=1, le=MOST_NEEDED)
+
+
 class NextRequest(Strict):
     """From which queue a row is wanted; without one, from any."""
 
