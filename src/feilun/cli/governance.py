@@ -39,7 +39,7 @@ for _name, _target in {
     "retrain": "feilun.flywheel:retrain",
 }.items():
     PARTS.add(_name, _target)
-BROKEN = 3
+BROKEN = 10
 _PERMISSIONS = """example: feilun permissions board-minutes.docx --train no
 example: feilun permissions interviews.xlsx --basis consent --until 2027-06-30 --encrypt yes
 example: feilun permissions --default --leave no --basis contract
@@ -56,7 +56,7 @@ example: feilun audit head
 example: feilun audit list --action source --about source-1f…
 
 Each entry has a hash over itself and the one before it: verify says which were changed, removed, inserted or put
-elsewhere, and ends with exit code 3. Whoever may rewrite the whole database could write a new log; keep what head
+elsewhere, and ends with exit code 10. Whoever may rewrite the whole database could write a new log; keep what head
 prints in another place, and give it to verify."""
 _RETRAIN = """example: feilun retrain --without interviews.xlsx
 example: feilun retrain --without interviews.xlsx --at-once
