@@ -41,7 +41,8 @@ PATH = {
 QUERY = {"after": ("file", "job", "batch", "eval", "run", "item", "feedback", "source", "key")}
 QUERY |= {"about": ("source", "key"), "actor": ("key", "member")}
 QUERY |= {"member": ("member", "member_name"), "endpoint": ("endpoint", "served"), "queue": ("queue",)}
-PLAIN = {"limit", "order", "order_by", "purpose", "since", "until", "status", "stream", "format", "by", "basis", "action"}
+PLAIN = {"limit", "order", "order_by", "purpose", "since", "until", "status", "stream", "format", "by"}
+PLAIN |= {"basis", "action"}
 OPEN = {("GET", "/health"), ("GET", "/ready")}
 
 
@@ -97,6 +98,7 @@ def bodies(method: str, path: str, have: Values) -> list[dict[str, Any]]:
             {"decision": {"action": "correct", "value": "x"}, "by": have["model"]}
         ],
         ("POST", "/api/review/feedback"): [{"feedback": [have["feedback"]]}, {"feedback": [have["trace"]]}],
+        ("POST", "/api/review/dataset"): [{"dataset": have["dataset"]}],
         ("POST", "/api/review/export"): [{"dataset": "taken", "queue": have["queue"]}, {"dataset": "vaultdata"}],
     }
     for place in ("/v1/responses", "/v1/responses/input_tokens"):
