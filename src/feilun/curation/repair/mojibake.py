@@ -24,6 +24,7 @@ _WESTERN = re.compile(
     "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]"
 )
 _GBK_AS_LATIN = re.compile("(?:[\u00a1-\u00fe]{2}){2,}")
+_NOT_GBK = re.compile("[\x80-\x9f€‚ƒ„†‡ˆ‰Š‹ŒŽ˜š›œžŸ]")
 _LATIN_RUN = re.compile("[\u00a1-\u00fe]+(?:[ -~]{1,3}[\u00a1-\u00fe]+)*")
 _REPLACED = re.compile("(?:锟斤拷){2,}锟?斤?|锟斤拷(?=[锟斤])|锟斤拷")
 _ABOUT_CODES = re.compile("(?i)乱码|亂碼|编码|編碼|unicode|utf-?8|gbk")
@@ -66,10 +67,11 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def _looks(joined: Joined) -> np.ndarray:
     """Return for each text how many places look like misread bytes."""
     rare, leads, follows, known = (table[joined.codes] for table in _tables())
-    near = rare[1:] | np.append(rare[2:], False) | np.append(rare[3:], [False] * 2)
+    ahead = np.append(rare, [False] * 3)
+    near = ahead[1:-2] | ahead[2:-1] | ahead[3:]
     high = (joined.codes >= 0xA1) & (joined.codes <= 0xFE)
     pairs = joined.both(high, high)
-    found = (rare[:-1] & near) | joined.both(leads, follows) | known[:-1]
+    found = (rare & near)[:-1] | joined.both(leads, follows) | known[:-1]
     if len(pairs) > 3:
         found[:-2] |= pairs[:-2] & pairs[2:]
     return joined.count(found)
@@ -109,17 +111,23 @@ def _reading(run: str, read: str, true: str, doubtful: str) -> str:
     return re.sub(f"{_LOST}+(?:[?]+{_LOST}*)?", _LOST, raw.decode(true, "replace"))
 
 
+def _chinese_runs(line: str) -> str:
+    """Return a line with its runs of GBK read again; letters that GB 2312 has no bytes for tell that it is UTF-8."""
+    return line if _NOT_GBK.search(line) else _LATIN_RUN.sub(_chinese, line)
+
+
 def _chinese(match: re.Match[str]) -> str:
     """Return a run of Latin letters read as GBK, where that is everyday Chinese throughout."""
     run = match[0]
     high = [char for char in run if char > "\xa0"]
     if len(high) < 6 or (len(high) % 2) or all(a <= b for a, b in itertools.pairwise(high)):
         return run
-    try:
-        again = run.encode("latin-1").decode("gbk")
-    except UnicodeDecodeError:
-        return run
-    return again if _sound(again) >= 0.97 else run
+    raw = run.encode("latin-1")
+    for encoding in ("utf-8", "gbk"):
+        again = raw.decode(encoding, "replace")
+        if _LOST not in again:
+            return again if _sound(again) >= 0.97 else run
+    return run
 
 
 def _spans(text: str, suspicious: re.Pattern[str]) -> Iterator[tuple[int, int]]:
@@ -149,7 +157,7 @@ class Mojibake:
         times: dict[str, int] = {}
         mended = text
         if _GBK_AS_LATIN.search(mended):
-            mended = _lines(mended, _GBK_AS_LATIN, lambda line: _LATIN_RUN.sub(_chinese, line), times, "gbk_as_latin")
+            mended = _lines(mended, _GBK_AS_LATIN, _chinese_runs, times, "gbk_as_latin")
         if _WESTERN.search(mended):
             mended = _lines(mended, _WESTERN, ftfy.fix_encoding, times, "utf8_as_latin")
         if rare.search(mended):
@@ -185,9 +193,10 @@ def _again(line: str, times: dict[str, int]) -> str:
     """Return a line read again, as a whole or, where only a part was misread, from its first odd character on."""
     rare = list(_rare().finditer(line))
     start, last = rare[0].start(), rare[-1].end()
-    spans = {(start, min(end, len(line))) for end in (len(line), last + 2, last + 1, last)} | {(0, len(line))}
+    ends = (len(line), last + 2, last + 1, last)
+    spans = {(start, min(end, len(line))) for end in ends} | {(0, len(line))}
     found, best = (line, 0), 0.0
-    for low, high in sorted(spans):
+    for low, high in sorted(spans, key=lambda span: (span[0], -span[1])):
         part = _read_again(line[low:high])
         if part is None:
             continue

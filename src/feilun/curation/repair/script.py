@@ -72,7 +72,7 @@ class Script:
     def _one(self, text: str, old: int, simple: int) -> Mended | None:
         if self.when == "always" and self.to != "auto":
             return self._convert(text, self.to, "converted", old if self.to == "simplified" else simple)
-        if old >= 20 and old > 2 * simple and is_mechanical(text):
+        if old >= 8 and old > 2 * simple and is_mechanical(text):
             to = "simplified" if self.to == "auto" else self.to
             return self._convert(text, to, "mechanical", old)
         if old and simple and is_mixed(text):

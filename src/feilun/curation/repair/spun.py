@@ -32,9 +32,7 @@ _SPACED = re.compile("[\u4e00-\u9fff] +[，。、；：？！,;?!](?![A-Za-z0-9]
 _MARKS = re.compile("[\u4e00-\u9fff] *[，。、；：？！,;?!]")
 _IDIOM = re.compile(
     "|".join(
-        rf"{i[:place]}(?!{i[place]})\w{i[place + 1 :]}"
-        if place
-        else rf"{i[1:]}(?<=\w{i[1:]})(?<!{i})"
+        rf"{i[:place]}(?!{i[place]})\w{i[place + 1 :]}" if place else rf"{i[1:]}(?<=\w{i[1:]})(?<!{i})"
         for i in IDIOMS
         for place in range(4)
     )

@@ -86,7 +86,8 @@ def _region(lines: Sequence[str], paragraphs: Sequence[bool], kinds: Sequence[st
             continue
         behind = [i for i in range(start + 1, len(lines)) if lines[i].strip()]
         prose = [i for i in behind if paragraphs[i] and not kinds[i]]
-        told = sum(len(lines[i]) for i in prose if not _COMMENT.search(lines[i]))
+        said = {j for i, j in zip([start, *behind], behind, strict=False) if _COMMENT.search(lines[i] + lines[j])}
+        told = sum(len(lines[i]) for i in prose if i not in said)
         odd = sum(kinds[i] != "" or _COMMENT.search(lines[i]) is not None for i in behind)
         if start > last or (10 * told <= total and 2 * len(prose) <= len(behind) and odd >= max(1, len(prose))):
             return start
@@ -171,9 +172,10 @@ def _strays(lines: Sequence[str], gone: dict[int, str], first: int, last: int, r
     for zone in (head, tail):
         if sum(i in gone for i in zone) * 3 < len(zone):
             continue
+        title = max((i for i in zone if i not in gone), key=lambda i: len(lines[i]), default=-1) if zone is head else -1
         for place, i in enumerate(zone):
             line = lines[i].strip()
-            if i in gone or len(line) > 14 or _STOP.search(line) or _HEADING.match(line):
+            if i == title or i in gone or len(line) > 14 or _STOP.search(line) or _HEADING.match(line):
                 continue
             beside = [zone[j] in gone for j in (place - 1, place + 1) if 0 <= j < len(zone)]
             if beside and (all(beside) if zone is tail else len(beside) == 2 and all(beside)):
