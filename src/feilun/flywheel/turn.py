@@ -17,9 +17,10 @@ from typing import Any
 
 from feilun import apps
 from feilun.compute import Context, PeakMemory, lock, run
-from feilun.curation import Correction, Curated, curate, documents, exam_items, holdout, ingest
+from feilun.curation import Correction, Curated, curate, exam_items, holdout, ingest
 from feilun.curation.documents import Skip
 from feilun.curation.exams import Keys
+from feilun.curation.recipes import mended
 from feilun.engines import Engine
 from feilun.engines.models import ensure_base
 from feilun.errors import BadSetting, Cancelled, Conflict, EngineDown, FeilunError, TooFewSamples
@@ -177,7 +178,7 @@ class _Turn:
         lesson_items = [item for lesson in lessons.lessons for item in _lesson_items(lesson)]
         lesson_items = [item for item in lesson_items if normalise_text(item.question) not in corrected]
         asked = [item.question for item in (*own, *lesson_items)]
-        curated = curate(documents(self.db, self.ws, "train"), corrections, asked, skipped)
+        curated = curate(mended(self.db, self.ws, "train"), corrections, asked, skipped)
         chat = list(curated.chat)
         if self.without:
             gone = gone_records(self.db, self.ws)
@@ -204,7 +205,7 @@ class _Turn:
             raise Conflict(f"The exam asks what the training has: {seen[0].question}", "Reword that exam question.")
         for exam in exams:
             evals.add(self.db, exam)
-        found = curate(documents(self.db, self.ws, "retrieve")).passages
+        found = curate(mended(self.db, self.ws, "retrieve")).passages
         passages, _ = datasets.write(self.db, self.ws, "passages", found, "retrieve", {"turn": self.job.id})
         self._keep_report(curated, refused)
         return {

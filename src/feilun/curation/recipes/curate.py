@@ -30,12 +30,12 @@ from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.catalogue import operators
 from feilun.curation.recipes.ledger import Ledger
 from feilun.curation.recipes.making import REASONS, Maker, document_of, document_row, empty, record_of
-from feilun.curation.recipes.plan import Recipe, Step
+from feilun.curation.recipes.plan import Recipe, Step, find
 from feilun.curation.recipes.result import sum_of, write
 from feilun.curation.recipes.streaming import rows_of
 from feilun.curation.seam import Entry, Row
 from feilun.errors import NothingUsable
-from feilun.records import JSON, DatasetVersion, Record
+from feilun.records import JSON, DatasetVersion, Purpose, Record
 from feilun.store import datasets, evals, sources, workspaces
 from feilun.store.access.sealing import derived
 from feilun.store.blobs import written_whole
@@ -152,22 +152,27 @@ def _work(base: Path, options: Options, sealed: frozenset[str]) -> Iterator[Path
     if not (sealed or options.preview):
         yield base / "work"
         return
-    # What must be kept encrypted is not written to a disk where that can be helped.
-    memory = Path("/dev/shm")
-    where = memory if sealed and os.access(memory, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="feilun-curation-", dir=where) as folder:
+    with tempfile.TemporaryDirectory(prefix="feilun-curation-", dir=_memory() if sealed else None) as folder:
         yield Path(folder)
 
 
-def mended(found: Sequence[Document], recipe: Recipe, folder: Path) -> list[Document]:
-    """Return documents after the recipe's steps on whole documents; those that cannot be read are passed on.
+def _memory() -> Path | None:
+    """Return a folder that is on no disk, if there is one: what is kept encrypted is to be nowhere in plain."""
+    memory = Path("/dev/shm")
+    return memory if os.access(memory, os.W_OK) else None
 
-    What is no more than an old version or a copy of another document is left out. Raises OutOfSpace.
+
+def mended(db: Database, ws: str, purpose: Purpose) -> list[Document]:
+    """Return the documents that may be used for a purpose, after what the recipe ``chat`` does with whole documents.
+
+    Those that cannot be read are there with their problem. What is no more than an old version of another is left out.
     """
+    found = documents(db, ws, purpose)
     usable = [document_row(document) for document in found if not document.problem]
-    result = engine.run(usable, recipe.documents, folder, Around())
     notes = {document.source: document.notes for document in found}
-    kept = [replace(document_of(row), notes=notes.get(row.source, ())) for row in result.rows()]
+    with tempfile.TemporaryDirectory(prefix="feilun-mended-", dir=_memory()) as folder:
+        result = engine.run(usable, find("chat").documents, Path(folder), Around())
+        kept = [replace(document_of(row), notes=notes.get(row.source, ())) for row in result.rows()]
     return [*kept, *(document for document in found if document.problem)]
 
 
