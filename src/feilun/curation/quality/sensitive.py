@@ -1,13 +1,15 @@
 """Sensitive terms: what stands in a text, of which category, in which words around it, and how much that says.
 
-A strong term weighs 0.8, a weak one 0.35, a group of people beside a word of contempt 0.6; a category's score is 1
-minus the product of what its different terms leave. Sober words around (medicine, law, reports, protest) and a negation
-before make a term weigh less. This module knows texts and lists of terms. It does not know what is done with a row
-that is flagged, and it is blind to what is only meant.
+A strong term weighs 0.8, a weak one 0.35, a group of people beside a word of contempt 0.6 (a place beside a single
+character 0.35); a category's score is 1 minus the product of what its different terms leave, in the stretch of the text
+where they leave least. Sober words around (medicine, law, reports, protest) and a negation before make a term weigh
+less. This module knows texts and lists of terms. It does not know what is done with a row that is flagged, and it is
+blind to what is only meant.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -21,9 +23,10 @@ from feilun.curation.quality.figures.matching import Matcher
 from feilun.curation.seam import Note, Operator, Parameter, Row, Ruling, Surroundings
 
 STRONG, WEAK, TOGETHER = 0.8, 0.35, 0.6
-SOBER, NEGATED = 0.35, 0.5
+SOBER, NEGATED = 0.25, 0.5
 _NEAR = 12  # characters between a group and a word of contempt
 _AROUND = 40  # characters in which sober words are looked for
+_STRETCH = 200  # characters in which terms count together
 _SHOWN = 12
 _ACTIONS: dict[str, Literal["drop", "flag", "note"]] = {"drop": "drop", "flag": "flag", "note": "note"}
 CATEGORIES = ("insult", "hate", "sexual", "gambling", "drugs", "violence", "self_harm", "fraud", "workspace")
@@ -44,6 +47,7 @@ class _Lists:
     terms: dict[str, tuple[str, float]]
     matcher: Matcher
     groups: Matcher
+    places: frozenset[str]
     contempt: Matcher
     sober: re.Pattern[str]
     negation: re.Pattern[str]
@@ -68,7 +72,8 @@ def _lists() -> _Lists:
     return _Lists(
         terms,
         Matcher(terms),
-        Matcher(words("hate", "groups")),
+        Matcher([*words("hate", "groups"), *words("hate", "places")]),
+        frozenset(words("hate", "places")),
         Matcher(words("hate", "contempt")),
         re.compile(sober),
         re.compile(f"(?:{negation})[^。！？.!?,，]{{0,4}}$"),
@@ -98,7 +103,9 @@ def _hits(folded: Folded, own: tuple[dict[str, str], Matcher]) -> list[Hit]:
         weight *= _context(plain, match.start(), match.end())
         found.append(Hit(category, match[0], weight, folded.original(match.start(), match.end())))
     for start, end, said in _together(plain, lists):
-        weight = TOGETHER * _context(plain, start, end)
+        whom, what = said.split("+", 1)
+        weight = WEAK if whom in lists.places and len(what) == 1 else TOGETHER
+        weight *= _context(plain, start, end)
         found.append(Hit("hate", said, weight, folded.original(start, end)))
     return found
 
@@ -127,6 +134,23 @@ def _together(plain: str, lists: _Lists) -> Iterator[tuple[int, int, str]]:
                 break
 
 
+def _worst(found: list[Hit]) -> tuple[float, list[Hit]]:
+    """Return the highest score of any stretch of text, and the different terms that stand there."""
+    best: tuple[float, list[Hit]] = (0.0, [])
+    ordered = sorted(found, key=lambda hit: (hit.where.start, hit.term))
+    for place, first in enumerate(ordered):
+        terms: dict[str, Hit] = {}
+        for hit in ordered[place:]:
+            if hit.where.start > first.where.start + _STRETCH:
+                break
+            if hit.term not in terms or terms[hit.term].weight < hit.weight:
+                terms[hit.term] = hit
+        score = round(1.0 - math.prod(1.0 - hit.weight for hit in terms.values()), 4)
+        if score > best[0]:
+            best = score, list(terms.values())
+    return best
+
+
 @dataclass(frozen=True, slots=True)
 class Sensitive:
     """Flags (or notes, or drops) rows in which a category scores at least ``lowest``."""
@@ -141,20 +165,14 @@ class Sensitive:
         return [self._rulings(row.text) for row in rows]
 
     def _rulings(self, text: str) -> list[Ruling]:
-        by_category: dict[str, dict[str, Hit]] = {}
+        by_category: dict[str, list[Hit]] = {}
         for hit in hits(text, self.terms):
-            kept = by_category.setdefault(hit.category, {})
-            if hit.term not in kept or kept[hit.term].weight < hit.weight:
-                kept[hit.term] = hit
+            by_category.setdefault(hit.category, []).append(hit)
         rulings = []
         for category in CATEGORIES:
-            found = by_category.get(category, {})
-            left = 1.0
-            for hit in found.values():
-                left *= 1.0 - hit.weight
-            score = round(1.0 - left, 4)
+            score, found = _worst(by_category.get(category, []))
             if found and score >= self.lowest and (not self.categories or category in self.categories):
-                rulings.append(self._ruling(text, category, list(found.values()), score))
+                rulings.append(self._ruling(text, category, found, score))
         return rulings
 
     def _ruling(self, text: str, category: str, found: list[Hit], score: float) -> Ruling:
