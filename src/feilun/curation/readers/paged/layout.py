@@ -123,10 +123,6 @@ def ruled(strokes: Iterable[Box]) -> list[Table]:
             across.append(box)
         elif wide <= _THIN < high:
             down.append(box)
-        elif min(wide, high) > _THIN:
-            # A filled or framed rectangle rules with its four sides.
-            across += [Box(box.left, y, box.right, y) for y in (box.bottom, box.top)]
-            down += [Box(x, box.bottom, x, box.top) for x in (box.left, box.right)]
     tables = [table for group in _connected(across, down) if (table := _table(*group)) is not None]
     return sorted(tables, key=lambda table: -table.box.top)
 

@@ -5,6 +5,7 @@ This module knows pdfium (through pypdfium2) and translates what it raises. It d
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import re
 import time
@@ -22,7 +23,7 @@ SECONDS = 90.0  # for a whole file; recognition of many pages is what takes long
 _FEW = 40  # characters: a page with fewer and a large picture is a scan
 _LARGE = 0.4  # of the page's area
 _PIXELS = 2000  # of the longer side of a page that is recognised
-_MOST_PATHS = 20_000  # drawn on a page; a map has more, and no tables
+_MOST_STROKES = 20_000  # on a page; a map has more, and no tables
 _MARGIN = 0.36  # of the height, from the middle: beyond it, a figure by itself is the number of the page
 _PAGE_NUMBER = re.compile(r"[-–— ]*(?:page |第 ?)?\d{1,4}(?: ?页| ?(?:/|of) ?\d{1,4})?[-–— ]*", re.IGNORECASE)
 _UNMAPPED = re.compile("[\ufffd\ufffe\uffff\ue000-\uf8ff\x00-\x01\x03-\x08\x0e-\x1f]")
@@ -122,15 +123,35 @@ def _around(textpage: pypdfium2.PdfTextPage, first: int, last: int) -> Box:
 
 
 def _strokes(page: pypdfium2.PdfPage) -> list[Box]:
-    """Return the boxes of what is drawn with a pen on a page: lines, and rectangles."""
+    """Return the boxes of the straight lines that are drawn on a page, the sides of rectangles among them."""
     boxes: list[Box] = []
-    objects = page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_PATH], max_depth=3)
-    for drawn in itertools.islice(objects, _MOST_PATHS):
-        try:
-            boxes.append(Box(*drawn.get_bounds()))
-        except pypdfium2.PdfiumError:
-            continue
-    return boxes if len(boxes) < _MOST_PATHS else []
+    for drawn in page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_PATH], max_depth=3):
+        boxes += _sides(drawn)
+        if len(boxes) > _MOST_STROKES:
+            return []
+    return boxes
+
+
+def _sides(drawn: pypdfium2.PdfObject) -> Iterator[Box]:
+    """Yield the straight lines of a path, in places of the page."""
+    matrix = drawn.get_matrix()
+    x, y = ctypes.c_float(), ctypes.c_float()
+    here = first = (0.0, 0.0)
+    for number in range(min(pdfium_c.FPDFPath_CountSegments(drawn.raw), _MOST_STROKES)):
+        segment = pdfium_c.FPDFPath_GetPathSegment(drawn.raw, number)
+        pdfium_c.FPDFPathSegment_GetPoint(segment, x, y)
+        before, here = here, matrix.on_point(x.value, y.value)
+        match pdfium_c.FPDFPathSegment_GetType(segment):
+            case pdfium_c.FPDF_SEGMENT_MOVETO:
+                first = here
+            case pdfium_c.FPDF_SEGMENT_LINETO:
+                yield _span(before, here)
+        if pdfium_c.FPDFPathSegment_GetClose(segment):
+            yield _span(here, first)
+
+
+def _span(one: tuple[float, float], two: tuple[float, float]) -> Box:
+    return Box(min(one[0], two[0]), min(one[1], two[1]), max(one[0], two[0]), max(one[1], two[1]))
 
 
 def _cells(textpage: pypdfium2.PdfTextPage, table: Table) -> Iterator[list[str]]:

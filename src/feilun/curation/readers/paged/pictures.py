@@ -111,7 +111,7 @@ def recognise(image: NDArray[np.uint8]) -> str:
 
 def _lines(words: Sequence[Word]) -> Iterator[str]:
     """Yield the lines of a page: columns of prose one after the other, then pieces side by side as one line."""
-    for part in _columns(words):
+    for part in columns(words):
         line: list[Word] = []
         for word in sorted(part, key=lambda word: (word.top + word.bottom) / 2):
             middle = (word.top + word.bottom) / 2
@@ -123,7 +123,7 @@ def _lines(words: Sequence[Word]) -> Iterator[str]:
             yield " ".join(each.text for each in sorted(line, key=lambda each: each.left))
 
 
-def _columns(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
+def columns(words: Sequence[Word]) -> Iterator[Sequence[Word]]:
     """Yield the words of each column of prose; what crosses the gutter ends the columns above it.
 
     Columns are prose if their pieces are long: ten times as wide as high, as a rule. A table's are not.
