@@ -8,7 +8,33 @@ from feilun.curation.repair.marks import Anticopy, Lost, lost_places
 from feilun.curation.seam import Row
 
 PLAIN = "我们国家的经济发展很快，城市和乡村都有了新的变化。"
-SAID = "wǒ men guó jiā de jīng jì fā zhǎn hěn kuài , chéng shì hé xiāng cūn dōu yǒu le xīn de biàn huà .".split()
+SAID = [
+    "wǒ",
+    "men",
+    "guó",
+    "jiā",
+    "de",
+    "jīng",
+    "jì",
+    "fā",
+    "zhǎn",
+    "hěn",
+    "kuài",
+    ",",
+    "chéng",
+    "shì",
+    "hé",
+    "xiāng",
+    "cūn",
+    "dōu",
+    "yǒu",
+    "le",
+    "xīn",
+    "de",
+    "biàn",
+    "huà",
+    ".",
+]
 SAID = [said for said in SAID if said not in {",", "."}]
 
 

@@ -21,7 +21,7 @@ ZH = (
 EN = (
     "The lighthouse that learned to whistle",
     "Every evening at half past six the keeper climbed the ninety-one steps, counted them aloud, and lit the lamp.",
-    "In the winter of the great fog the lamp was no use at all, so she carried up an old steam whistle from the harbour.",
+    "In the winter of the great fog the lamp was no use at all, so she carried up an old steam whistle from the bay.",
     "Related work on other coasts had failed, she wrote, because nobody had thought about the wind.",
     "Fishermen still say that they find their way home by a tune which nobody has ever managed to write down.",
 )

@@ -62,8 +62,8 @@ _ELSE = {CYRILLIC: "ru", ARABIC: "ar", INDIC: "hi"}
 def _latin(text: str) -> tuple[str, float]:
     words = _WORDS.findall(text[:_SAMPLE].casefold())
     scores: dict[str, float] = {}
-    for word in words:
-        owners = _OWNERS.get(word, ())
+    for word in filter(_OWNERS.__contains__, words):
+        owners = _OWNERS[word]
         for lang in owners:
             scores[lang] = scores.get(lang, 0.0) + 1 / len(owners)
     if not scores:

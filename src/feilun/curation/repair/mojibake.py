@@ -21,7 +21,7 @@ from feilun.curation.seam import Mended, Note
 _LOST = "\ufffd"
 # A UTF-8 lead byte and what may follow it, both read as Latin-1 or Windows-1252.
 _WESTERN = re.compile(
-    "[\u00c2-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]"
+    "[\u00c2-\u00d6\u00d8-\u00f4][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]"
 )
 _GBK_AS_LATIN = re.compile("(?:[\u00a1-\u00fe]{2}){2,}")
 _NOT_GBK = re.compile("[\x80-\x9f€‚ƒ„†‡ˆ‰Š‹ŒŽ˜š›œžŸ]")

@@ -86,7 +86,7 @@ class Seo:
         framed, frame = _from_template(head)
         score = 0.0
         if times >= 5:
-            score += min(1.0, covered / (0.14 if chinese else 0.12)) * 0.7
+            score += min(1.0, covered / (0.17 if chinese else 0.12)) * 0.7
         score += min(1.0, framed / 0.5) * 0.3 + min(0.2, 0.02 * len(selling))
         score = round(min(1.0, score), 3)
         if score < self.least or (times < 5 and framed < 0.4):

@@ -64,6 +64,7 @@ def _marks(text: str) -> list[_Mark]:
         for match in pattern.finditer(text):
             han, said = match["han"], match["said"].strip()
             start, end = match.start("open"), match.end()
+            start = match.end("han") if not style else start
             count = 1 if style == "zhuyin" else fitting(han, said)
             if not count or (style != "zhuyin" and said[0].isupper() and not is_toned(said)) or start in found:
                 continue
