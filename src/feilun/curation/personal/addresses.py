@@ -161,7 +161,10 @@ def english_addresses(text: str, at: At) -> Iterator[Span]:
         if match is None:
             continue
         rest = _REST.match(text, match.end())
-        yield Span("ADDRESS", match.start(), rest.end() if rest else match.end(), 0.7, "street")
+        end = rest.end() if rest else match.end()
+        while text[end - 1] in " .,\n":
+            end -= 1
+        yield Span("ADDRESS", match.start(), end, 0.7, "street")
     for place in at.of(_CODE_WORDS):
         if match := _POSTCODE.match(text, place):
             yield Span("ADDRESS", *match.span("code"), 0.55, "postcode")

@@ -277,12 +277,15 @@ def listed_names(text: str, at: At) -> Iterator[Span]:
             yield from _trimmed(place, sequence[0], sure)
 
 
+_PEOPLE = 300  # of one text whose names are looked for again
+
+
 def repeated(text: str, found: Iterable[Span]) -> Iterator[Span]:
     """Yield further places of names that were surely found in the same text."""
     sure = {
         text[span.start : span.end]: span.confidence for span in found if span.kind == "NAME" and span.confidence >= 0.5
     }
-    for name, confidence in sorted(sure.items()):
+    for name, confidence in sorted(sure.items())[:_PEOPLE]:
         ascii_name = name.isascii()
         place = text.find(name)
         while place >= 0:

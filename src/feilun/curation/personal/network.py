@@ -127,7 +127,10 @@ def mailboxes(text: str, at: At) -> Iterator[Span]:
         if before and after and (start := _mailbox_start(text, before.start(), place)) < place:
             yield Span("EMAIL", start, after.end(), 0.98, "mailbox")
     for place in at.of(_SPELT_WORDS):
-        if match := _SPELT.search(text, max(0, place - 66), place + 200):
+        start = place - (text[place - 1 : place] == " ")
+        while start > max(0, place - 64) and (text[start - 1].isalnum() or text[start - 1] in "_.%+-"):
+            start -= 1
+        if match := _SPELT.match(text, start, place + 200):
             yield Span("EMAIL", *match.span(), 0.8, "spelt_mailbox")
 
 
@@ -186,18 +189,22 @@ def _hex(text: str, low: int, high: int) -> re.Match[str] | None:
 
 def webs(text: str, at: At) -> Iterator[Span]:
     """Yield web addresses."""
-    for place in at.of(("://", "www.")):
-        if match := _WEB.search(text, max(0, place - 5), place + 2100):
-            end = match.start() + len(match[0].rstrip(".,;:!?)]}"))
-            yield Span("URL", match.start(), end, 0.6, "web")
+    done = 0
+    for place in sorted(at.of(("://", "www."))):
+        start = next((place - len(w) for w in ("https", "http", "ftp") if text.startswith(w, place - len(w))), place)
+        if start >= done and (match := _WEB.match(text, start)):
+            done = match.end()
+            yield Span("URL", start, start + len(match[0].rstrip(".,;:!?)]}")), 0.6, "web")
 
 
 def secrets(text: str, at: At) -> Iterator[Span]:
     """Yield keys, tokens, passwords and blocks of private keys."""
     for prefix, pattern in _PREFIXES.items():
+        done = 0
         for place in at.words.get(prefix.lower(), ()):
-            match = pattern.search(text, max(0, place - 3), place + 16384)
-            if match and match.start() <= place and _varied(match[0]):
+            match = pattern.match(text, max(0, place - 2 * prefix.startswith("_"))) if place >= done else None
+            if match and _varied(match[0]):
+                done = match.end()
                 yield Span("SECRET", *match.span(), 0.97, "issued_key")
     for place in at.words.get("-----begin", ()):
         if match := _BLOCK.match(text, place):
@@ -207,8 +214,10 @@ def secrets(text: str, at: At) -> Iterator[Span]:
         if match := _LOGIN.match(text, place):
             yield Span("SECRET", *match.span("value"), 0.9, "login_in_address")
     for word in _SAID:
+        done = 0
         for place in at.words.get(word, ()):
-            match = _GIVEN.match(text, place + len(word))
+            match = _GIVEN.match(text, place + len(word)) if place >= done else None
+            done = match.end() if match else done
             if match and _secret(match["value"]):
                 end = match.start("value") + len(match["value"].rstrip(".,!?"))
                 yield Span("SECRET", match.start("value"), end, 0.8, "given_secret")

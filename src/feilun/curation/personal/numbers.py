@@ -260,6 +260,7 @@ _RULES = (
     ),
 )
 _NOTHING = frozenset({"-"})
+_TABLE, _GROUPS = 160, re.compile("[0-9]+")
 _EVERY = frozenset({"*"})
 _CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ \-]?[0-9]){11,40}(?![0-9])", re.ASCII)
 _SEPARATORS = re.compile(r"[^0-9A-Za-z]")
@@ -313,6 +314,8 @@ def numbers(text: str, at: At) -> Iterator[Span]:
             continue
         start, end = chunk.span()
         done = end
+        if end - start > _TABLE and len(_GROUPS.findall(chunk[0])) * 4 > end - start:
+            continue  # columns of small figures
         low, high = max(0, start - _BEFORE), end + _AFTER
         digits = sum(map(str.isdigit, chunk[0])) if end - start < 64 else 64
         beside = text[max(0, start - 4) : start] + text[end : end + 2]

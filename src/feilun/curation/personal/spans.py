@@ -6,6 +6,7 @@ how anything is found.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -87,6 +88,8 @@ def _best(group: list[Span]) -> list[Span]:
         return group
     kept: list[Span] = []
     for span in sorted(group, key=lambda s: (-s.confidence, s.start - s.end, s.start, s.kind)):
-        if all(span.end <= other.start or span.start >= other.end for other in kept):
-            kept.append(span)
-    return sorted(kept, key=lambda s: s.start)
+        place = bisect_left(kept, span.start, key=lambda other: other.start)
+        before_next = place == len(kept) or span.end <= kept[place].start
+        if before_next and (place == 0 or kept[place - 1].end <= span.start):
+            kept.insert(place, span)
+    return kept
