@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.curation.quality.figures.folding import fold
-from feilun.curation.quality.figures.matching import Matcher
+from feilun.curation.quality.figures.matching import Matcher, words_of
 from feilun.curation.seam import Mending, Note, Operator, Parameter, Row, Ruling, Surroundings
 from feilun.records import JSON
 
@@ -85,12 +85,13 @@ class Counts:
 def seen(text: str) -> tuple[Counter[str], Counter[tuple[str, str]]]:
     """Return how often each group is named in ``text``, and how often with each kind of word near."""
     lists, plain = _lists(), fold(text).text
+    said = words_of(plain)
     mentions: Counter[str] = Counter()
     beside: Counter[tuple[str, str]] = Counter()
-    groups = lists.find_groups.find(plain)
+    groups = lists.find_groups.find(plain, said)
     if not groups:
         return mentions, beside
-    words = lists.find_words.find(plain)
+    words = lists.find_words.find(plain, said)
     starts = [found.start() for found in words]
     for found in groups:
         group = lists.groups[found[0]]

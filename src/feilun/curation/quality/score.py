@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
+from feilun.curation.quality.figures.characters import pieces
 from feilun.curation.quality.figures.signals import Figures, Signals, measure
 from feilun.curation.seam import Note, Operator, Parameter, Row, Ruling, Surroundings, Words
 
@@ -34,7 +34,6 @@ SIGNALS: dict[str, Words] = {
 # Labels are no texts, what was rejected may be bad, and what a system is told need not read well.
 _UNJUDGED = frozenset({"label", "rejected", "system"})
 _SMALL = 60  # visible characters; of a shorter text shares say little
-_BATCH = 300_000  # characters measured at once; the arrays of more leave the processor's caches
 
 
 def _ramp(figure: Figures, good: float, bad: float) -> Figures:
@@ -99,7 +98,7 @@ class Quality:
                     texts.append(text)
                     owners.append(number)
         worst: dict[int, tuple[float, str, float]] = {}
-        for start, end in _pieces(texts):
+        for start, end in pieces(texts):
             for number, found in zip(owners[start:end], _scored(texts[start:end]), strict=True):
                 if number not in worst or found[0] < worst[number][0]:
                     worst[number] = found
@@ -125,18 +124,6 @@ def _scored(texts: Sequence[str]) -> list[tuple[float, str, float]]:
         (score, name, float(getattr(signals, name)[number]))
         for number, (score, name) in enumerate(zip(scores, worst, strict=True))
     ]
-
-
-def _pieces(texts: Sequence[str]) -> list[tuple[int, int]]:
-    """Return runs of texts that are not too long together."""
-    cuts, size = [0], 0
-    for number, text in enumerate(texts):
-        if size and size + len(text) > _BATCH:
-            cuts.append(number)
-            size = 0
-        size += len(text)
-    cuts.append(len(texts))
-    return [(start, end) for start, end in pairwise(cuts) if end > start]
 
 
 def _make(_: Surroundings, lowest: float, action: str, scores: bool) -> Quality:

@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from feilun.curation.quality.figures.folding import Folded, fold
-from feilun.curation.quality.figures.matching import Matcher
+from feilun.curation.quality.figures.folding import Folded, fold, fold_all
+from feilun.curation.quality.figures.matching import Matcher, words_of
 from feilun.curation.seam import Note, Operator, Parameter, Row, Ruling, Surroundings
 
 STRONG, WEAK, TOGETHER = 0.8, 0.35, 0.6
@@ -94,19 +94,20 @@ def _own(terms: tuple[str, ...]) -> tuple[dict[str, str], Matcher]:
 
 def _hits(folded: Folded, own: tuple[dict[str, str], Matcher]) -> list[Hit]:
     lists, plain = _lists(), folded.text
+    said = words_of(plain)
     found = [
         Hit("workspace", own[0][match[0]], STRONG, folded.original(match.start(), match.end()))
-        for match in own[1].find(plain)
+        for match in own[1].find(plain, said)
     ]
-    for match in lists.matcher.find(plain):
+    for match in lists.matcher.find(plain, said):
         category, weight = lists.terms[match[0]]
         weight *= _context(plain, match.start(), match.end())
         found.append(Hit(category, match[0], weight, folded.original(match.start(), match.end())))
-    for start, end, said in _together(plain, lists):
-        whom, what = said.split("+", 1)
+    for start, end, both in _together(plain, said, lists):
+        whom, what = both.split("+", 1)
         weight = WEAK if whom in lists.places and len(what) == 1 else TOGETHER
         weight *= _context(plain, start, end)
-        found.append(Hit("hate", said, weight, folded.original(start, end)))
+        found.append(Hit("hate", both, weight, folded.original(start, end)))
     return found
 
 
@@ -117,12 +118,12 @@ def _context(plain: str, start: int, end: int) -> float:
     return factor * (NEGATED if _lists().negation.search(plain[max(0, start - 8) : start]) else 1.0)
 
 
-def _together(plain: str, lists: _Lists) -> Iterator[tuple[int, int, str]]:
+def _together(plain: str, said: frozenset[str], lists: _Lists) -> Iterator[tuple[int, int, str]]:
     """Yield groups with a word of contempt near, in the same sentence: from where to where, and both words."""
-    groups = [(found.start(), found.end()) for found in lists.groups.find(plain)]
+    groups = [(found.start(), found.end()) for found in lists.groups.find(plain, said)]
     if not groups:
         return
-    words = [(found.start(), found.end()) for found in lists.contempt.find(plain)]
+    words = [(found.start(), found.end()) for found in lists.contempt.find(plain, said)]
     first = 0
     for start, end in words:
         while first < len(groups) and groups[first][1] < start - _NEAR:
@@ -162,11 +163,12 @@ class Sensitive:
 
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
         """Return a ruling for each category of each row that scores enough, with the terms and the words around."""
-        return [self._rulings(row.text) for row in rows]
+        texts = [row.text for row in rows]
+        return [self._rulings(text, folded) for text, folded in zip(texts, fold_all(texts), strict=True)]
 
-    def _rulings(self, text: str) -> list[Ruling]:
+    def _rulings(self, text: str, folded: Folded) -> list[Ruling]:
         by_category: dict[str, list[Hit]] = {}
-        for hit in hits(text, self.terms):
+        for hit in _hits(folded, _own(self.terms)):
             by_category.setdefault(hit.category, []).append(hit)
         rulings = []
         for category in CATEGORIES:

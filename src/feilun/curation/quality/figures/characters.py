@@ -8,12 +8,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 (OTHER, VOWEL, CONSONANT, LETTER, HAN, FUNCTION, DIGIT, SPACE, NEWLINE, STOP, COMMA, MARK, SYMBOL, JUNK) = range(14)
 KINDS = 14
+_BATCH = 300_000  # characters looked at at once; the arrays of more leave the processor's caches
 # Characters that Chinese sentences can hardly do without, of modern and of classical writing.
 _FUNCTION = (
     "的一是了不在有我他她它这那个们来到时大地为子中你说出会也对要就以可下过得和好么没于上自而其与及或并被把将从"
@@ -88,3 +90,15 @@ def _marks(characters: str) -> NDArray[np.bool_]:
 def marked(joined: NDArray[np.uint32], characters: str) -> NDArray[np.bool_]:
     """Return whether each code point is one of ``characters`` (of the first plane)."""
     return np.asarray(_marks(characters)[np.minimum(joined, 0xFFFF)], np.bool_)
+
+
+def pieces(texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Return runs of texts that are not too long together."""
+    cuts, size = [0], 0
+    for number, text in enumerate(texts):
+        if size and size + len(text) > _BATCH:
+            cuts.append(number)
+            size = 0
+        size += len(text)
+    cuts.append(len(texts))
+    return [(start, end) for start, end in pairwise(cuts) if end > start]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +15,7 @@ import numpy as np
 import opencc
 from numpy.typing import NDArray
 
-from feilun.curation.quality.figures.characters import codes
+from feilun.curation.quality.figures.characters import codes, pieces
 
 # Letters of other alphabets that look like Latin ones (a choice from the confusables of Unicode's UTS 39).
 _LOOKALIKES = dict(
@@ -91,3 +92,19 @@ def fold(text: str) -> Folded:
         plain = codes([plain])[0][kept].tobytes().decode("utf-32-le", "surrogatepass")
         places = places[kept]
     return Folded(plain, places)
+
+
+def fold_all(texts: Sequence[str]) -> list[Folded]:
+    """Return what :func:`fold` makes of each text; many short ones are folded at once."""
+    found: list[Folded] = []
+    for start, end in pieces(texts):
+        part = texts[start:end]
+        # No pattern reaches over the mark between two texts.
+        whole = fold("\x00".join(part))
+        begins = np.cumsum([0, *(len(text) + 1 for text in part)])
+        cuts = np.searchsorted(whole.places, begins)
+        for number, text in enumerate(part):
+            first = int(cuts[number])
+            last = int(np.searchsorted(whole.places, begins[number] + len(text)))
+            found.append(Folded(whole.text[first:last], whole.places[first:last] - begins[number]))
+    return found

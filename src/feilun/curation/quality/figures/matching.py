@@ -6,7 +6,7 @@ This module knows how a list of terms is found in a text. It does not know what 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from itertools import islice
 
 _LATIN = re.compile(r"[a-z0-9]")
@@ -28,14 +28,19 @@ class Matcher:
         self._first = frozenset(_WORD.findall(term)[0] for term in latin)
         self._latin = re.compile(rf"(?<![a-z0-9])(?:{_alternatives(latin)})")
 
-    def find(self, text: str) -> list[re.Match[str]]:
-        """Return the first finds, in their order."""
+    def find(self, text: str, words: Set[str]) -> list[re.Match[str]]:
+        """Return the first finds, in their order; ``words`` are those of the text (see :func:`words_of`)."""
         found = list(islice(self._wide.finditer(text), _MOST))
         # Few texts hold a word with which a Latin term begins; the others need not be searched for them.
-        if self._first and not self._first.isdisjoint(_WORD.findall(text)):
+        if self._first and not self._first.isdisjoint(words):
             found += islice(self._latin.finditer(text), _MOST)
             found.sort(key=lambda one: one.start())
         return found[:_MOST]
+
+
+def words_of(text: str) -> frozenset[str]:
+    """Return the Latin words of a folded text."""
+    return frozenset(_WORD.findall(text))
 
 
 def _alternatives(terms: Iterable[str]) -> str:
