@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from feilun.curation.repair.characters import OLD, census, converter
 from feilun.curation.repair.page.phrases import furniture_kind, opens_region
 
-_LONG = 160
+_LONG, _EDGE = 160, 16
 _HAN = re.compile("[\u3400-\u9fff]")
 _STOP = re.compile("[。！？；，,.!?;…:：]")
 _LINK = re.compile("\\[[^\\]\n]*\\]\\([^)\n]*\\)|https?://\\S+")
@@ -62,7 +62,9 @@ def _is_menu(line: str) -> bool:
 
 
 def _kinds(lines: Sequence[str], paragraphs: Sequence[bool]) -> list[str]:
-    short = [i for i, line in enumerate(lines) if 0 < len(line.strip()) <= _LONG]
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    edges = {*filled[:_EDGE], *filled[-_EDGE:]}  # paragraphs in the middle stay whatever they say
+    short = [i for i in filled if len(lines[i].strip()) <= _LONG and (not paragraphs[i] or i in edges)]
     if not short:
         return [""] * len(lines)
     joined = "\n".join(lines[i].strip() for i in short)

@@ -46,6 +46,26 @@ _SPLIT = re.compile("[|｜丨_\\-–—»>·•,，;；、/\t]+|\\s{1,}")
 _HARD_SPLIT = re.compile("[|｜丨»•\t]+| {2,}|(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])|, ?|，")
 _SENTENCE = re.compile("[。！？!?…]|\\.(?:\\s|$)|[的了是在](?=[^|]{4,}[。！？])")
 _START = re.compile("(?:主站蜘蛛池|友情链接|友情連結|蜘蛛池)[^\n]{0,8}[:：]|(?:[|｜丨][^|｜丨\n]{2,40}){6,}")
+_FREQUENT = frozenset(
+    [
+        "onli",
+        "buy",
+        "",
+        "seo",
+        "",
+        "weig",
+        "cryp",
+        "国产",
+        "亚洲",
+        "欧美",
+        "日韩",
+        "中文",
+        "在线",
+        "体育",
+        "免费",
+        "投注",
+    ]
+) | {"buy ", "seo "}
 _LEAST = 2  # words that only spam has
 
 
@@ -129,7 +149,9 @@ class Spam:
 
 @cache
 def _sieve() -> Sieve:
-    return Sieve(re.sub(r"[(\\\[?].*", "", word) for word in _HARD.split("|"))
+    """Return what finds the beginnings of hard words; some that sound texts are full of come with others anyway."""
+    words = (re.sub(r"[(\\\[?].*", "", word) for word in _HARD.split("|"))
+    return Sieve(word for word in words if word[:4] not in _FREQUENT and word[:2] not in _FREQUENT)
 
 
 def _heaps(joined: Joined) -> np.ndarray:
