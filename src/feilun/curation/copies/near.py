@@ -78,6 +78,14 @@ def together(parts: Sequence[Signatures]) -> Signatures:
     )
 
 
+def spread(signatures: Signatures, places: Ints, count: int) -> Signatures:
+    """Return the signatures of ``count`` texts, of which only those at ``places`` were looked at."""
+    bins, filled = np.zeros((count, BINS), np.uint8), np.zeros((count, BINS // 8), np.uint8)
+    counts = np.zeros(count, np.uint32)
+    bins[places], filled[places], counts[places] = signatures.bins, signatures.filled, signatures.counts
+    return Signatures(bins, filled, counts)
+
+
 def sketch(rows: Sequence[Row], scripts: bool) -> Sketch:
     """Return the sketch of rows; the shingles of a refused answer are others than those of a chosen one."""
     texts: list[str] = []

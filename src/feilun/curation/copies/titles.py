@@ -111,7 +111,8 @@ def head_title(text: str) -> Title:
     lines = [line for line in text[:_HEAD].split("\n") if line.strip()]
     if not lines:
         return Title("", "")
-    title = title_of(lines[0]) if len(lines[0]) <= _TITLE and not _SENTENCE.search(lines[0]) else Title("", "")
+    titled = len(lines[0]) <= _TITLE and not _SENTENCE.search(lines[0])
+    title = title_of(lines[0]) if titled else Title("", "")
     told, version, stage = title.date, title.version, title.stage
     for line in lines[:10]:
         if len(line) <= 300 and _CUES.search(line):

@@ -5,6 +5,7 @@ This module knows when one document takes another's place. It does not know how 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,14 +46,20 @@ class OldVersions:
         """Return titles, ages and signatures of rows."""
         titles = np.zeros((len(rows), 4), np.uint64)
         ages = np.zeros((len(rows), 7), np.float64)
-        files = np.zeros(len(rows), np.uint64)
+        files = np.array([key_of(f"{row.source}\0{row.name}") for row in rows], np.uint64)
+        told: list[int] = []
         for index, row in enumerate(rows):
-            name, head = name_title(row.name), head_title(_beginning(row))
+            # Rows of a table are documents only if they have titles of their own.
+            head = _head(row)
+            if not head.base and (files == files[index]).sum() > 1:
+                continue
+            name = _name(row.name)
             titles[index] = [_key(part) for part in (name.base, name.loose, head.base, head.loose)]
             ages[index] = _age(name, head, row)
-            files[index] = key_of(f"{row.source}\0{row.name}")
-        known = near.sketch(rows, scripts=True)
-        return _Sketch(known.names, known.signatures, titles, ages, files)
+            told.append(index)
+        known = near.sketch([rows[index] for index in told], scripts=True).signatures
+        signatures = near.spread(known, np.array(told, np.int64), len(rows))
+        return _Sketch(Names.of(rows), signatures, titles, ages, files)
 
     def decide(self, sketches: Sequence[_Sketch]) -> Fates:
         """Return which rows are older versions, and of which."""
@@ -81,15 +88,18 @@ class OldVersions:
         return decided.rulings(rows, (REASON,))
 
 
-def _beginning(row: Row) -> str:
-    """Return how a row begins: a heading and the first texts."""
+_name = functools.lru_cache(4096)(name_title)
+
+
+def _head(row: Row) -> Title:
+    """Return what the beginning of a row tells: a heading and the first texts."""
     parts, size = list[str](), 0
     for text in row.texts[:12]:
         parts.append(text[:1500])
         size += len(parts[-1])
         if size > 1500:
             break
-    return "\n".join(parts)
+    return head_title("\n".join(parts))
 
 
 def _key(title: str) -> int:
