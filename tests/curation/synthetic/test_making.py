@@ -130,6 +130,22 @@ def test_what_a_checker_denies_is_left_out(db: Database, passage: Callable[..., 
     assert made.counts("zh") == {"核对的模型没有确认": 6}
 
 
+def test_a_model_that_breaks_costs_its_rows_only(db: Database, passage: Callable[..., Record]) -> None:
+    """Whatever it raises or returns: the other passages are written about."""
+    honest = Scripted()
+
+    async def broken(messages: Sequence[JSON], tokens: int) -> Any:
+        text = str(messages[-1]["content"])
+        if "Aster" in text:
+            raise KeyError("choices")
+        return None if "Birch" in text else await honest(messages, tokens)
+
+    made = make(db, halls(passage, 3), broken, Plan(("qa",), 2, 0.5, 9))
+    assert {one.meta["parent"] for one in made.records} == {"record-Cedar"}
+    assert reasons(made) == {"no_answer": 2}
+    assert any("KeyError" in failure.detail for failure in made.failures)
+
+
 @pytest.mark.parametrize("which", ["writer", "checker"])
 def test_what_must_not_leave_never_does(db: Database, passage: Callable[..., Record], which: str) -> None:
     """An outside model is sent nothing of a source that does not say that it may leave, nor one that writes for it."""

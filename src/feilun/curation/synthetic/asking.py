@@ -16,7 +16,7 @@ from feilun.records import JSON
 Kind = Literal["qa", "paraphrase", "distractors", "dialogue", "negative"]
 KINDS: tuple[Kind, ...] = ("qa", "paraphrase", "distractors", "dialogue", "negative")
 Ask = Callable[[Sequence[JSON], int], Awaitable[str]]
-"""Messages and the most tokens of the answer -> the answer. May raise our errors."""
+"""Messages and the most tokens of the answer -> the answer. Whatever it raises counts as no answer."""
 
 _LONGEST = 60_000  # characters of an answer that are looked at
 _MOST_MISTAKES = 200

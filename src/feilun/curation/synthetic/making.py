@@ -16,7 +16,7 @@ from feilun.curation.synthetic import asking
 from feilun.curation.synthetic.asking import KINDS, Ask, Kind
 from feilun.curation.synthetic.checking import REASONS, Ground, Refused, checked
 from feilun.curation.synthetic.grounding import pairs, sentences, stems
-from feilun.errors import BadRequest, FeilunError
+from feilun.errors import BadRequest, EngineError, FeilunError
 from feilun.records import JSON, DatasetVersion, Purpose, Record, normalise_text
 from feilun.store import datasets, lineage
 from feilun.store.database import Database
@@ -192,7 +192,7 @@ async def _work(task: _Task, writer: Writer, plan: Plan, checker: Writer | None)
 
     async def ask(whom: Writer, messages: list[JSON], tokens: int) -> str:
         task.asked += 1
-        return await whom.ask(messages, tokens)
+        return await _answer(whom, messages, tokens)
 
     async def check(messages: list[JSON]) -> str:
         return await ask(checker or writer, messages, 8)
@@ -201,8 +201,8 @@ async def _work(task: _Task, writer: Writer, plan: Plan, checker: Writer | None)
     try:
         wanted = asking.generation(task.kind, numbered, plan.each)
         answer = await ask(writer, wanted, _TOKENS[task.kind] * plan.each)
-    except (FeilunError, OSError) as error:
-        task.fail("no_answer", str(error))
+    except FeilunError as error:
+        task.fail("no_answer", error.message)
         return
     found = asking.objects(answer)
     if not found:
@@ -212,8 +212,21 @@ async def _work(task: _Task, writer: Writer, plan: Plan, checker: Writer | None)
             task.rows.append(await checked(ground, task.kind, each))
         except Refused as refusal:
             task.fail(refusal.reason, refusal.detail)
-        except (FeilunError, OSError) as error:
-            task.fail("no_answer", str(error))
+        except FeilunError as error:
+            task.fail("no_answer", error.message)
+
+
+async def _answer(whom: Writer, messages: list[JSON], tokens: int) -> str:
+    """Return what a model answers; whatever else comes of asking it is our error, and costs this row only."""
+    try:
+        answer = await whom.ask(messages, tokens)
+    except FeilunError:
+        raise
+    except Exception as error:  # anybody's function: what it raises cannot be listed
+        raise EngineError(f"{whom.name}: {type(error).__name__}: {error}"[:300]) from error
+    if not isinstance(answer, str):
+        raise EngineError(f"{whom.name} answered no text.")
+    return answer
 
 
 def _keys(record: Record) -> set[str]:
