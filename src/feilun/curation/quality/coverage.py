@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,10 @@ _HAN = re.compile(r"[\u3400-\u9fff]+")
 def _pieces(text: str) -> set[str]:
     """Return the words of a text and, of Chinese, the pairs of characters; without those that say nothing."""
     plain = text.casefold()
-    found = {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in _WORD.findall(plain)} - _STOP
+    words = set(_WORD.findall(plain)) - _STOP
+    found = {word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words}
     for run in _HAN.findall(plain):
-        found.update(run[place : place + 2] for place in range(max(1, len(run) - 1)))
+        found.update(map(add, run, run[1:]) if len(run) > 1 else run)
     return {piece for piece in found if not _STOP_HAN.issuperset(piece)}
 
 
