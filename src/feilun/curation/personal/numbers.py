@@ -297,10 +297,13 @@ def _cards(text: str, low: int, high: int) -> Iterator[Span]:
 def _card_at(text: str, edges: list[int], place: int) -> int:
     best = 0
     for until in range(place + 1, min(len(edges), place + 20)):
+        groups = [edges[n + 1] - edges[n] - 1 for n in range(place, until)]
         digits = _SEPARATORS.sub("", text[edges[place] : edges[until] - 1])
         if len(digits) > 19:
             break
-        if len(digits) >= 13 and checks.luhn(digits) and (not best or checks.issuer(digits)):
+        # People group cards by three digits or more, or space every digit; rows of figures have groups of any size.
+        even = all(group > 2 for group in groups[:-1]) or (len(digits) > 15 and set(groups) == {1})
+        if even and len(digits) >= 13 and checks.luhn(digits) and (not best or checks.issuer(digits)):
             best = until
     return best
 
