@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -93,7 +94,11 @@ def _optional(name: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _engine() -> Any:
-    return _optional("rapidocr_onnxruntime").RapidOCR(det_limit_type="max", det_limit_side_len=_SEEK)
+    # Several files are read at the same time; more threads than this only wait for each other.
+    threads = min(max((os.cpu_count() or 1) // 2, 1), 4)
+    return _optional("rapidocr_onnxruntime").RapidOCR(
+        intra_op_num_threads=threads, inter_op_num_threads=1, det_limit_type="max", det_limit_side_len=_SEEK
+    )
 
 
 def recognise(image: NDArray[np.uint8]) -> str:
