@@ -26,7 +26,7 @@ FACES = {
         "render_template sit string_check"
     ),
     "feilun.feedback": "Collected Lesson collect exam_wordings training_wordings",
-    "feilun.flywheel": "DRILLS sample_paths turn",
+    "feilun.flywheel": "DRILLS retrain sample_paths turn",
     "feilun.gateway": "create_app create_server up",
     "feilun.gateway.endpoints.admin": "router",
     "feilun.gateway.hotpath": "Hotpath",
