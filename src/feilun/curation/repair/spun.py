@@ -130,6 +130,9 @@ _FREQUENT = frozenset(
     ]
 )
 _LEAST_HAN = 80
+_EVERYWHERE = frozenset(
+    {"in t", "with", "high", "soci", "onli", "work", "as a", "sign", "comm", "mean", "inte", "mach"}
+)
 
 
 @cache
@@ -142,7 +145,8 @@ def _sieve() -> Sieve:
 
 @cache
 def _tortured_sieve() -> Sieve:
-    return Sieve(re.sub(r"\(.*|\[.*", "", phrase) for phrase in re.split(r"\|(?![^(]*\))", TORTURED))
+    phrases = (re.sub(r"\(.*|\[.*", "", phrase) for phrase in re.split(r"\|(?![^(]*\))", TORTURED))
+    return Sieve(phrase for phrase in phrases if phrase[:4] not in _EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
