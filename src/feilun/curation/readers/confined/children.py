@@ -1,14 +1,20 @@
-"""The child's side of confined reading: it limits itself, then reads one file after another until its parent ends.
+"""The children's side of confined reading: each limits itself, then reads one file after another.
 
 This module knows the limits of the operating system and which readers there are. It does not know who asks, or what
-becomes of the answers. It is run as a process of its own: ``python -m feilun.curation.readers.confinement``.
+becomes of the answers. Run as a process of its own (``python -m feilun.curation.readers.confined.children``), it loads
+every reader and forks the children.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 import resource
+import select
+import signal
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields, is_dataclass, replace
@@ -21,7 +27,8 @@ from feilun.compute.child import die_with_parent
 from feilun.curation.documents import Skip, Unreadable
 from feilun.curation.ingest import digests
 from feilun.curation.readers.archives import members
-from feilun.curation.readers.confined import Answer, Budget, Request
+from feilun.curation.readers.confined.nursery import END, MESSAGE
+from feilun.curation.readers.confined.pool import Answer, Budget, Request
 from feilun.curation.scan import parse
 
 _PAGE = resource.getpagesize()
@@ -145,11 +152,60 @@ def _exactly(connection: socket.socket, size: int) -> bytes | None:
     return bytes(data)
 
 
+def child(descriptor: int, memory: int) -> None:
+    """Be a child: serve the parent at this socket, then end, without anything that the forking process had to do."""
+    code = 1
+    try:
+        os.setsid()
+        die_with_parent()
+        with socket.socket(fileno=descriptor) as connection:
+            serve(connection, memory)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def end(pid: int, patience: float) -> int:
+    """Return how a child ended; it is killed, with what it started, if it has not after ``patience`` seconds."""
+    until = time.monotonic() + patience
+    try:
+        done, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return -signal.SIGKILL  # a child of the process before this one; its socket is closed, so it ends
+    while not done and time.monotonic() < until:
+        time.sleep(0.01)
+        done, status = os.waitpid(pid, os.WNOHANG)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    if not done:
+        # It may not lead its group yet.
+        os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    return os.waitstatus_to_exitcode(status)
+
+
 def main() -> None:
-    """Run the child: its arguments are the descriptor of its socket and the bytes of memory that it may take."""
-    die_with_parent()
-    with socket.socket(fileno=int(sys.argv[1])) as connection:
-        serve(connection, int(sys.argv[2]))
+    """Fork a child for every socket that the parent sends, until it is gone: its end of standard input closes then."""
+    # What all children share stays shared.
+    gc.freeze()
+    with socket.socket(fileno=int(sys.argv[1])) as control:
+        while True:
+            ready = select.select([control, sys.stdin], [], [])[0]
+            if control not in ready:
+                return
+            message, descriptors, _, _ = socket.recv_fds(control, MESSAGE, 1)
+            if not message:
+                return
+            first, second = int.from_bytes(message[1:9]), int.from_bytes(message[9:])
+            if message[:1] == END:
+                control.sendall(end(first, second / 1000).to_bytes(8, signed=True))
+                continue
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                child(descriptors[0], first)
+            os.close(descriptors[0])
+            control.sendall(pid.to_bytes(8, signed=True))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Reading foreign files in child processes: bounded in time, memory and output, reused while they behave.
 
 This module knows how a child is asked, watched, ended and replaced. It does not know any file format: the child's side
-is in ``confinement``. A file that hangs, crashes or bloats its child costs that child, and is refused with a reason.
+is in ``children``. A file that hangs, crashes or bloats its child costs that child, and is refused with a reason.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ import atexit
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -24,17 +21,14 @@ from typing import Literal, Self, TypeVar
 
 import msgspec
 
-from feilun.compute.child import SUPERVISED
 from feilun.curation.documents import Document, Skip, Unreadable
+from feilun.curation.readers.confined.nursery import START_SECONDS, nursery
 from feilun.errors import EngineDown
 
 T = TypeVar("T")
 U = TypeVar("U")
-START_SECONDS = 120.0
 IDLE_SECONDS = 30.0
-_CHILD = "feilun.curation.readers.confinement"
 _HEAD = 8
-_MODEST = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,30 +96,14 @@ class _Child:
 
     def __init__(self, limits: Limits) -> None:
         """Start the process; raise EngineDown if it does not become ready."""
-        self._socket, theirs = socket.socketpair()
-        env = {key: value for key, value in os.environ.items() if not key.startswith("FEILUN_")}
-        with theirs:
-            # Standard input is the lifeline: only we hold its other end, so the child dies with us however we go.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", _CHILD, str(theirs.fileno()), str(limits.memory)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env=env | _MODEST | {SUPERVISED: "1"},
-                start_new_session=True,
-            )
+        self.pid, self._socket = nursery().bear(limits.memory)
         self.since = time.monotonic()
+        self._code: int | None = None
         try:
             self.receive(time.monotonic() + START_SECONDS, 1 << 20)
         except (OSError, Unreadable) as error:
             self.kill()
             raise EngineDown("The process that reads files does not start.", "Check the installation.") from error
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
 
     def send(self, request: Request, data: bytes, deadline: float) -> None:
         """Send a request and the file's bytes."""
@@ -155,21 +133,16 @@ class _Child:
             have += got
         return data
 
-    def kill(self) -> int:
-        """End the process and what it started; return its exit code."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        code = self._process.wait()
-        self._socket.close()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        return code
+    def kill(self, patience: float = 0.0) -> int:
+        """End the process and what it started, after ``patience`` seconds; return its exit code."""
+        if self._code is None:
+            self._code = nursery().end(self.pid, patience)
+            self._socket.close()
+        return self._code
 
     def end(self) -> str:
         """Wait a moment for a child that closed its socket; return the reason that its end gives."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2.0)
-        code = self.kill()
+        code = self.kill(2.0)
         return {-signal.SIGXCPU: "too_slow", -signal.SIGKILL: "too_large_inside"}.get(code, "damaged")
 
 
@@ -315,6 +288,8 @@ class Pool:
                 self._arm()
         for child in old:
             child.kill()
+        if idle:
+            nursery().rest()
 
 
 def _finished(pair: tuple[T, Future[U]]) -> tuple[T, Future[U]]:
