@@ -16,6 +16,7 @@ from feilun.curation.personal.spans import Span, words
 _H = "\u4e00-\u9fff"
 # Words after which a name stands in forms and letters, and those after which it often does.
 _STRONG = words("""
+目击者 市民 新人 居民 群众 嘉宾 家属 举报人
 我叫 名叫 姓名 户名 名字 联系人 收件人 收货人 寄件人 发件人 持卡人 开户人 申请人 经办人 法定代表人 法人代表 法人
 监护人 投保人 被保险人 受益人 委托人 代理人 借款人 担保人 当事人 紧急联系人 负责人 签名 签字 署名 称呼 原告 被告
 证人 嫌疑人 受害人 公证人 班主任 承租人 出租人 被告人 上诉人 报案人 投诉人 领取人 取件人 預約人 預订人 预约人
