@@ -5,6 +5,7 @@ This module knows words and layout. It does not know how anything was counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -14,6 +15,7 @@ from markupsafe import Markup, escape
 from feilun.curation.health.pictures import band, bars, histogram
 from feilun.records import JSON
 
+_MOST = 40  # lines of a table
 ACTIONS = ("dropped", "set_aside", "flagged", "changed", "noted")
 _WORDS: dict[str, dict[str, str]] = {
     "en": {
@@ -138,7 +140,10 @@ def _view(report: JSON, lang: str) -> JSON:
         "alerts": [alert[lang] for alert in report["drift"]["alerts"]],
         "uses": [(w[use], told["level"], told[lang]) for use, told in report["readiness"].items()],
         "skipped": [(item["name"], item[lang]) for item in report["skipped"]],
-        "tables": [_table(table, lang) for table in report.get("tables", [])],
+        "tables": [
+            {**_about(report, table["operator"], lang), "tables": list(_tables(table["report"]))}
+            for table in report["tables"]
+        ],
     }
 
 
@@ -165,9 +170,30 @@ def _marked(before: str, after: str) -> dict[str, Markup]:
     return {"before": old, "after": new}
 
 
-def _table(table: JSON, lang: str) -> JSON:
-    rows: list[Any] = table["rows"]
-    return {"title": table[lang], "head": table["head"], "rows": rows[:40]}
+def _tables(report: JSON) -> Iterator[JSON]:
+    """Yield what an operator saw in all rows as tables: its plain figures first, then each list of findings."""
+    plain = [[name, _told(value)] for name, value in report.items() if not _listed(value)]
+    if plain:
+        yield {"title": "", "head": [], "rows": plain}
+    for name, value in report.items():
+        if _listed(value) and value:
+            head = list(dict.fromkeys(key for each in value for key in each))
+            rows = [[_told(each.get(key, "")) for key in head] for each in value[:_MOST]]
+            yield {"title": name, "head": head, "rows": rows}
+
+
+def _listed(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_told(each)}" for name, each in list(value.items())[:_MOST])
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_told, value[:_MOST]))
+    return str(value)[:300]
 
 
 def _bins(count: int) -> list[str]:

@@ -248,9 +248,8 @@ class _Run:
         self._work += result.work
         self._in += result.rows_in if rows else 0
         for name, decided in result.decided:
-            table = getattr(decided, "table", None)
-            if table is not None:
-                self._tables.append({"operator": name, **table})
+            if isinstance(decided, dict) and "report" in decided:
+                self._tables.append({"operator": name, "report": decided["report"]})
 
     def finished(self, result: engine.Result) -> Iterator[Row]:
         """Yield the rows that are left, but for those that mending has emptied and those for a person to see first."""
