@@ -21,6 +21,7 @@ import argparse
 import json
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -156,6 +157,10 @@ MEASURES: dict[str, Callable[[Bench], list[JSON]]] = {
 }
 
 
+def _leave(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> int:
     """Measure, print, write; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -166,6 +171,7 @@ def main() -> int:
     parts = given.only.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, _leave)
     OUT.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="curation-", dir=OUT))
     rows: list[JSON] = []
