@@ -8,7 +8,7 @@ import httpx
 import pytest
 from tools.fuzz_api import REVIEWED
 
-from feilun.records import Permissions, Source
+from feilun.records import Permissions, Record, Source
 from feilun.store import datasets, keys, sources
 from feilun.store.access import members
 
@@ -197,3 +197,15 @@ def test_permissions_hold(boss: httpx.Client, gateway: Any) -> None:
     (gone,) = boss.get("/api/review/items").json()["data"]
     assert (gone["status"], gone["row"]) == ("withdrawn", {})
     assert datasets.find(gateway.db, "bank") == []
+
+
+def test_what_operators_flagged(boss: httpx.Client, gateway: Any) -> None:
+    """The flagged records of a dataset version become rows, with their sources; another version is not found."""
+    flags = [{"by": "contradictions", "why": "unknown", "detail": "two fees"}]
+    record = Record("record-1", "passage", ("source-a",), text="The fee is four.", meta={"flags": flags})
+    version, _ = datasets.write(gateway.db, "bank", "texts", [record], "train")
+    (row,) = boss.post("/api/review/dataset", json={"dataset": version.id}).json()["data"]
+    assert (row["sources"], row["kind"], row["queue"]) == (["source-a"], "accept", "flagged")
+    assert "two fees" in row["why"]["zh"]
+    assert boss.post("/api/review/dataset", json={"dataset": "dataset-x"}).status_code == 404
+    assert boss.post("/api/review/dataset", json={"dataset": version.id, "kind": "label"}).status_code == 400
