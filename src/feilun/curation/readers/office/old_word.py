@@ -57,7 +57,7 @@ def read_doc(data: bytes, notes: list[str]) -> list[Block]:
     ole = open_ole(data)
     try:
         return list(_blocks(ole, notes))
-    except (struct.error, IndexError, ValueError, OSError) as error:
+    except (struct.error, IndexError, ValueError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, Unreadable):
             raise
         raise Unreadable("damaged", f"({type(error).__name__})") from error
