@@ -41,7 +41,8 @@ def test_a_file_comes_back_as_it_went_in(client: openai.OpenAI, gateway: Any) ->
     data = lines(12)
     file = upload(client, data, "问答.jsonl")
     assert (file.filename, file.bytes, file.purpose) == ("问答.jsonl", len(data), "fine-tune")
-    assert file.permissions == {"train": True, "retrieve": True, "leave": False, "mask": "none", "until": None}
+    granted = {"train": True, "retrieve": True, "leave": False, "mask": "none", "until": None}
+    assert file.permissions == {**granted, "basis": "own", "encrypt": False}
     assert client.files.content(file.id).read() == data
     other = client.files.create(file=("exam.jsonl", b'{"item": {}}'), purpose="evals")
     assert [each.id for each in client.files.list()] == [other.id, file.id]
