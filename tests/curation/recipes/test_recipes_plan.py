@@ -52,8 +52,9 @@ def test_files_and_names(tmp_path: Path) -> None:
     file = tmp_path / "ours.yaml"
     file.write_text("rows: [exact_copies]", encoding="utf-8")
     assert find(str(file)).name == "ours"
-    with pytest.raises(BadRequest, match="chat"):
+    with pytest.raises(BadRequest) as caught:
         find("nosuch")
+    assert "chat" in caught.value.hint
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadRequest):
         find(str(file))

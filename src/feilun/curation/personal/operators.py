@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feilun.curation.personal.find import Finder
-from feilun.curation.personal.masking import Pseudonyms, Writer, label, replaced
+from feilun.curation.personal.masking import Pseudonyms, Writer, key_of, label, replaced
 from feilun.curation.personal.spans import KINDS, USUAL, Span
 from feilun.curation.seam import Mended, Note, Operator, Parameter, Surroundings
 from feilun.errors import InputError
@@ -34,14 +34,21 @@ class Personal:
 
     finder: Finder
     writer: Writer | None
+    published: frozenset[str] = frozenset()
 
     def mend(self, texts: Sequence[str], langs: Sequence[str]) -> list[Mended | None]:
         """Return each text with its personal data masked; None where there is none."""
         del langs  # rules of both languages run on every text: languages are mixed in the texts of life
         return [
-            self._mended(text, spans) if spans else None
+            self._mended(text, secret) if (secret := self._secret(text, spans)) else None
             for text, spans in zip(texts, self.finder.find_all(texts), strict=True)
         ]
+
+    def _secret(self, text: str, spans: list[Span]) -> list[Span]:
+        """Return the finds that the organisation does not publish itself."""
+        if not self.published:
+            return spans
+        return [span for span in spans if key_of(span.kind, text[span.start : span.end]) not in self.published]
 
     def _mended(self, text: str, spans: list[Span]) -> Mended:
         told = Counter(span.kind for span in spans)
@@ -51,25 +58,28 @@ class Personal:
         return Mended(text if self.writer is None else replaced(text, spans, self.writer), notes)
 
 
-def _make(surroundings: Surroundings, *, kinds: tuple[str, ...], mode: str, minimum: float) -> Personal:
+def _make(
+    surroundings: Surroundings, *, kinds: tuple[str, ...], mode: str, minimum: float, published: bool
+) -> Personal:
     unknown = sorted(set(kinds) - set(KINDS))
     if unknown:
         raise UnknownKindError(f"unknown kinds: {', '.join(unknown)}; there are {', '.join(KINDS)}")
     finder = Finder(frozenset(kinds), minimum)
+    known = frozenset() if published else frozenset(surroundings.published)
     if mode == "flag":
-        return Personal(finder, None)
+        return Personal(finder, None, known)
     if mode == "label":
-        return Personal(finder, label)
-    key: bytes = getattr(surroundings, "key", b"")
+        return Personal(finder, label, known)
+    key = surroundings.key
     if not key:
         raise KeyMissingError("pseudonyms need the workspace's key")
-    return Personal(finder, Pseudonyms(key))
+    return Personal(finder, Pseudonyms(key), known)
 
 
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         name="personal",
-        version=1,
+        version=2,
         about=(
             "Finds personal data (papers, phones, cards, accounts, plates, addresses, names, keys) and masks it.",
             "发现个人信息（证件、电话、银行卡、账号、车牌、住址、姓名、密钥等）并脱敏。",
@@ -99,6 +109,13 @@ OPERATORS: tuple[Operator, ...] = (
                 choices=("label", "pseudonym", "flag"),
             ),
             "minimum": Parameter(0.5, ("how sure a find must be (0 to 1)", "最低置信度（0 到 1）"), low=0.0, high=1.0),
+            "published": Parameter(
+                False,
+                (
+                    "also what the organisation itself tells everybody in its written answers, such as its hotline",
+                    "也包括机构自己在书面答复中公布的内容，例如热线电话",
+                ),
+            ),
         },
     ),
 )

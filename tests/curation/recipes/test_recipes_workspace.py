@@ -1,0 +1,171 @@
+"""A recipe over a workspace: permissions hold, personal data is masked, the report says what happened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from feilun.cli import main
+from feilun.curation import ingest
+from feilun.curation.recipes import Options, Outcome, curate_workspace, find, mended, parse
+from feilun.errors import NothingUsable
+from feilun.records import Purpose
+from feilun.store import datasets, open_database, sources, workspaces
+from feilun.store.database import Database
+
+FAQ = """question,answer
+When does the Northgate library open?,It opens at 9 on weekdays and at 10 on Saturdays.
+How can I reach the Northgate library?,Call our desk at 020-7946-0958 or write to desk@northgate.example.
+How long may I keep a book?,You may keep a book for four weeks and renew it twice.
+How long may I keep a book?,You may keep a book for six weeks and renew it twice.
+"""
+TALK = """Member: Hello, my name is Laura Bennet, write to laura@mail.example. Is the reading room closed on Monday?
+Agent: Yes, the reading room is closed on every first Monday of the month.
+"""
+STAFF = "# Staff\n\nThe night porter is Igor Palamar, his mobile is 13812345678, and he earns 41,000 a year.\n"
+SECRET = "question,answer\nWhat does the director earn?,The director of the library earns 98000 a year.\n"
+RULES = """
+"talk.txt": {mask: pseudonymise}
+"staff.md": {mask: pseudonymise}
+"secret.csv": {train: no, retrieve: no}
+"""
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """Give a home whose workspace has a folder of files."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for name, text in (("faq.csv", FAQ), ("talk.txt", TALK), ("staff.md", STAFF), ("secret.csv", SECRET)):
+        (folder / name).write_text(text, encoding="utf-8")
+    (folder / "feilun.permissions.yaml").write_text(RULES, encoding="utf-8")
+    opened = open_database(tmp_path / "home")
+    workspaces.ensure(opened, "library")
+    ingest(opened, "library", [folder])
+    yield opened
+    opened.close()
+
+
+def run(db: Database, recipe: str = "chat", preview: int = 0) -> Outcome:
+    """Run a recipe in one process."""
+    return curate_workspace(db, "library", find(recipe), Options(1, preview))
+
+
+def texts(db: Database, outcome: Outcome, purpose: Purpose = "train") -> str:
+    """Return all texts of the dataset."""
+    assert outcome.version is not None
+    records = datasets.read(db, "library", outcome.version.id, purpose)
+    return "\n".join([r.text + " ".join(str(m["content"]) for m in r.messages) for r in records])
+
+
+def test_chat_of_a_workspace(db: Database) -> None:
+    """Forbidden files stay out, members are masked, what the organisation publishes stays, contradictions are told."""
+    outcome = run(db)
+    told = texts(db, outcome)
+    assert "director" not in told
+    assert "Laura" not in told
+    assert "laura@mail" not in told
+    assert "desk@northgate.example" in told
+    assert "first Monday" in told
+    found = {(f["operator"], f["action"]) for f in outcome.report["findings"]}
+    assert ("personal", "changed") in found
+    assert ("contradictions", "flagged") in found
+    page = outcome.page.read_text("utf-8")
+    for words in ("The health of your data", "数据体检报告"):
+        assert words in page
+    for secret in ("laura@mail", "Bennet", "98000"):
+        assert secret not in page
+        assert secret not in json.dumps(outcome.report)
+
+
+def test_every_change_has_its_reason(db: Database) -> None:
+    """The ledger names the row, the operator and the reason of everything that was done."""
+    outcome = run(db)
+    ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
+    assert {"row", "source", "name", "place", "operator", "action", "reason", "detail"} <= set(ledger[0])
+    assert any(entry["operator"] == "personal" and entry["name"] == "talk.txt" for entry in ledger)
+    assert all(entry["reason"] for entry in ledger)
+
+
+def test_again_and_after_a_revocation(db: Database) -> None:
+    """The same sources give the same version without work; what is revoked is gone, and the report tells that."""
+    first, second = run(db), run(db)
+    assert first.version == second.version
+    assert second.report["computed"] == 0.0
+    assert second.report["drift"]["alerts"] == []
+    faq = next(source for source in sources.find(db, "library") if source.name == "faq.csv")
+    sources.grant(db, "library", faq.id, {"train": False})
+    third = run(db)
+    assert "desk@northgate.example" not in texts(db, third)
+    kinds = {alert["kind"] for alert in third.report["drift"]["alerts"]}
+    assert {"volume", "sources"} <= kinds
+
+
+def test_a_preview_writes_no_dataset(db: Database) -> None:
+    """A preview shows what would happen to some rows, and leaves neither a dataset nor the whole's report."""
+    outcome = run(db, preview=2)
+    assert outcome.version is None
+    assert 0 < len(outcome.records) <= 2
+    assert outcome.page.name == "preview.html"
+    assert datasets.find(db, "library") == []
+    assert not outcome.page.with_name("report.json").exists()
+
+
+def test_flagged_rows_can_be_set_aside(db: Database) -> None:
+    """With ``flagged: set_aside`` rows that contradict each other wait for a person instead of being learned."""
+    kept = curate_workspace(db, "library", parse("rows: [contradictions]", "keep"), Options(1))
+    aside = curate_workspace(db, "library", parse("flagged: set_aside\nrows: [contradictions]", "aside"), Options(1))
+    assert "four weeks" in texts(db, kept)
+    assert "four weeks" not in texts(db, aside)
+    assert aside.report["rows"]["set_aside"] == 2
+
+
+def test_masking_is_not_up_to_the_recipe(db: Database) -> None:
+    """Passages of a source that must be masked are masked by a recipe that has no step for it."""
+    outcome = curate_workspace(db, "library", parse("make: passages\nrows: [exact_copies]", "plain"), Options(1))
+    told = texts(db, outcome, "retrieve")
+    assert "13812345678" not in told
+    assert "night porter" in told
+
+
+def test_nothing_to_curate(tmp_path: Path) -> None:
+    """A workspace without files says so."""
+    opened = open_database(tmp_path)
+    workspaces.ensure(opened, "library")
+    with pytest.raises(NothingUsable):
+        run(opened)
+    opened.close()
+
+
+def test_documents_of_a_turn_are_mended(db: Database, tmp_path: Path) -> None:
+    """What a turn reads has no readings put in against copying, and its places are kept."""
+    page = tmp_path / "page.txt"
+    page.write_text(
+        "本(běn)馆(guǎn)周(zhōu)一(yī)至(zhì)周(zhōu)五(wǔ)上(shàng)午(wǔ)九(jiǔ)点(diǎn)开(kāi)门(mén)。" * 5,
+        encoding="utf-8",
+    )
+    ingest(db, "library", [page])
+    found = {document.name: document for document in mended(db, "library", "train")}
+    assert "本馆周一至周五上午九点开门。" in found["page.txt"].blocks[0].text
+    assert "secret.csv" not in found
+
+
+def test_the_command(db: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command plans, previews, curates and tells in both languages; mistakes are told without a traceback."""
+    db.close()
+    home = ["--home", str(tmp_path / "home"), "--workspace", "library"]
+    assert main(["curate", "--dry-run", *home]) == 0
+    told = capsys.readouterr().out
+    assert "x secret.csv" in told
+    assert "= faq.csv" in told
+    assert main(["curate", "--processes", "1", *home]) == 0
+    assert "rows found" in capsys.readouterr().out
+    assert main(["curate", "--processes", "1", "--language", "zh", "--json", *home]) == 0
+    assert json.loads(capsys.readouterr().out[:])["recipe"] == "chat"
+    assert main(["curate", "--recipe", "nosuch", *home]) == 2
+    assert main(["curate", "--operators", "--language", "zh"]) == 0
+    assert "近似" in capsys.readouterr().out
