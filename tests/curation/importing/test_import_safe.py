@@ -121,12 +121,12 @@ def test_killed_imports_are_finished_by_the_next(db: Database, folder: Path, tmp
 
 def test_a_full_disk_stops_it_and_the_next_goes_on(db: Database, folder: Path, tmp_path: Path) -> None:
     """Without room an import ends with OutOfSpace, nothing half is kept, and with room it is finished."""
-    (folder / "m.txt").write_text("many words stand here, and more of them. " * 100_000)
+    (folder / "m.txt").write_text("many words stand here, and more of them. " * 55_000)
     home = tmp_path / "other"
     other = open_database(home)
     workspaces.ensure(other, WS)
     other.close()
-    assert die_at(home, folder, 0, 3 << 20) == OutOfSpace.exit_code
+    assert die_at(home, folder, 0, 2 << 20) == OutOfSpace.exit_code
     ingest(db, WS, [folder])
     other = open_database(home)
     names = {source.name for source in sources.find(other, WS)}
