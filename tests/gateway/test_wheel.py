@@ -163,6 +163,8 @@ def test_permissions_of_a_source_can_be_changed_in_part(gateway: Any, http: http
         "leave": False,
         "mask": "none",
         "until": None,
+        "basis": "own",
+        "encrypt": False,
     }
     assert http.get("/api/sources").json()["data"] == [changed.json()]
     for wrong in ({"train": "no"}, {"until": "soon"}, {"trian": True}, {"train": None}):
