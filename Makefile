@@ -43,7 +43,7 @@ setup-dev: .venv/dev
 	touch $@
 
 .venv/dev: .venv/run
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[local,postgres,telemetry,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[local,postgres,telemetry,ocr,dev]'
 	touch $@
 
 # A bench is a file, or a folder with a __main__.py.
