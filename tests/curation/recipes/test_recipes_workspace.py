@@ -132,6 +132,32 @@ def test_masking_is_not_up_to_the_recipe(db: Database) -> None:
     assert "night porter" in told
 
 
+def test_copies_of_what_is_forbidden_stay_out(db: Database, tmp_path: Path) -> None:
+    """A forbidden sentence within another file is found, also where a recipe's mending makes it the same again."""
+    pay = "The director of the Northgate library is paid ninety-eight thousand a year."
+    room = "读者委员会的会议记录只供委员阅读，任何人不得用于其他目的，也不得向外转述其中的内容。"
+    read = [("shut.txt", f"{pay}\n\n{room}\n"), ("open.txt", f"Doors open at nine. {pay} Doors close at six.\n")]
+    noisy = (
+        room.replace("会议", "会(huì)议(yì)")
+        .replace("委员阅读", "委(wěi)员(yuán)阅(yuè)读(dú)")
+        .replace("任何", "任(rèn)何(hé)")
+    )
+    read.append(("copied.txt", noisy.replace("目的", "目(mù)的(dì)").replace("内容", "内(nèi)容(róng)") + "\n"))
+    for name, text in read:
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "feilun.permissions.yaml").write_text('"shut.txt": {train: no, retrieve: no}\n', encoding="utf-8")
+    ingest(db, "library", [tmp_path / name for name, _ in read])
+    for recipe, purpose in (("pretrain", "train"), ("knowledge", "retrieve")):
+        outcome = run(db, recipe)
+        assert outcome.version is not None
+        told = "\n".join(r.text for r in datasets.read(db, "library", outcome.version.id, purpose))
+        assert "ninety-eight" not in told
+        assert "读者委员会" not in told
+        assert "porter" in told
+        ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
+        assert {e["name"] for e in ledger if e["reason"] == "forbidden"} == {"open.txt", "copied.txt"}
+
+
 def test_nothing_to_curate(tmp_path: Path) -> None:
     """A workspace without files says so."""
     opened = open_database(tmp_path)

@@ -31,6 +31,7 @@ from feilun.curation.recipes.catalogue import operators
 from feilun.curation.recipes.ledger import Ledger
 from feilun.curation.recipes.making import REASONS, Maker, document_of, document_row, empty, record_of
 from feilun.curation.recipes.plan import Recipe, Step, find
+from feilun.curation.recipes.refusals import refused
 from feilun.curation.recipes.result import sum_of, write
 from feilun.curation.recipes.streaming import rows_of
 from feilun.curation.seam import Entry, Row
@@ -94,6 +95,7 @@ def curate_workspace(
             run.sealed = sealed
             run.skipped = [*skipped, *(document.problem for document in found if document.problem)]
             run.notes = [f"{document.name}: {note}" for document in usable for note in document.notes]
+            run.refused = refused(db, ws, recipe, folder)
             run.newest = max((document.modified for document in usable), default="")
             if options.preview:
                 return run.preview(usable, folder, base)
@@ -193,6 +195,7 @@ class _Run:
         self.notes: list[str] = []
         self.newest = ""
         self.sealed: frozenset[str] = frozenset()
+        self.refused: dict[str, str] = {}
 
     def _count(self, entries: list[Entry]) -> None:
         self._tally.add(entries)
@@ -213,10 +216,10 @@ class _Run:
         given = (document_row(document) for document in found)
         first = engine.run(given, self._recipe.documents, folder / "documents", self.around, processes, self._say)
         self.take(first, rows=False)
-        maker = Maker(self._recipe.made)
+        maker = Maker(self._recipe.made, self.refused)
         steps = _masking(self._recipe.rows, any(document.mask for document in found))
         self.around = replace(self.around, published=_published(maker.rows(first.rows())))
-        maker = Maker(self._recipe.made)
+        maker = Maker(self._recipe.made, self.refused)
         second = engine.run(maker.rows(first.rows()), steps, folder / "rows", self.around, processes, self._say)
         self.take(second)
         self._count(maker.ledger)
@@ -228,11 +231,13 @@ class _Run:
         given = (document_row(document) for document in found)
         first = engine.run(given, self._recipe.documents, folder / "documents", self.around, 1, self._say)
         self.take(first, rows=False)
-        maker = Maker(self._recipe.made)
+        maker = Maker(self._recipe.made, self.refused)
         # Ids are sums of contents: the smallest are as good as drawn, and the same the next time.
         sample = heapq.nsmallest(self._options.preview, maker.rows(first.rows()), key=lambda row: row.id)
         steps = _masking(self._recipe.rows, any(document.mask for document in found))
-        self.around = replace(self.around, published=_published(Maker(self._recipe.made).rows(first.rows())))
+        self.around = replace(
+            self.around, published=_published(Maker(self._recipe.made, self.refused).rows(first.rows()))
+        )
         second = engine.run(sample, steps, folder / "rows", self.around, 1, self._say)
         self.take(second)
         records = list(self.records(self.finished(second)))

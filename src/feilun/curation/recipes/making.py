@@ -1,10 +1,12 @@
 """Documents as rows, rows cut from documents, rows as records.
 
-This module knows the shapes that documents, rows and records have. It does not know operators, nor the store.
+This module knows the shapes that documents, rows and records have, and by which digests texts are known again. It does
+not know operators, nor whose sources are which.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,7 @@ from feilun.curation.recipes.shards import row_id
 from feilun.curation.report import DROPS
 from feilun.curation.seam import Entry, Row
 from feilun.records import JSON, Record, derived_id, text_digest
+from feilun.store import sources
 
 HEADING, CELL = "heading", "cell"
 
@@ -71,6 +74,7 @@ class Maker:
     """Cuts rows from documents; what it leaves out goes into ``ledger``."""
 
     made: Made
+    refused: Mapping[str, str] = field(default_factory=dict)  # why texts are forbidden, by digest
     ledger: list[Entry] = field(default_factory=list)
     _again: Counter[str] = field(default_factory=Counter)
 
@@ -90,6 +94,9 @@ class Maker:
                     row.meta["flags"] = each.meta["flags"]
                 if document.mask:
                     row.meta["mask"] = True
+                if self.refused and (reason := self._refusal(row)):
+                    self._leave_out(row, "forbidden", reason)
+                    continue
                 yield replace(row, lang=row.lang or each.lang)
 
     def _row(self, document: Document, place: str, roles: tuple[str, ...], texts: tuple[str, ...], meta: JSON) -> Row:
@@ -161,10 +168,30 @@ class Maker:
             texts = tuple(cells[column] if column < len(cells) else "" for column in columns)
             yield self._row(document, f"{block.place} row {number}".strip(), wanted, texts, {})
 
-    def _leave_out(self, row: Row, reason: str) -> None:
+    def _refusal(self, row: Row) -> str:
+        """Return why a row holds what a source forbids: the whole of it, or a long sentence."""
+        known = sources.record_digests(record_of(row)) | digests_of(row.texts)
+        return next((self.refused[digest] for digest in sorted(known) if digest in self.refused), "")
+
+    def _leave_out(self, row: Row, reason: str, detail: str = "") -> None:
+        shown = "" if detail else row.text[:80]
         self.ledger.append(
-            Entry(row.id, "rows", "dropped", reason, "", 1, 0.0, row.text[:80], "", row.name, row.place, row.source)
+            Entry(row.id, "rows", "dropped", reason, detail, 1, 0.0, shown, "", row.name, row.place, row.source)
         )
+
+
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
+_TELLING = 40  # columns: shorter sentences stand in many texts, and say nothing of where they are from
+
+
+def digests_of(texts: Iterable[str]) -> frozenset[str]:
+    """Return the digests of the long sentences of texts, as sources have them noted."""
+    found = (clean_text(sentence) for text in texts for sentence in _SENTENCE.split(text))
+    return frozenset(text_digest(sentence) for sentence in found if _columns(sentence) >= _TELLING)
+
+
+def _columns(text: str) -> int:
+    return len(text) if text.isascii() else sum(1 + (char > "\u2e80") for char in text)
 
 
 REASONS = DROPS
