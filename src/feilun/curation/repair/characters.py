@@ -5,8 +5,9 @@ This module knows Unicode ranges, GB 2312, Big5 and OpenCC's conversion. It does
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import opencc
@@ -31,7 +32,7 @@ _RANGES = (
     (INDIC, 0x900, 0xDFF),
 )
 _CANTONESE = "嘅咗喺唔佢冇哋啲嚟嘢咁嗰啱睇攞瞓諗㗎喎囉咩乜噉"
-_CHUNK = 4_000_000  # characters looked at together: 16 MB as numbers
+_CHUNK = 1 << 16  # characters looked at together: arrays of them stay in the cache of a core
 
 
 def _decodes(rows: range, cells: Sequence[int], encoding: str) -> str:
@@ -97,11 +98,20 @@ class Joined:
         self.sizes = np.array([len(text) + 1 for text in texts], np.int64)
         self.starts = np.cumsum(self.sizes) - self.sizes
 
+    @cached_property
+    def lowered(self) -> np.ndarray:
+        """The numbers of the characters, capital letters as small ones, with three zeros behind."""
+        numbers = np.zeros(len(self.codes) + 3, np.uint32)
+        numbers[:-3] = _lower()[self.codes]
+        return numbers
+
+    def owners(self, places: np.ndarray) -> np.ndarray:
+        """Return of which text each place is."""
+        return np.asarray(np.searchsorted(self.starts, places, "right") - 1)
+
     def count(self, mask: np.ndarray) -> np.ndarray:
         """Return for each text at how many places ``mask`` (as long as ``codes`` or shorter) holds."""
-        full = np.zeros(len(self.codes), np.uint8)
-        full[: len(mask)] = mask
-        return np.asarray(np.add.reduceat(full, self.starts, dtype=np.int64))
+        return np.bincount(self.owners(np.flatnonzero(mask)), minlength=len(self.sizes))
 
     def both(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the mask of places where ``first`` holds and ``second`` one further; as long as both reach."""
@@ -110,8 +120,8 @@ class Joined:
 
 
 def measured(texts: Sequence[str], measure: Callable[[Joined], np.ndarray]) -> np.ndarray:
-    """Return ``measure`` of all texts, worked out on some four million characters at a time."""
-    parts = [measure(Joined(texts[part])) for part in _portions(texts)]
+    """Return ``measure`` of all texts, worked out on some 65,000 characters at a time."""
+    parts = [measure(Joined(texts[part])) for part in portions(texts)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
@@ -122,7 +132,8 @@ def table_of(chars: Iterable[str]) -> np.ndarray:
     return table
 
 
-def _portions(texts: Sequence[str]) -> Iterator[slice]:
+def portions(texts: Sequence[str]) -> Iterator[slice]:
+    """Yield parts of ``texts`` that are looked at together; a longer text is a part of its own."""
     start = size = 0
     for place, text in enumerate(texts):
         if size and size + len(text) > _CHUNK:
@@ -150,41 +161,21 @@ def han_counts(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts[:, [SHARED, SIMPLE, OLD, CANTONESE]].sum(axis=1))
 
 
-class Sieve:
-    """Counts in many texts at once where words may begin: by their first two Han or four other letters, hashed."""
-
-    def __init__(self, words: Iterable[str]) -> None:
-        """Remember the beginnings of the words; case tells nothing."""
-        self._two, self._four = np.zeros(1 << 16, np.bool_), np.zeros(1 << 18, np.bool_)
-        for word in words:
-            numbers = np.array([ord(char) for char in word.lower()], np.uint32)
-            if word[0] > "\u2fff":
-                self._two[_pairs(numbers[:2]) >> np.uint32(16)] = True
-            elif len(word) > 3:
-                self._four[_quads(numbers[:4]) >> np.uint32(14)] = True
-
-    def __call__(self, joined: Joined) -> np.ndarray:
-        """Return how many beginnings each text has."""
-        numbers = _lower()[joined.codes].astype(np.uint32)
-        found = np.zeros(len(numbers), np.bool_)
-        if len(numbers) > 4:
-            found[:-1] = self._two[_pairs(numbers) >> np.uint32(16)] & (numbers[:-1] > 0x2FFF)
-            if self._four.any():
-                found[:-3] |= self._four[_quads(numbers) >> np.uint32(14)] & (numbers[:-3] < 0x2FFF)
-        return joined.count(found)
-
-
 @cache
 def _lower() -> np.ndarray:
     table = np.arange(0x10000, dtype=np.uint16)
     table[0x41:0x5B] += 32
+    table[[0x17F, 0x212A]] = ord("s"), ord("k")
     return table
 
 
-def _pairs(numbers: np.ndarray) -> np.ndarray:
-    return np.asarray((numbers[:-1] * np.uint32(0x9E3779B1) + numbers[1:]) * np.uint32(0x85EBCA6B))
+def converted(text: str, name: str) -> str:
+    """Return a text converted by OpenCC, which takes neither lone surrogates nor anything behind a NUL."""
+    convert = converter(name).convert
+    return "\0".join(convert(part) for part in text.encode("utf-8", "replace").decode().split("\0"))
 
 
-def _quads(numbers: np.ndarray) -> np.ndarray:
-    pairs = numbers[:-1] * np.uint32(0x9E3779B1) + numbers[1:]
-    return np.asarray((pairs[:-2] * np.uint32(0xC2B2AE35) + pairs[2:]) * np.uint32(0x85EBCA6B))
+@cache
+def one_of(kind: int) -> re.Pattern[str]:
+    """Return a pattern that finds a character of that class."""
+    return re.compile(f"[{''.join(map(chr, np.flatnonzero(_classes() == kind)))}]")

@@ -67,7 +67,7 @@ _MOJIBAKE = Operator(
 )
 _SCRIPT = Operator(
     "script",
-    1,
+    2,
     ("Mixed or mechanically converted Chinese becomes one script.", "把繁简混用或机械转换的中文统一为一种字形。"),
     "OpenCC's tables; 通用规范汉字表 (2013)",
     {
@@ -117,7 +117,7 @@ _LOST = Operator(
 )
 _FURNITURE = Operator(
     "furniture",
-    1,
+    2,
     ("Site furniture around the text is removed.", "删除正文以外的网站栏目文字。"),
     "Kohlschütter et al. 2010 (shallow text features); lines shared by documents as in CCNet (Wenzek et al. 2020)",
     {
@@ -176,7 +176,7 @@ _SPUN = Operator(
 )
 _SEO = Operator(
     "seo",
-    1,
+    2,
     ("Pages written for search engines are flagged.", "标出为搜索引擎堆砌的页面。"),
     "Ntoulas et al. 2006 (Detecting spam web pages through content analysis)",
     {"seo": ("A phrase is stuffed, or sentences come from a template.", "关键词堆砌或模板句。")},

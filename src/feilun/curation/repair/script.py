@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from feilun.curation.repair.characters import KANA, OLD, SIMPLE, census, converter, han_counts
+from feilun.curation.repair.characters import KANA, OLD, SIMPLE, census, converted, han_counts
 from feilun.curation.seam import Mended, Note
 
 # Characters that Simplified merged: converting letter by letter leaves them, people who write Traditional do not.
@@ -81,6 +81,5 @@ class Script:
         return None
 
     def _convert(self, text: str, to: str, reason: str, times: int) -> Mended | None:
-        safe = text.encode("utf-8", "replace").decode()
-        mended = converter("tw2s" if to == "simplified" else "s2tw").convert(safe)
+        mended = converted(text, "tw2s" if to == "simplified" else "s2tw")
         return Mended(mended, (Note(reason, to, max(1, times)),)) if mended != text else None

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from feilun.curation.repair.characters import Sieve, measured
+from feilun.curation.repair.sieve import Sieve, matches
 from feilun.curation.seam import Note, Row, Ruling
 
 _SELLS = re.compile(
@@ -32,7 +32,8 @@ _MOST = 20_000
 @cache
 def _sieve() -> Sieve:
     words = re.sub(r"\(\?i\)|\\b|\(\?:|\)", "", _SELLS.pattern).split("|")
-    return Sieve(re.sub(r"[(\[?].*", "", word) for word in words if len(word) > 1)
+    starts = (re.sub(r"[(\[?].*", "", word) for word in words)
+    return Sieve([*(start for start in starts if len(start) > 1), "top-", "top "])
 
 
 def _stuffed(units: Sequence[str], length: int) -> tuple[float, str, int]:
@@ -67,17 +68,17 @@ class Seo:
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
         """Return a flag with the score and the stuffed phrase for pages written for search engines."""
         texts = [row.text for row in rows]
-        sells = measured(texts, _sieve()).tolist()
+        sells, spots = _sieve().spots(texts)
         return [
-            self._one(text) if sold >= 3 and 250 * sold >= min(len(text), _MOST) else ()
-            for text, sold in zip(texts, sells, strict=True)
+            self._one(text, places) if sold >= 3 and 250 * sold >= min(len(text), _MOST) else ()
+            for text, sold, places in zip(texts, sells, spots, strict=True)
         ]
 
-    def _one(self, text: str) -> Sequence[Ruling]:
+    def _one(self, text: str, spots: Sequence[int]) -> Sequence[Ruling]:
         if not len(text) >= 120:
             return ()
         head = text[:_MOST]
-        selling = Counter(match[0].casefold() for match in _SELLS.finditer(head))
+        selling = Counter(match[0].casefold() for match in matches(_SELLS, head, spots))
         if len(selling) < 3 or 250 * selling.total() < len(head):
             return ()
         units = _WORD.findall(head.casefold())

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from feilun.curation.repair.characters import Sieve, census, han_counts, measured
+from feilun.curation.repair.characters import census, han_counts
+from feilun.curation.repair.sieve import Sieve, matches
 from feilun.curation.repair.words import IDIOMS, INSIDE_WORDS, ODD_WORDS, ORDINARY, TORTURED
 from feilun.curation.seam import Note, Row, Ruling
 
@@ -140,13 +141,13 @@ def _sieve() -> Sieve:
     """Return what finds the beginnings of traces; those that sound texts are full of are left out."""
     literals = re.compile(r"\(\?[=!].*?\)|\[.*?\]\??|[()|?:^+*{}0-9,，。\\]+")
     starts = [literal for words in (*INSIDE_WORDS, *ODD_WORDS.split()) for literal in literals.split(words)]
-    return Sieve(each for each in starts if len(each) > 1 and each[:2] not in _FREQUENT and each[0] > "\u2fff")
+    return Sieve((each for each in starts if len(each) > 1 and each[0] > "\u2fff"), _FREQUENT)
 
 
 @cache
 def _tortured_sieve() -> Sieve:
     phrases = (re.sub(r"\(.*|\[.*", "", phrase) for phrase in re.split(r"\|(?![^(]*\))", TORTURED))
-    return Sieve(phrase for phrase in phrases if phrase[:4] not in _EVERYWHERE)
+    return Sieve(phrases, _EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,15 +195,18 @@ class Spun:
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
         """Return a flag with the score and the odd words for spun rows."""
         texts = [row.text for row in rows]
-        han = han_counts(census(texts))
-        hits = measured(texts, _sieve())
-        found: list[Sequence[Ruling]] = []
-        odd = measured(texts, _tortured_sieve())
-        for text, size, hit, strange in zip(texts, han.tolist(), hits.tolist(), odd.tolist(), strict=True):
-            if size >= _LEAST_HAN:
-                found.append(self._chinese(text, size) if hit >= 4 and 400 * hit >= size else ())
-            else:
-                found.append(_english(text) if strange and len(text) > 200 else ())
+        found: list[Sequence[Ruling]] = [()] * len(texts)
+        han = han_counts(census(texts)).tolist()
+        chinese = [place for place, size in enumerate(han) if size >= _LEAST_HAN]
+        hits, _ = _sieve().spots([texts[place] for place in chinese])
+        for place, hit in zip(chinese, hits, strict=True):
+            if hit >= 4 and 400 * hit >= han[place]:
+                found[place] = self._chinese(texts[place], han[place])
+        english = [place for place, size in enumerate(han) if size < _LEAST_HAN and len(texts[place]) > 200]
+        odd, spots = _tortured_sieve().spots([texts[place] for place in english])
+        for place, strange, where in zip(english, odd, spots, strict=True):
+            if strange:
+                found[place] = _english(texts[place], where)
         return found
 
     def _chinese(self, text: str, han: int) -> Sequence[Ruling]:
@@ -212,8 +216,10 @@ class Spun:
         return (Ruling("flag", Note("spun", "、".join(seen.words), 1), seen.score),)
 
 
-def _english(text: str) -> Sequence[Ruling]:
-    found = Counter(match[0].casefold() for match in _TORTURED.finditer(text.lower()))
+def _english(text: str, spots: Sequence[int]) -> Sequence[Ruling]:
+    lowered = text.lower()
+    places = matches(_TORTURED, lowered, spots) if len(lowered) == len(text) else _TORTURED.finditer(lowered)
+    found = Counter(match[0].casefold() for match in places)
     if len(found) < 2 or sum(found.values()) < 3:
         return ()
     score = round(min(1.0, 0.35 + 0.1 * len(found)), 3)

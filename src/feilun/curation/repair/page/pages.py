@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from feilun.curation.repair.characters import OLD, census, converter
+from feilun.curation.repair.characters import OLD, converted, one_of
 from feilun.curation.repair.page.phrases import furniture_kind, opens_region
 
 _LONG, _EDGE = 160, 16
@@ -68,8 +68,8 @@ def _kinds(lines: Sequence[str], paragraphs: Sequence[bool]) -> list[str]:
     if not short:
         return [""] * len(lines)
     joined = "\n".join(lines[i].strip() for i in short)
-    if census([joined])[0, OLD]:
-        joined = converter("tw2s").convert(joined.encode("utf-8", "replace").decode())
+    if one_of(OLD).search(joined):
+        joined = converted(joined, "tw2s")
     kinds = [""] * len(lines)
     for i, line in zip(short, joined.split("\n"), strict=True):
         kind = furniture_kind(line)

@@ -14,7 +14,8 @@ from functools import cache
 
 import numpy as np
 
-from feilun.curation.repair.characters import Joined, Sieve, measured, table_of
+from feilun.curation.repair.characters import Joined, measured, table_of
+from feilun.curation.repair.sieve import Sieve, matches
 from feilun.curation.seam import Mended, Note
 
 _HARD = (
@@ -120,20 +121,23 @@ class Spam:
     def mend(self, texts: Sequence[str], langs: Sequence[str]) -> list[Mended | None]:
         """Return the texts without spam; None where there was none."""
         del langs
-        hard = measured(texts, _sieve()).tolist()
+        words, spots = _sieve().spots(texts)
         heaps = measured(texts, _heaps).tolist()
-        return [
-            self._one(text) if (word and _HARD_WORD.search(text.lower())) or heap >= 7 else None
-            for text, word, heap in zip(texts, hard, heaps, strict=True)
-        ]
+        found: list[Mended | None] = [None] * len(texts)
+        for place, (text, word, heap) in enumerate(zip(texts, words, heaps, strict=True)):
+            if word or heap >= 7:
+                hard = _has_hard(text, spots[place])
+                if hard or heap >= 7:
+                    found[place] = self._one(text, hard)
+        return found
 
-    def _one(self, text: str) -> Mended | None:
+    def _one(self, text: str, hard: bool) -> Mended | None:
         kept: list[str] = []
         notes: list[Note] = []
         place = 0
         lines = text.split("\n")
         for line in lines:
-            left, start = _cut(line)
+            left, start = _cut(line) if hard or _is_heap(line) else (line, 0)
             if left == line:
                 kept.append(line)
             else:
@@ -150,8 +154,16 @@ class Spam:
 @cache
 def _sieve() -> Sieve:
     """Return what finds the beginnings of hard words; some that sound texts are full of come with others anyway."""
-    words = (re.sub(r"[(\\\[?].*", "", word) for word in _HARD.split("|"))
-    return Sieve(word for word in words if word[:4] not in _FREQUENT and word[:2] not in _FREQUENT)
+    return Sieve(filter(None, (re.sub(r"[(\\\[?].*", "", word) for word in _HARD.split("|"))), _FREQUENT)
+
+
+def _has_hard(text: str, spots: Sequence[int]) -> bool:
+    if not spots:
+        return False
+    lowered = text.lower()
+    if len(lowered) != len(text):
+        return _HARD_WORD.search(lowered) is not None
+    return any(matches(_HARD_WORD, lowered, spots))
 
 
 def _heaps(joined: Joined) -> np.ndarray:
