@@ -20,7 +20,8 @@ from feilun.compute import Context, PeakMemory, lock, run
 from feilun.curation import Correction, Curated, curate, exam_items, holdout, ingest
 from feilun.curation.documents import Skip
 from feilun.curation.exams import Keys
-from feilun.curation.recipes import mended
+from feilun.curation.readers.confined import shared_pool
+from feilun.curation.recipes import allowed, mended
 from feilun.engines import Engine
 from feilun.engines.models import ensure_base
 from feilun.errors import BadSetting, Cancelled, Conflict, EngineDown, FeilunError, TooFewSamples
@@ -167,7 +168,9 @@ class _Turn:
         return {"added": len(report.added), "unchanged": len(report.unchanged), "skipped": skipped}
 
     async def _curate(self, read: JSON) -> JSON:
-        return await asyncio.to_thread(self._make_data, [Skip(**item) for item in read["skipped"]])
+        data = await asyncio.to_thread(self._make_data, [Skip(**item) for item in read["skipped"]])
+        shared_pool().rest()  # training wants the memory of the processes that read files
+        return data
 
     def _make_data(self, skipped: list[Skip]) -> JSON:
         """Make what is learnt, what is asked, and what is found: two exams, two dataset versions."""
@@ -179,7 +182,7 @@ class _Turn:
         lesson_items = [item for item in lesson_items if normalise_text(item.question) not in corrected]
         asked = [item.question for item in (*own, *lesson_items)]
         curated = curate(mended(self.db, self.ws, "train"), corrections, asked, skipped)
-        chat = list(curated.chat)
+        chat = allowed(self.db, self.ws, curated.chat, "train")
         if self.without:
             gone = gone_records(self.db, self.ws)
             own, lesson_items = (still_asked(items, gone, chat) for items in (own, lesson_items))
@@ -205,7 +208,7 @@ class _Turn:
             raise Conflict(f"The exam asks what the training has: {seen[0].question}", "Reword that exam question.")
         for exam in exams:
             evals.add(self.db, exam)
-        found = curate(mended(self.db, self.ws, "retrieve")).passages
+        found = allowed(self.db, self.ws, curate(mended(self.db, self.ws, "retrieve")).passages, "retrieve")
         passages, _ = datasets.write(self.db, self.ws, "passages", found, "retrieve", {"turn": self.job.id})
         self._keep_report(curated, refused)
         return {

@@ -7,11 +7,13 @@ that sources with masked personal data must pass.
 from feilun.curation.recipes.catalogue import operators
 from feilun.curation.recipes.curate import Options, Outcome, curate_files, curate_workspace, mended
 from feilun.curation.recipes.plan import Recipe, find, parse, ready
+from feilun.curation.recipes.refusals import allowed
 
 __all__ = [
     "Options",
     "Outcome",
     "Recipe",
+    "allowed",
     "curate_files",
     "curate_workspace",
     "find",

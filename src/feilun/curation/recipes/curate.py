@@ -9,7 +9,6 @@ import hashlib
 import heapq
 import itertools
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -31,7 +30,7 @@ from feilun.curation.recipes.catalogue import operators
 from feilun.curation.recipes.ledger import Ledger
 from feilun.curation.recipes.making import REASONS, Maker, document_of, document_row, empty, record_of
 from feilun.curation.recipes.plan import Recipe, Step, find
-from feilun.curation.recipes.refusals import refused
+from feilun.curation.recipes.refusals import in_memory, refused
 from feilun.curation.recipes.result import sum_of, write
 from feilun.curation.recipes.streaming import rows_of
 from feilun.curation.seam import Entry, Row
@@ -154,14 +153,8 @@ def _work(base: Path, options: Options, sealed: frozenset[str]) -> Iterator[Path
     if not (sealed or options.preview):
         yield base / "work"
         return
-    with tempfile.TemporaryDirectory(prefix="feilun-curation-", dir=_memory() if sealed else None) as folder:
+    with tempfile.TemporaryDirectory(prefix="feilun-curation-", dir=in_memory() if sealed else None) as folder:
         yield Path(folder)
-
-
-def _memory() -> Path | None:
-    """Return a folder that is on no disk, if there is one: what is kept encrypted is to be nowhere in plain."""
-    memory = Path("/dev/shm")
-    return memory if os.access(memory, os.W_OK) else None
 
 
 def mended(db: Database, ws: str, purpose: Purpose) -> list[Document]:
@@ -172,7 +165,7 @@ def mended(db: Database, ws: str, purpose: Purpose) -> list[Document]:
     found = documents(db, ws, purpose)
     usable = [document_row(document) for document in found if not document.problem]
     notes = {document.source: document.notes for document in found}
-    with tempfile.TemporaryDirectory(prefix="feilun-mended-", dir=_memory()) as folder:
+    with tempfile.TemporaryDirectory(prefix="feilun-mended-", dir=in_memory()) as folder:
         result = engine.run(usable, find("chat").documents, Path(folder), Around())
         kept = [replace(document_of(row), notes=notes.get(row.source, ())) for row in result.rows()]
     return [*kept, *(document for document in found if document.problem)]

@@ -6,6 +6,10 @@ know why a source refuses.
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from feilun.curation.documents import Document, Unreadable
@@ -14,8 +18,8 @@ from feilun.curation.readers.confined import shared_pool
 from feilun.curation.recipes import engine
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.making import Maker, digests_of, document_row, record_of
-from feilun.curation.recipes.plan import Recipe
-from feilun.records import Source
+from feilun.curation.recipes.plan import Recipe, find
+from feilun.records import Purpose, Record, Source
 from feilun.store import sources
 from feilun.store.database import Database
 
@@ -36,6 +40,25 @@ def refused(db: Database, ws: str, recipe: Recipe, folder: Path) -> dict[str, st
             for digest in sources.record_digests(record_of(row)) | digests_of(row.texts):
                 known.setdefault(digest, reason)
     return known
+
+
+def allowed(db: Database, ws: str, records: Iterable[Record], purpose: Purpose) -> list[Record]:
+    """Return the records that hold nothing which a source forbids for a purpose, as the recipe ``chat`` mends texts."""
+    recipe = replace(find("chat"), made="passages" if purpose == "retrieve" else "chat")
+    with tempfile.TemporaryDirectory(prefix="feilun-refused-", dir=in_memory()) as folder:
+        known = refused(db, ws, recipe, Path(folder))
+    return [record for record in records if not (known and known.keys() & _digests(record))]
+
+
+def _digests(record: Record) -> frozenset[str]:
+    texts = [record.text, *(str(message.get("content") or "") for message in record.messages)]
+    return sources.record_digests(record) | digests_of(texts)
+
+
+def in_memory() -> Path | None:
+    """Return a folder that is on no disk, if there is one: what is kept encrypted is to be nowhere in plain."""
+    memory = Path("/dev/shm")
+    return memory if os.access(memory, os.W_OK) else None
 
 
 def _read(db: Database, ws: str, source: Source) -> Document | None:

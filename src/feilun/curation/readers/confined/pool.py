@@ -184,6 +184,11 @@ class Pool:
         """End every idle child."""
         self._retire(0.0)
 
+    def rest(self) -> None:
+        """End every idle child, and the process that starts them if nobody else has children: the next one is slow."""
+        self._retire(0.0)
+        nursery().rest()
+
     def parse(self, name: str, data: bytes, source: str = "", modified: str = "", mask: bool = False) -> Document:
         """Return the document that a file's bytes hold, as ``scan.parse`` does; raise Unreadable with the reason."""
         return self._read(Request("read", name, source, modified, mask), data)[0]
