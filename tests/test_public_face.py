@@ -25,7 +25,10 @@ FACES = {
         "Sitting check_unseen compare contains decide flips load_exam mcnemar paired_interval parse_exam "
         "render_template sit string_check"
     ),
-    "feilun.feedback": "Collected Lesson collect exam_wordings training_wordings",
+    "feilun.feedback": (
+        "Collected Flagged Lesson agreement collect exam_wordings export flag_dataset flag_feedback flag_records "
+        "standings training_wordings"
+    ),
     "feilun.flywheel": "DRILLS retrain sample_paths turn",
     "feilun.gateway": "create_app create_server up",
     "feilun.gateway.endpoints.admin": "router",

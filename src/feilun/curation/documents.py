@@ -31,8 +31,11 @@ SKIPS: dict[str, tuple[str, str]] = {
         "解压后体积过大（超过 500 MB 或 200 倍），已拒绝打开。",
     ),
     "unsupported": (
-        "This kind of file is not read. Save it as DOCX, XLSX, PDF, HTML, Markdown, text, CSV or JSON.",
-        "不支持这种文件，请另存为 DOCX、XLSX、PDF、HTML、Markdown、文本、CSV 或 JSON。",
+        (
+            "This kind of file is not read. Save it as DOCX, XLSX, PPTX, PDF, PNG, HTML, EPUB, EML, Markdown, text, "
+            "CSV, JSON or Parquet."
+        ),
+        "不支持这种文件，请另存为 DOCX、XLSX、PPTX、PDF、PNG、HTML、EPUB、EML、Markdown、文本、CSV、JSON 或 Parquet。",
     ),
     "no_text": (
         "No text was found, not in its pictures either.",
