@@ -139,6 +139,8 @@ def _tell(outcome: Any, given: argparse.Namespace, teller: Teller) -> None:
         return
     lang = "zh" if teller.language == "zh" else "en"
     for finding in report["findings"]:
+        if finding["action"] == "noted":
+            continue
         action = teller.text(finding["action"])
         print(f"  {finding['rows']:>7}  {action}  {finding['operator']}: {finding[lang]}")
         if given.preview:
