@@ -27,12 +27,12 @@ from feilun.store import audit, changes, lineage
 from feilun.store.access import permits
 from feilun.store.access.permits import strictest
 from feilun.store.database import Database, insert, rows, serialise
+from feilun.store.review import queue
 from feilun.store.schema import DIGESTS, LINEAGE, SOURCES, WORKSPACES, from_row, to_row
 from feilun.store.vault import contents
 
 __all__ = ["Rights", "strictest"]
-SHORTEST_TEXT = 12
-_BATCH = 500
+SHORTEST_TEXT, _BATCH = 12, 500
 _UPPER, _LOWER = SOURCES.alias("upper_source"), SOURCES.alias("lower_source")
 
 
@@ -166,9 +166,10 @@ def default(db: Database, ws: str) -> Permissions:
 
 
 def seal(db: Database, ws: str, found: Iterable[Source]) -> None:
-    """Seal what is not sealed yet of sources that must be encrypted, and the tables with rows of theirs."""
-    secret = [source for source in found if source.permissions.encrypt]
-    contents.seal(db, ws, {source.id: source.sha256 for source in secret})
+    """Seal what is not sealed yet of sources that must be encrypted, the tables and the rows in review with theirs."""
+    secret = {source.id: source.sha256 for source in found if source.permissions.encrypt}
+    contents.seal(db, ws, secret)
+    queue.seal(db, ws, secret)
 
 
 def content(db: Database, ws: str, source_id: str, purpose: Purpose) -> bytes:
