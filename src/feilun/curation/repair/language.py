@@ -5,7 +5,9 @@ This module knows scripts and small words. It does not know models, and says not
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,6 +50,8 @@ _OWNERS: dict[str, tuple[str, ...]] = {}
 for _lang, _words in _SMALL_WORDS.items():
     for _word in _words.split():
         _OWNERS[_word] = (*_OWNERS.get(_word, ()), _lang)
+_WHOLE = math.lcm(*map(len, _OWNERS.values()))  # what a word of one language weighs; divides by the number of owners
+_BLANKED = bytes(code if chr(code).isalpha() else 32 for code in range(256))
 _WORDS = re.compile(r"[^\W\d_]+")
 _SAMPLE = 600
 _BY_SCRIPT = {KANA: "ja", HANGUL: "ko", GREEK: "el", HEBREW: "he", THAI: "th"}
@@ -60,16 +64,19 @@ _ELSE = {CYRILLIC: "ru", ARABIC: "ar", INDIC: "hi"}
 
 
 def _latin(text: str) -> tuple[str, float]:
-    words = _WORDS.findall(text[:_SAMPLE].casefold())
-    scores: dict[str, float] = {}
-    for word in filter(_OWNERS.__contains__, words):
+    sample = text[:_SAMPLE].casefold()
+    plain = sample.isascii()
+    words = Counter(sample.encode().translate(_BLANKED).decode().split() if plain else _WORDS.findall(sample))
+    scores: dict[str, int] = {}
+    for word in words.keys() & _OWNERS.keys():
         owners = _OWNERS[word]
+        weight = words[word] * (_WHOLE // len(owners))
         for lang in owners:
-            scores[lang] = scores.get(lang, 0.0) + 1 / len(owners)
+            scores[lang] = scores.get(lang, 0) + weight
     if not scores:
-        return ("en", 0.2) if len(words) >= 3 and text[:_SAMPLE].isascii() else ("", 0.0)
+        return ("en", 0.2) if words.total() >= 3 and text[:_SAMPLE].isascii() else ("", 0.0)
     best = max(sorted(scores), key=lambda lang: scores[lang])
-    return best, min(1.0, scores[best] / sum(scores.values()))
+    return best, scores[best] / sum(scores.values())
 
 
 def language_of(text: str, counts: Sequence[int]) -> tuple[str, str, float]:

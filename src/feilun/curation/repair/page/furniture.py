@@ -58,13 +58,13 @@ class Furniture:
     def sketch(self, rows: Sequence[Row]) -> Any:
         """Return (line, document) pairs as two columns of numbers."""
         pairs: set[tuple[int, int]] = set()
-        for row in rows:
-            owner = _owner(row)
+        owners = [_owner(row) for row in rows]
+        for row, owner in zip(rows, owners, strict=True):
             for role, text in zip(row.roles, row.texts, strict=True):
                 if role == "text" and text.count("\n") >= 2:
                     pairs.update((key, owner) for line in text.split("\n") if (key := line_key(line)))
         lines = np.array(sorted(pairs), np.uint64).reshape(-1, 2)
-        return lines, np.array(sorted({_owner(row) for row in rows}), np.uint64)
+        return lines, np.array(sorted(set(owners)), np.uint64)
 
     def decide(self, sketches: Sequence[Any]) -> Any:
         """Return the keys of the lines that many documents share."""

@@ -13,10 +13,15 @@ from feilun.curation.repair.characters import OLD, converted, one_of
 from feilun.curation.repair.page.phrases import furniture_kind, opens_region
 
 _LONG, _EDGE = 160, 16
-_HAN = re.compile("[\u3400-\u9fff]")
+_HAN = re.compile("(?:[^\u3400-\u9fff]*[\u3400-\u9fff]){25}")
 _STOP = re.compile("[。！？；，,.!?;…:：]")
 _LINK = re.compile("\\[[^\\]\n]*\\]\\([^)\n]*\\)|https?://\\S+")
+_WIDE = re.compile(" {2,}")
 _PIECES = re.compile("[|｜>»›·•/\t]| {2,}")
+_KEYWORDS = (
+    *("def", "class", "import", "from", "return", "if", "for", "while"),
+    *("#include", "public", "private", "var", "let", "const"),
+)
 _HEADING = re.compile(
     "\\s*(?:#|第[一二三四五六七八九十百零\\d]+[编章节条部分篇]|[一二三四五六七八九十]+[、.]|[(（]?\\d+[)）.、]"
     "|[A-Z]\\.|[-*+] )"
@@ -34,18 +39,32 @@ _CODE = re.compile(
 
 def is_paragraph(line: str) -> bool:
     """Tell whether a line is a paragraph: 25 Han characters or 12 words, with a mark that ends or parts sentences."""
-    if len(line) < 25:
+    if len(line) < 25 or line.isspace():
         return False
-    links = sum(len(match[0]) for match in _LINK.finditer(line))
-    if 2 * links > len(line):
-        return False
-    if len(line) > 25 and len(_HAN.findall(line[:400])) >= 25:
+    if "http" in line or "](" in line:
+        links = sum(len(match[0]) for match in _LINK.finditer(line))
+        if 2 * links > len(line):
+            return False
+    if len(line) > 25 and not line.isascii() and _HAN.match(line, 0, 400):
         return _STOP.search(line) is not None
-    return (
-        line.count(" ") >= 11
-        and line.rstrip()[-1:] in '.!?"”’):…;,。！？'
-        and len(_PIECES.findall(line)) * 4 < line.count(" ")
-    )
+    spaces = line.count(" ")
+    return spaces >= 11 and line.rstrip()[-1:] in '.!?"”’):…;,。！？' and _parts(line) * 4 < spaces
+
+
+def _parts(line: str) -> int:
+    """Return how many places ``_PIECES`` finds."""
+    return sum(map(line.count, "|｜>»›·•/\t")) + (len(_WIDE.findall(line)) if "  " in line else 0)
+
+
+def _is_code(lines: Sequence[str]) -> bool:
+    """Tell whether a quarter of the first lines look like code."""
+    head = lines[:200]
+    text = "\n".join(head)
+    if not any(mark in text for mark in ("{", "}", ";", "\t", "    ")) and not any(
+        line.lstrip().startswith(_KEYWORDS) for line in head
+    ):
+        return False
+    return len(_CODE.findall(text)) * 4 > len(head)
 
 
 def _is_menu(line: str) -> bool:
@@ -102,12 +121,14 @@ def furniture_lines(lines: Sequence[str], shared: Callable[[str], bool]) -> dict
     ``shared`` tells whether a line stands in many documents: such lines go only before and behind the text.
     """
     paragraphs = [is_paragraph(line) for line in lines]
-    if sum(paragraphs) < 2 or len(_CODE.findall("\n".join(lines[:200]))) * 4 > min(len(lines), 200):
+    if sum(paragraphs) < 2 or _is_code(lines):
         return _edges(lines, shared)
     kinds = _kinds(lines, paragraphs)
     texts = [i for i, long in enumerate(paragraphs) if long and not kinds[i]]
     if not texts:
         return {}
+    if len(texts) == sum(map(bool, map(str.strip, lines))):
+        return _repeats(lines, texts[0], paragraphs)
     region = _region(lines, paragraphs, kinds, texts[-1])
     first, last = texts[0], max((i for i in texts if i < region), default=texts[0])
     gone: dict[int, str] = {}
