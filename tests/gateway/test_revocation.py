@@ -156,14 +156,16 @@ def test_a_role_is_all_that_a_key_may(gateway: Any) -> None:
     owners = {
         each
         for each in everything
-        if each[1].startswith(("/api/keys", "/api/members", "/api/providers", "/api/limits"))
+        if each[1].startswith(("/api/keys", "/api/members", "/api/providers", "/api/limits", "/api/audit"))
     }
-    owners.add(("POST", "/api/deployments/rollback"))
+    owners |= {("POST", "/api/deployments/rollback"), ("PATCH", "/api/permissions")}
     called = ("/v1/chat", "/v1/completions", "/v1/messages", "/v1/responses", "/v1/embeddings", "/v1/rerank", "/v1/mod")
     may = {each for each in everything if each[1].startswith(called)}
     may |= {("GET", "/api/usage"), ("GET", "/api/feedback")}
     assert refused(gateway, gateway.http(gateway.key(role="viewer"))) == everything - may
     may.add(("POST", "/api/feedback"))
+    rows = "/api/review/items/{review_id}"
+    may |= {("POST", "/api/review/next"), ("POST", f"{rows}/decision"), ("POST", f"{rows}/skip")}
     assert refused(gateway, gateway.http(gateway.key(role="annotator"))) == everything - may
     assert refused(gateway, gateway.http(gateway.key(role="builder"))) == owners
     assert refused(gateway, gateway.http(gateway.key(role="owner"))) == set()
