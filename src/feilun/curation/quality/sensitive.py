@@ -18,13 +18,16 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from feilun.curation.quality.figures.folding import Folded, fold, fold_all
-from feilun.curation.quality.figures.matching import Matcher, words_of
+import numpy as np
+
+from feilun.curation.quality.figures.folding import Folded, Joined, fold, fold_all
+from feilun.curation.quality.figures.matching import Matcher, Sieve, words_of
 from feilun.curation.seam import Note, Operator, Parameter, Row, Ruling, Surroundings
 
 STRONG, WEAK, TOGETHER = 0.8, 0.35, 0.6
 SOBER, NEGATED = 0.25, 0.5
 _NEAR = 12  # characters between a group and a word of contempt
+_FAR = 48  # characters from the begin of a group to that of a word of contempt, at most
 _AROUND = 40  # characters in which sober words are looked for
 _STRETCH = 200  # characters in which terms count together
 _SHOWN = 12
@@ -46,9 +49,12 @@ class Hit:
 class _Lists:
     terms: dict[str, tuple[str, float]]
     matcher: Matcher
+    sieve: Sieve
     groups: Matcher
+    whom: frozenset[str]
     places: frozenset[str]
     contempt: Matcher
+    what: frozenset[str]
     sober: re.Pattern[str]
     negation: re.Pattern[str]
     names: dict[str, tuple[str, str]]
@@ -69,12 +75,17 @@ def _lists() -> _Lists:
         for term in words(category, key)
     }
     sober, negation = ("".join(found["sober"][key].split("\n")) for key in ("any", "negation"))
+    groups = [*words("hate", "groups"), *words("hate", "places")]
+    contempt = words("hate", "contempt")
     return _Lists(
         terms,
         Matcher(terms),
-        Matcher([*words("hate", "groups"), *words("hate", "places")]),
+        Sieve([*terms, *groups, *contempt]),
+        Matcher(groups),
+        frozenset(groups),
         frozenset(words("hate", "places")),
-        Matcher(words("hate", "contempt")),
+        Matcher(contempt),
+        frozenset(contempt),
         re.compile(sober),
         re.compile(f"(?:{negation})[^。！？.!?,，]{{0,4}}$"),
         {name: (en, zh) for name, (en, zh) in found["names"].items()},
@@ -86,18 +97,51 @@ def hits(text: str, terms: Sequence[str] = ()) -> list[Hit]:
     return _hits(fold(text), _own(tuple(terms)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """The workspace's terms: as they were given, by how they are folded."""
+
+    named: dict[str, str]
+    matcher: Matcher
+    sieve: Sieve
+
+
 @cache
-def _own(terms: tuple[str, ...]) -> tuple[dict[str, str], Matcher]:
+def _own(terms: tuple[str, ...]) -> _Own:
     named = {fold(term.strip()).text: term.strip() for term in terms if fold(term.strip()).text.strip()}
-    return named, Matcher(named)
+    return _Own(named, Matcher(named), Sieve(named))
 
 
-def _hits(folded: Folded, own: tuple[dict[str, str], Matcher]) -> list[Hit]:
+def _suspects(joined: Joined, own: _Own, lowest: float) -> list[int]:
+    """Return the numbers of the texts in which a category may score ``lowest``: most texts are none of them."""
+    lists, plain = _lists(), joined.whole.text
+    found = lists.sieve.find(plain)
+    suspects = set(joined.owners([place for place, _ in own.sieve.find(plain)]))
+    terms: dict[tuple[int, str], set[str]] = {}
+    whom: list[int] = []
+    what: list[int] = []
+    for (place, term), number in zip(found, joined.owners([place for place, _ in found]), strict=True):
+        if term in lists.terms:
+            terms.setdefault((number, lists.terms[term][0]), set()).add(term)
+        if term in lists.whom:
+            whom.append(place)
+        if term in lists.what:
+            what.append(place)
+    for (number, _), told in terms.items():
+        if round(1.0 - math.prod(1.0 - lists.terms[term][1] for term in told), 4) >= lowest:
+            suspects.add(number)
+    groups, words = np.array(sorted(whom)), np.array(what)
+    near = np.searchsorted(groups, words - _FAR) < np.searchsorted(groups, words + _FAR)
+    suspects.update(joined.owners(words[near].tolist()))
+    return sorted(suspects)
+
+
+def _hits(folded: Folded, own: _Own) -> list[Hit]:
     lists, plain = _lists(), folded.text
     said = words_of(plain)
     found = [
-        Hit("workspace", own[0][match[0]], STRONG, folded.original(match.start(), match.end()))
-        for match in own[1].find(plain, said)
+        Hit("workspace", own.named[match[0]], STRONG, folded.original(match.start(), match.end()))
+        for match in own.matcher.find(plain, said)
     ]
     for match in lists.matcher.find(plain, said):
         category, weight = lists.terms[match[0]]
@@ -164,7 +208,13 @@ class Sensitive:
     def judge(self, rows: Sequence[Row]) -> list[Sequence[Ruling]]:
         """Return a ruling for each category of each row that scores enough, with the terms and the words around."""
         texts = [row.text for row in rows]
-        return [self._rulings(text, folded) for text, folded in zip(texts, fold_all(texts), strict=True)]
+        found: list[Sequence[Ruling]] = [()] * len(texts)
+        own, first = _own(self.terms), 0
+        for joined in fold_all(texts):
+            for number in _suspects(joined, own, self.lowest):
+                found[first + number] = self._rulings(texts[first + number], joined.text(number))
+            first += len(joined.begins) - 1
+        return found
 
     def _rulings(self, text: str, folded: Folded) -> list[Ruling]:
         by_category: dict[str, list[Hit]] = {}

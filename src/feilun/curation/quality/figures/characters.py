@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 (OTHER, VOWEL, CONSONANT, LETTER, HAN, FUNCTION, DIGIT, SPACE, NEWLINE, STOP, COMMA, MARK, SYMBOL, JUNK) = range(14)
 KINDS = 14
-_BATCH = 300_000  # characters looked at at once; the arrays of more leave the processor's caches
+_BATCH = 60_000  # characters looked at at once; the arrays of more leave the processor's caches
 # Characters that Chinese sentences can hardly do without, of modern and of classical writing.
 _FUNCTION = (
     "的一是了不在有我他她它这那个们来到时大地为子中你说出会也对要就以可下过得和好么没于上自而其与及或并被把将从"
