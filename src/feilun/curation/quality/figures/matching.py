@@ -79,15 +79,16 @@ class Sieve:
         found: list[tuple[int, str]] = []
         for size, table in self._tables.items():
             for place in maybe[table[_numbers([letters[maybe + nth] for nth in range(size)])]].tolist():
-                for term in self._terms.get(text[place : place + size], ()):
-                    if text.startswith(term, place) and not (_bounded(term) and _LATIN.match(text, place + len(term))):
-                        found.append((place, term))
+                found += [
+                    (place, term) for term in self._terms.get(text[place : place + size], ()) if _at(text, place, term)
+                ]
         return found
 
 
-def _bounded(term: str) -> bool:
-    """Tell whether no Latin letter may stand behind a term."""
-    return len(term) == 1 or _LATIN.match(term[-1]) is not None
+def _at(text: str, place: int, term: str) -> bool:
+    """Tell whether a term stands at a place, with no Latin letter behind where none may be."""
+    bounded = len(term) == 1 or _LATIN.match(term[-1])
+    return text.startswith(term, place) and not (bounded and _LATIN.match(text, place + len(term)))
 
 
 def _numbers(columns: Iterable[NDArray[np.uint32]]) -> NDArray[np.uint32]:
