@@ -161,6 +161,14 @@ def han_counts(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts[:, [SHARED, SIMPLE, OLD, CANTONESE]].sum(axis=1))
 
 
+def bits_of(classes: Sequence[Iterable[str]]) -> np.ndarray:
+    """Return a table of 65,536 numbers: bit n tells whether a character is of the n-th class."""
+    table = np.zeros(0x10000, np.uint16)
+    for place, chars in enumerate(classes):
+        table[table_of(chars)] |= 1 << place
+    return table
+
+
 @cache
 def _lower() -> np.ndarray:
     table = np.arange(0x10000, dtype=np.uint16)

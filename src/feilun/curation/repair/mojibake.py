@@ -15,7 +15,7 @@ from functools import cache
 import ftfy
 import numpy as np
 
-from feilun.curation.repair.characters import HAN_CHARACTERS, Joined, common_han, measured, table_of
+from feilun.curation.repair.characters import HAN_CHARACTERS, Joined, bits_of, common_han, measured
 from feilun.curation.seam import Mended, Note
 
 _LOST = "\ufffd"
@@ -56,17 +56,18 @@ def _rare_pairs() -> re.Pattern[str]:
 
 
 @cache
-def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _table() -> np.ndarray:
     codes = [chr(code) for code in range(0x10000)]
-    rare = table_of(char for char in codes if _rare().match(char))
-    follows = table_of(char for char in codes[0x80:0x2200] if _WESTERN.match("\u00c3" + char))
-    leads = table_of(char for char in codes[:0x100] if _WESTERN.match(char + "\u00a9"))
-    return rare, leads, follows, table_of("锛銆鈥锟烫屯葺")
+    rare = filter(_rare().match, codes)
+    follows = [char for char in codes[0x80:0x2200] if _WESTERN.match("\u00c3" + char)]
+    leads = [char for char in codes[:0x100] if _WESTERN.match(char + "\u00a9")]
+    return bits_of((rare, leads, follows, "锛銆鈥锟烫屯葺"))
 
 
 def _looks(joined: Joined) -> np.ndarray:
     """Return for each text how many places look like misread bytes."""
-    rare, leads, follows, known = (table[joined.codes] for table in _tables())
+    kinds = _table()[joined.codes]
+    rare, leads, follows, known = (kinds & (1 << place) != 0 for place in range(4))
     ahead = np.append(rare, [False] * 3)
     near = ahead[1:-2] | ahead[2:-1] | ahead[3:]
     high = (joined.codes >= 0xA1) & (joined.codes <= 0xFE)

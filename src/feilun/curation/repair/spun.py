@@ -40,6 +40,8 @@ _IDIOM = re.compile(
 )
 _FREQUENT = frozenset(
     [
+        "新手",
+        "高手",
         "公司",
         "社会",
         "情况",
@@ -138,10 +140,22 @@ _EVERYWHERE = frozenset(
 
 @cache
 def _sieve() -> Sieve:
-    """Return what finds the beginnings of traces; those that sound texts are full of are left out."""
+    """Return what finds the beginnings of traces; those that sound texts are full of call for no closer look."""
+    return Sieve(_starts("\u3000"), _FREQUENT)
+
+
+def _starts(least: str) -> list[str]:
+    """Return what the odd words begin with: all literals in their patterns from the character ``least`` on."""
     literals = re.compile(r"\(\?[=!].*?\)|\[.*?\]\??|[()|?:^+*{}0-9,，。\\]+")
     starts = [literal for words in (*INSIDE_WORDS, *ODD_WORDS.split()) for literal in literals.split(words)]
-    return Sieve((each for each in starts if len(each) > 1 and each[0] > "\u2fff"), _FREQUENT)
+    return [each for each in starts if len(each) > 1 and each[0] >= least]
+
+
+@cache
+def _close_sieves() -> tuple[Sieve, Sieve, Sieve]:
+    """Return what finds where odd words, the first and the last halves of broken idioms begin."""
+    halves = [half for idiom in IDIOMS for half in (idiom[:2], idiom[1:3])]
+    return Sieve(_starts("")), Sieve(halves), Sieve(idiom[2:] for idiom in IDIOMS)
 
 
 @cache
@@ -169,11 +183,19 @@ def _shown(match: re.Match[str]) -> str:
     return match.string[max(0, match.start() - 1) : match.end()] if len(match[0]) == 2 else match[0]
 
 
-def traces(text: str, han: int) -> Traces:
-    """Return the traces of swapped words in a Chinese text with ``han`` Han characters."""
-    inside = Counter(_shown(match) for match in _INSIDE.finditer(text))
-    odd = Counter(match[0] for match in _ODD.finditer(text) if match[0] not in inside)
-    broken = Counter(match[0] for match in _IDIOM.finditer(text))
+def traces(texts: Sequence[str], han: Sequence[int]) -> list[Traces]:
+    """Return the traces of swapped words in Chinese texts with ``han`` Han characters each."""
+    words, heads, tails = (sieve.spots(texts)[1] for sieve in _close_sieves())
+    idioms = [
+        sorted({*head, *(spot - 2 for spot in tail if spot > 1)}) for head, tail in zip(heads, tails, strict=True)
+    ]
+    return [_traces(*each) for each in zip(texts, han, words, idioms, strict=True)]
+
+
+def _traces(text: str, han: int, words: Sequence[int], idioms: Sequence[int]) -> Traces:
+    inside = Counter(_shown(match) for match in matches(_INSIDE, text, words))
+    odd = Counter(match[0] for match in matches(_ODD, text, words) if match[0] not in inside)
+    broken = Counter(match[0] for match in matches(_IDIOM, text, idioms))
     spaced, marks = len(_SPACED.findall(text)), len(_MARKS.findall(text))
     weight = dict.fromkeys((*inside, *broken), 2.0)
     weight |= {word: 0.5 if _ORDINARY.match(word) else 1.0 for word in odd}
@@ -199,21 +221,16 @@ class Spun:
         han = han_counts(census(texts)).tolist()
         chinese = [place for place, size in enumerate(han) if size >= _LEAST_HAN]
         hits, _ = _sieve().spots([texts[place] for place in chinese])
-        for place, hit in zip(chinese, hits, strict=True):
-            if hit >= 4 and 400 * hit >= han[place]:
-                found[place] = self._chinese(texts[place], han[place])
+        close = [at for at, hit in zip(chinese, hits, strict=True) if hit >= 4 and 400 * hit >= han[at]]
+        for place, seen in zip(close, traces([texts[at] for at in close], [han[at] for at in close]), strict=True):
+            if seen.score >= self.least:
+                found[place] = (Ruling("flag", Note("spun", "、".join(seen.words), 1), seen.score),)
         english = [place for place, size in enumerate(han) if size < _LEAST_HAN and len(texts[place]) > 200]
         odd, spots = _tortured_sieve().spots([texts[place] for place in english])
         for place, strange, where in zip(english, odd, spots, strict=True):
             if strange:
                 found[place] = _english(texts[place], where)
         return found
-
-    def _chinese(self, text: str, han: int) -> Sequence[Ruling]:
-        seen = traces(text, han)
-        if seen.score < self.least:
-            return ()
-        return (Ruling("flag", Note("spun", "、".join(seen.words), 1), seen.score),)
 
 
 def _english(text: str, spots: Sequence[int]) -> Sequence[Ruling]:

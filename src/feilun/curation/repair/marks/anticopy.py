@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from feilun.curation.repair.characters import Joined, common_han, measured, table_of
+from feilun.curation.repair.characters import Joined, bits_of, common_han, measured
 from feilun.curation.repair.marks.readings import LETTERS, TONED, fitting, is_toned, readings
 from feilun.curation.repair.marks.realign import BROKEN, realigned
 from feilun.curation.seam import Mended, Note
@@ -132,41 +132,40 @@ def _one_alphabet(match: re.Match[str]) -> str:
     return plain if 2 * latin > len(word) > 3 and all(char < "\u0250" for char in plain) else word
 
 
+_KINDS = (
+    f"[{_H}]",
+    "[(（\\[【〔{<《/〈｛［]",
+    f"[{LETTERS}]",
+    f"[{TONED}{TONED.upper()}]",
+    "[A-Za-z]",
+    "[\u0370-\u04ff]",
+    f"[{_ZHUYIN}]",
+    f"[{_SIGNS}]",
+    "[\u0334-\u0338\u0489\u20d2-\u20dc]",
+    "[\u200b-\u200d\u2060\ufeff\u00ad]",
+)
+
+
 @cache
-def _tables() -> dict[str, np.ndarray]:
-    chars = [chr(code) for code in range(0x10000)]
-    patterns = {
-        "han": f"[{_H}]",
-        "open": "[(（\\[【〔{<《/〈｛［]",
-        "letter": f"[{LETTERS}]",
-        "toned": f"[{TONED}{TONED.upper()}]",
-        "latin": "[A-Za-z]",
-        "alike": "[\u0370-\u04ff]",
-        "zhuyin": f"[{_ZHUYIN}]",
-        "sign": f"[{_SIGNS}]",
-        "struck": "[\u0334-\u0338\u0489\u20d2-\u20dc]",
-        "hidden": "[\u200b-\u200d\u2060\ufeff\u00ad]",
-    }
-    return {name: table_of(filter(re.compile(pattern).match, chars)) for name, pattern in patterns.items()}
+def _table() -> np.ndarray:
+    chars = "".join(map(chr, range(0x10000)))
+    return bits_of([re.findall(kind, chars) for kind in _KINDS])
 
 
 def _looks(joined: Joined) -> np.ndarray:
     """Return for each text how much in it may be a mark."""
-    tables = _tables()
-
-    def of(name: str) -> np.ndarray:
-        return np.asarray(tables[name][joined.codes])
-
-    han, letter, toned = of("han"), of("letter"), of("toned")
-    latin, alike, signs = of("latin"), of("alike"), of("sign")
+    kinds = _table()[joined.codes]
+    han, opening, letter, toned, latin, alike, zhuyin, signs, struck, hidden = (
+        kinds & (1 << place) != 0 for place in range(len(_KINDS))
+    )
     bare = joined.count(joined.both(joined.both(han, letter), joined.both(letter, letter | han)))
-    bracket = joined.count(joined.both(joined.both(han, of("open")), joined.both(of("open"), letter)))
-    bracket += joined.count(joined.both(joined.both(of("open"), letter), joined.both(letter, toned)))
+    bracket = joined.count(joined.both(joined.both(han, opening), joined.both(opening, letter)))
+    bracket += joined.count(joined.both(joined.both(opening, letter), joined.both(letter, toned)))
     spaced = joined.count(joined.both(joined.both(han, signs), joined.both(signs, han)))
     mixed = joined.count(joined.both(latin, alike) | joined.both(alike, latin))
-    bare = ((bare >= 3) & ((joined.count(toned) > 0) | (8 * bare >= joined.sizes))) | (joined.count(of("zhuyin")) > 0)
-    hidden = (joined.count(joined.both(of("hidden"), han)) > 0) | (joined.count(of("struck")) > 4) | (spaced >= 7)
-    return np.asarray(((bracket > 0) | bare) * _READINGS + hidden * _SIGNED + (mixed > 0) * _MIXED_UP)
+    bare = ((bare >= 3) & ((joined.count(toned) > 0) | (8 * bare >= joined.sizes))) | (joined.count(zhuyin) > 0)
+    signed = (joined.count(joined.both(hidden, han)) > 0) | (joined.count(struck) > 4) | (spaced >= 7)
+    return np.asarray(((bracket > 0) | bare) * _READINGS + signed * _SIGNED + (mixed > 0) * _MIXED_UP)
 
 
 def _unsigned(text: str, notes: list[Note]) -> str:

@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from feilun.curation.repair.characters import Joined, measured, table_of
+from feilun.curation.repair.characters import Joined, bits_of, measured
 from feilun.curation.seam import Note, Row, Ruling
 
 _H = "\u4e00-\u9fff"
@@ -44,28 +44,17 @@ _HINT = re.compile(
 
 
 @cache
-def _tables() -> tuple[np.ndarray, ...]:
+def _table() -> np.ndarray:
     private = map(chr, range(0xE000, 0xF900))
     marks = "，、；：。（《“「【『"
-    return tuple(
-        map(
-            table_of,
-            (
-                f"\ufffd□■锟烫屯ï{''.join(private)}",
-                "的在了和是",
-                marks,
-                marks + "的了着）》”」』】",
-                "?？",
-                "\n",
-                "，。、；：）》”",
-            ),
-        )
-    )
+    sure = f"\ufffd□■锟烫屯ï{''.join(private)}"
+    return bits_of((sure, "的在了和是", marks, marks + "的了着）》”」』】", "?？", "\n", "，。、；：）》”"))
 
 
 def _looks(joined: Joined) -> np.ndarray:
     """Return for each text at how many places something may be missing."""
-    sure, small, marks, follows, asks, ends, stranded = (table[joined.codes] for table in _tables())
+    kinds = _table()[joined.codes]
+    sure, small, marks, follows, asks, ends, stranded = (kinds & (1 << place) != 0 for place in range(7))
     same = joined.codes[:-1] == joined.codes[1:]
     near = joined.codes[1:] - 0x61 < 26
     found = sure[:-1] | (small[:-1] & same) | joined.both(marks, follows) | joined.both(asks, asks)
