@@ -12,6 +12,22 @@ installed at first use, each in an environment of its own under ``bench/out``.
   to the report; of the peers only the time is taken that their operators need, not their start.
 - Peers get the first part of the corpus, since they would take hours for the whole of it; MB/s are compared.
 - ``memory`` runs the whole recipe over 2 GB of other rows, put together from the corpus' sentences.
+- Two recipes are set against data-juicer, in the same run. ``equal`` is what both have operators for, and has the must:
+
+      ours                           data-juicer
+      normalise                      whitespace_normalization, punctuation_normalization
+      normalise, mojibake            fix_unicode
+      script                         chinese_convert
+      quality                        alphanumeric, special_characters, character_repetition, word_repetition,
+                                     text_length, average_line_length, stopwords
+      sensitive                      flagged_words
+      personal (EMAIL, IP, URL)      clean_email, clean_ip, clean_links
+      exact_copies                   document_deduplicator
+      near_copies                    document_minhash_deduplicator
+
+  Language is left out on both sides: data-juicer's model is a download. Its filters of words do not cut Chinese into
+  words here (its tokenizer is a download too), which is less work. ``pretrain`` is our whole recipe, which does more:
+  copying marks, furniture, spam, language, spun text, all personal data, old versions, exams, balance.
 - Only ratios and shares are figures: what a machine does in a second is a matter of the machine.
 """
 
@@ -34,7 +50,7 @@ from feilun.records import JSON
 
 OUT = Path(__file__).resolve().parent.parent / "out"
 PARTS = ("recipe", "copies", "personal", "processes", "memory")
-RECIPE = "pretrain"
+EQUAL, RECIPE = "equal", "pretrain"
 MB = 1_000_000
 SIZES = {False: (150 * MB, 8 * MB, 2000 * MB), True: (6 * MB, 1 * MB, 20 * MB)}  # whole, for peers, for memory
 
@@ -101,11 +117,24 @@ class Bench:
 
 
 def recipe_rows(bench: Bench) -> list[JSON]:
-    """Return the figures of the whole recipe."""
-    ours = bench.ours(RECIPE, 1, bench.rows, bench.size)
+    """Return the figures of whole recipes: of what the peer does as well, and of all that ours does."""
+    equal = bench.ours(EQUAL, 1, bench.rows, bench.size)["speed"]
+    whole = bench.ours(RECIPE, 1, bench.rows, bench.size)["speed"]
     speed, note = bench.peer("data-juicer", peers.data_juicer)
-    ratio = None if speed is None else ours["speed"] / speed
-    return [row("whole recipe, MB/s against data-juicer", ratio, 10, 50, f"ours: {ours['speed']:.2f} MB/s; {note}")]
+    return [
+        row(
+            "equal operators, MB/s against data-juicer",
+            None if speed is None else equal / speed,
+            10,
+            50,
+            f"ours: {equal:.2f} MB/s; {note}",
+        ),
+        told(
+            "pretrain (does more), MB/s against the same",
+            None if speed is None else whole / speed,
+            f"ours: {whole:.2f} MB/s, with operators that data-juicer was not asked for",
+        ),
+    ]
 
 
 def copies_rows(bench: Bench) -> list[JSON]:

@@ -1,7 +1,8 @@
 """Ours on a file of rows: ``python ours.py RECIPE PROCESSES ROWS FOLDER``; prints seconds and peak memory as JSON.
 
-Knows recipes and how they are run over files. Does not know the truth, nor peers. ``copies`` is a recipe of this bench:
-exact and near copies, nothing else; every other name is one that Feilun brings.
+Knows recipes and how they are run over files. Does not know the truth, nor peers. Two recipes are this bench's:
+``copies``, exact and near copies and nothing else, and ``equal``, what a peer has operators for as well (the pairs are
+told in ``compare``); every other name is one that Feilun brings.
 """
 
 from __future__ import annotations
@@ -24,6 +25,22 @@ rows:
   - exact_copies
   - near_copies
 """
+EQUAL = """
+name: equal
+about: {en: What data-juicer does too., zh: 与 data-juicer 对等。}
+make: documents
+documents:
+  - normalise
+  - mojibake
+  - script
+rows:
+  - quality
+  - sensitive
+  - personal: {kinds: [EMAIL, IP, URL]}
+  - exact_copies
+  - near_copies
+"""
+OWN = {"copies": COPIES, "equal": EQUAL}
 
 
 class Peak:
@@ -57,7 +74,7 @@ class Peak:
 
 def run_ours(recipe: str, processes: int, rows: Path, folder: Path) -> None:
     """Run a recipe over a file of rows and leave ``rows.parquet`` and the report in ``folder``."""
-    found = parse(COPIES, "copies") if recipe == "copies" else find(recipe)
+    found = parse(OWN[recipe], recipe) if recipe in OWN else find(recipe)
     curate_files([rows], found, folder, Options(processes=processes))
 
 

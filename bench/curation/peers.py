@@ -39,18 +39,29 @@ process:
   - whitespace_normalization_mapper:
   - punctuation_normalization_mapper:
   - chinese_convert_mapper: {{mode: t2s}}
-  - clean_copyright_mapper:
   - clean_links_mapper:
   - clean_email_mapper:
   - clean_ip_mapper:
   - alphanumeric_filter: {{min_ratio: 0.25}}
   - special_characters_filter: {{max_ratio: 0.4}}
   - character_repetition_filter: {{rep_len: 10, max_ratio: 0.5}}
+  - word_repetition_filter: {{rep_len: 10, max_ratio: 0.5}}
   - text_length_filter: {{min_len: 10}}
+  - average_line_length_filter: {{min_len: 2}}
+  - stopwords_filter: {{lang: all, min_ratio: 0.0, stopwords_dir: {folder}/words}}
+  - flagged_words_filter: {{lang: all, max_ratio: 0.5, flagged_words_dir: {folder}/words}}
   - document_deduplicator: {{lowercase: true, ignore_non_character: true}}
   - document_minhash_deduplicator:
       {{tokenization: character, window_size: 5, lowercase: true, jaccard_threshold: 0.7}}
 """
+# Its own lists are downloads. How long a list is costs nothing there: words are looked up in a set.
+WORDS = {
+    "stopwords": {
+        "en": ["the", "of", "and", "to", "in", "a", "is", "for", "that", "you", "it", "with", "on", "be", "are"],
+        "zh": list("的一是了不在有我他这"),
+    },
+    "flagged_words": {"en": ["moron", "scum", "porn", "cocaine", "roulette"], "zh": ["傻逼", "赌球", "裸聊", "冰毒"]},
+}
 
 
 class PeerError(Exception):
@@ -88,6 +99,9 @@ def data_juicer(rows: Path, folder: Path) -> tuple[float, list[str]]:
     python = python_of("data-juicer")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    (folder / "words").mkdir()
+    for name, words in WORDS.items():
+        (folder / "words" / f"{name}.json").write_text(json.dumps(words), encoding="utf-8")
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE.format(rows=rows, folder=folder), encoding="utf-8")
     env = {**OFFLINE, "HF_HOME": str(folder / "home"), "DATA_JUICER_CACHE_HOME": str(folder / "cache")}
