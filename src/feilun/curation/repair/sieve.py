@@ -28,23 +28,26 @@ class Sieve:
         for word in words:
             numbers = np.array([ord(char) for char in f"{word[:4].lower():\0<4}"], np.uint32)
             kind = 1 if word[:2] in frequent or word[:4] in frequent else _ANY
+            steps = _steps(numbers)
             if word[0] > "\u2fff":
-                self._two[_pairs(numbers[:2])] |= kind
+                self._two[_hashed(steps[:1], 16)] |= kind
             elif len(word) > 3:
-                self._four[_quads(numbers)] |= kind
+                self._four[_quads(steps)] |= kind
             elif len(word) == 3:
-                self._three[_triples(numbers[:3])] |= 1
+                self._three[_triples(steps, numbers)[:1]] |= 1
 
     def __call__(self, joined: Joined) -> np.ndarray:
         """Return for each character whether a word may begin there: 3, or 1 for a frequent beginning, or 0."""
         numbers, size = joined.lowered, len(joined.codes)
         han = numbers[:size] > 0x2FFF
         found = np.zeros(size, np.uint8)
+        steps = _steps(numbers)
         if self._two.any():
-            found |= self._two[_pairs(numbers[: size + 1])] * han
-        for table, keys in ((self._three, _triples), (self._four, _quads)):
-            if table.any():
-                found |= table[keys(numbers)[:size]] * ~han
+            found |= self._two[_hashed(steps[:size], 16)] * han
+        if self._three.any():
+            found |= self._three[_triples(steps, numbers)[:size]] * ~han
+        if self._four.any():
+            found |= self._four[_quads(steps)] * ~han
         return found
 
     def spots(self, texts: Sequence[str]) -> tuple[list[int], list[list[int]]]:
@@ -81,14 +84,9 @@ def _steps(numbers: np.ndarray) -> np.ndarray:
     return np.asarray(numbers[:-1] * np.uint32(0x9E3779B1) + numbers[1:])
 
 
-def _pairs(numbers: np.ndarray) -> np.ndarray:
-    return _hashed(_steps(numbers), 16)
+def _triples(steps: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    return _hashed(steps[:-1] * np.uint32(0xC2B2AE35) + numbers[2:], 16)
 
 
-def _triples(numbers: np.ndarray) -> np.ndarray:
-    return _hashed(_steps(numbers)[:-1] * np.uint32(0xC2B2AE35) + numbers[2:], 16)
-
-
-def _quads(numbers: np.ndarray) -> np.ndarray:
-    steps = _steps(numbers)
+def _quads(steps: np.ndarray) -> np.ndarray:
     return _hashed(steps[:-2] * np.uint32(0xC2B2AE35) + steps[2:], 18)

@@ -23,9 +23,10 @@ _MOST = 200  # characters of a line that counts as furniture
 
 def line_key(line: str) -> int:
     """Return 64 bits of a line, whatever its case and the blanks around; 0 for lines too short or long."""
-    line = line.strip().lower()
+    line = line.strip()
     if not 4 <= len(line) <= _MOST or line.isdecimal():
         return 0
+    line = line.lower()
     return int.from_bytes(hashlib.blake2b(line.encode("utf-8", "replace"), digest_size=8).digest(), "little") or 1
 
 

@@ -174,11 +174,13 @@ def _edges(lines: Sequence[str], shared: Callable[[str], bool]) -> dict[int, str
 
 def _repeats(lines: Sequence[str], first: int, paragraphs: Sequence[bool]) -> dict[int, str]:
     """Return the places where the title stands again (texts of pictures) three times or more."""
-    title = next((line.strip() for line in lines if line.strip()), "")
+    bares = [line.strip() for line in lines]
+    if len(bares) - len(set(bares)) < 2:
+        return {}
+    title = next(filter(None, bares), "")
     gone: dict[int, str] = {}
     places: dict[str, list[int]] = {}
-    for i, line in enumerate(lines):
-        bare = line.strip()
+    for i, bare in enumerate(bares):
         if 8 <= len(bare) <= len(title) and not (paragraphs[i] and i < first) and bare in title:
             places.setdefault(bare, []).append(i)
     for found in places.values():

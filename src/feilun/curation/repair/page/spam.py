@@ -102,7 +102,8 @@ def is_salad(line: str) -> bool:
     pieces = [piece.strip() for piece in re.split("[|｜丨_,，\t]+|\\s+(?=[\u4e00-\u9fff])", line) if piece.strip()]
     if len(pieces) < 8 or sum(map(len, pieces)) > 30 * len(pieces) or _SENTENCE.search(line):
         return False
-    if sum(any(char.isdigit() for char in piece) for piece in pieces) * 2 > len(pieces):
+    endings = Counter(piece[-2:] for piece in pieces)
+    if 2 * max(endings.values()) >= len(pieces):
         return False
     stems: Counter[str] = Counter()
     for piece in pieces:
@@ -110,8 +111,11 @@ def is_salad(line: str) -> bool:
         parts = words if piece.isascii() else [piece[i : i + 2] for i in range(len(piece) - 1)]
         stems.update({part for part in parts if len(part) > 1})
     common = [stem for stem, count in stems.items() if 10 * count >= 6 * len(pieces)]
-    endings = Counter(piece[-2:] for piece in pieces)
-    return len(common) >= 2 and 2 * endings.most_common(1)[0][1] < len(pieces)
+    return len(common) >= 2 and 2 * sum(map(_has_digit, pieces)) <= len(pieces)
+
+
+def _has_digit(piece: str) -> bool:
+    return any(char.isdigit() for char in piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ class Spam:
         place = 0
         lines = text.split("\n")
         for line in lines:
-            left, start = _cut(line) if hard or _is_heap(line) else (line, 0)
+            left, start = _cut(line, hard) if hard or _is_heap(line) else (line, 0)
             if left == line:
                 kept.append(line)
             else:
@@ -184,13 +188,18 @@ def _is_heap(line: str) -> bool:
 _PARTS = re.compile("[|｜丨_\t,，]|(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 
 
-def _cut(line: str) -> tuple[str, int]:
-    """Return a line without its spam and where that began."""
-    if len(line) < 6 or not (_HARD_WORD.search(line.lower()) or _is_heap(line)):
+def _cut(line: str, hard: bool) -> tuple[str, int]:
+    """Return a line without its spam and where that began; ``hard`` tells whether its text has words of the trade."""
+    if len(line) < 6 or not ((hard and _HARD_WORD.search(line.lower())) or _is_heap(line)):
         return line, 0
+    is_bad = is_spam if hard else _is_salad_in_any_case
     starts = [match.start() for match in _START.finditer(line)]
     starts += [match.end() for match in re.finditer("[。！？!?](?=.)", line)][-1:]
     for start in starts:
-        if start and is_spam(line[start:]) and not is_spam(line[:start]):
+        if start and is_bad(line[start:]) and not is_bad(line[:start]):
             return line[:start].rstrip(), start
-    return ("", 0) if is_spam(line) else (line, 0)
+    return ("", 0) if is_bad(line) else (line, 0)
+
+
+def _is_salad_in_any_case(line: str) -> bool:
+    return is_salad(line.lower())
