@@ -43,6 +43,7 @@ _KIND = re.compile(
     r"关于|中华人民共和国|管理|的|条例|办法|规定|规则|细则|制度|规范|指南|手册|方案"
     r"|\b(?:the|a|of|for|on|policy|policies|procedure|procedures|rules?|regulations?|guidelines?|manual|handbook|guide)\b"
 )
+_FIGURE = re.compile(r"[\d第]")  # every date and every version has one
 _SENTENCE = re.compile(r"[。！？!?；;]|\.\s|\.$")
 _MD = re.compile(r"^[#\s>*_=-]+|[*_#=\s]+$")
 GENERIC = frozenset(
@@ -89,11 +90,17 @@ def _version(text: str) -> tuple[int, ...]:
 def title_of(text: str) -> Title:
     """Return what a title says; ``text`` is a line or the stem of a file's name."""
     text = _MD.sub("", text[:200])[:_TITLE]
-    told = dates(text)
-    stage = (_REVISED.search(text) is not None) - (_DRAFT.search(text) is not None)
-    version = _version(text)
+    figures = _FIGURE.search(text) is not None
+    told = dates(text) if figures else []
+    revised, draft = _REVISED.search(text) is not None, _DRAFT.search(text) is not None
+    stage = revised - draft
+    version = _version(text) if figures else ()
     bare = text
-    for pattern in (_COMPACT, _DATE, _VERSION, _REVISED, _DRAFT, _COPY):
+    for pattern in (
+        *((_COMPACT, _DATE, _VERSION) if figures else ()),
+        *((_REVISED, _DRAFT) if revised or draft else ()),
+        _COPY,
+    ):
         bare = pattern.sub(" ", bare)
     base = normalise_text(bare).replace("中华人民共和国", "")
     words = base if base.isascii() else base.replace(" ", "")
@@ -106,16 +113,21 @@ def name_title(name: str) -> Title:
     return title_of(PurePosixPath(name).stem)
 
 
+def first_title(text: str) -> Title | None:
+    """Return what the first line of a document says, if it reads like a title."""
+    first = next((line for line in text[:_HEAD].split("\n") if line.strip()), "")
+    return title_of(first) if first and len(first) <= _TITLE and not _SENTENCE.search(first) else None
+
+
 def head_title(text: str) -> Title:
     """Return what the beginning of a document says: its first line, and the dates and versions told below it."""
-    lines = [line for line in text[:_HEAD].split("\n") if line.strip()]
-    if not lines:
-        return Title("", "")
-    titled = len(lines[0]) <= _TITLE and not _SENTENCE.search(lines[0])
-    title = title_of(lines[0]) if titled else Title("", "")
+    title = first_title(text) or Title("", "")
     told, version, stage = title.date, title.version, title.stage
+    lines = [line for line in text[:_HEAD].split("\n") if line.strip()]
     for line in lines[:10]:
-        if len(line) <= 300 and _CUES.search(line):
+        if len(line) > 300 or not (_FIGURE.search(line) or (not stage and _REVISED.search(line))):
+            continue
+        if _CUES.search(line):
             told = max([told, *dates(line)])
             version = version or _version(line)
             stage = stage or int(_REVISED.search(line) is not None)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from feilun.curation.copies import near
 from feilun.curation.copies.named import Fates, Ints, Keys, Names, fates, key_of
 from feilun.curation.copies.sketches import Signatures, likeness
-from feilun.curation.copies.titles import GENERIC, Title, head_title, name_title
+from feilun.curation.copies.titles import GENERIC, Title, first_title, head_title, name_title
 from feilun.curation.seam import Mending, Row, Ruling
 
 REASON = "old_version"
@@ -46,13 +46,16 @@ class OldVersions:
         """Return titles, ages and signatures of rows."""
         titles = np.zeros((len(rows), 4), np.uint64)
         ages = np.zeros((len(rows), 7), np.float64)
-        files = np.array([key_of(f"{row.source}\0{row.name}") for row in rows], np.uint64)
+        files = np.array([_file(row.source, row.name) for row in rows], np.uint64)
+        _, file, many = np.unique(files, return_inverse=True, return_counts=True)
+        shared = (many[file] > 1).tolist()
         told: list[int] = []
         for index, row in enumerate(rows):
             # Rows of a table are documents only if they have titles of their own.
-            head = _head(row)
-            if not head.base and (files == files[index]).sum() > 1:
+            text = _beginning(row)
+            if shared[index] and not ((title := first_title(text)) and title.base):
                 continue
+            head = head_title(text)
             name = _name(row.name)
             titles[index] = [_key(part) for part in (name.base, name.loose, head.base, head.loose)]
             ages[index] = _age(name, head, row)
@@ -91,15 +94,20 @@ class OldVersions:
 _name = functools.lru_cache(4096)(name_title)
 
 
-def _head(row: Row) -> Title:
-    """Return what the beginning of a row tells: a heading and the first texts."""
+@functools.lru_cache(4096)
+def _file(source: str, name: str) -> int:
+    return key_of(f"{source}\0{name}")
+
+
+def _beginning(row: Row) -> str:
+    """Return the beginning of a row: a heading and the first texts."""
     parts, size = list[str](), 0
     for text in row.texts[:12]:
         parts.append(text[:1500])
         size += len(parts[-1])
         if size > 1500:
             break
-    return head_title("\n".join(parts))
+    return "\n".join(parts)
 
 
 def _key(title: str) -> int:
