@@ -20,6 +20,7 @@ from feilun.cli.curation import add_curation
 from feilun.cli.governance import add_governance
 from feilun.cli.importing import add_importing
 from feilun.cli.review import add_review
+from feilun.cli.synthesis import add_synthesis
 from feilun.cli.words import Teller
 from feilun.errors import FeilunError
 from feilun.settings import Settings, load, table
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_wheel(found)
     add_importing(found, _command)
     add_curation(found, _command)
+    add_synthesis(found, _command)
     add_review(found, _command)
     _add_questions(found)
     add_governance(found, _command)
