@@ -72,9 +72,9 @@ def codes(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
 
 def kinds(joined: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Return the kind of each code point."""
-    found = _kinds()[np.minimum(joined, 0xFFFF)]
-    beyond = joined > 0xFFFF
-    if beyond.any():
+    found = _kinds().take(joined, mode="clip")
+    beyond = np.flatnonzero(joined > 0xFFFF)
+    if len(beyond):
         high = joined[beyond]
         found[beyond] = np.where((high >= 0x20000) & (high < 0x40000), HAN, np.where(high < 0xF0000, SYMBOL, JUNK))
     return found
@@ -89,7 +89,7 @@ def _marks(characters: str) -> NDArray[np.bool_]:
 
 def marked(joined: NDArray[np.uint32], characters: str) -> NDArray[np.bool_]:
     """Return whether each code point is one of ``characters`` (of the first plane)."""
-    return np.asarray(_marks(characters)[np.minimum(joined, 0xFFFF)], np.bool_)
+    return np.asarray(_marks(characters).take(joined, mode="clip"), np.bool_)
 
 
 def pieces(texts: Sequence[str]) -> list[tuple[int, int]]:
