@@ -83,15 +83,16 @@ def is_spam(line: str) -> bool:
         return is_salad(line)
     pieces = [piece for piece in _HARD_SPLIT.split(line) if piece.strip()]
     sentences = len(_SENTENCE.findall(line))
-    covered = _covered(line)
     if sentences > max(1, len(pieces) // 6):
         return False
-    listed = sum(_HARD_WORD.search(piece) is not None for piece in pieces)
     many = len(_HARD_WORD.findall(line))
-    if len(pieces) >= 4 and many >= 3 and 10 * listed >= 3 * len(pieces):
-        return True
+    if len(pieces) >= 4 and many >= 3:
+        listed = sum(_HARD_WORD.search(piece) is not None for piece in pieces)
+        if 10 * listed >= 3 * len(pieces):
+            return True
     if any(mark in line for mark in "，。；") and len(hard) < 3:
         return False
+    covered = _covered(line)
     return (len(hard) >= _LEAST and covered >= 0.4) or (covered >= 0.55 and many >= 2) or covered >= 0.75
 
 
