@@ -61,12 +61,12 @@ def fold(text: str) -> Folded:
     if text.isascii():
         return Folded(text)
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    plain = codes.copy()
-    low = codes < 1 << 16
-    plain[low] = _TABLE[codes[low]]
-    plain[codes == 0] = 1
-    digits = (codes >= _MATHEMATICAL) & (codes < _MATHEMATICAL + 50)
-    plain[digits] = 0x30 + (codes[digits] - _MATHEMATICAL) % 10
+    plain = _TABLE.take(codes, mode="clip")
+    far = np.flatnonzero(codes >= 1 << 16)
+    if far.size:
+        high = codes[far]
+        digits = (high >= _MATHEMATICAL) & (high < _MATHEMATICAL + 50)
+        plain[far] = np.where(digits, 0x30 + (high - _MATHEMATICAL) % 10, high)
     places = None
     if not np.array_equal(plain, codes):
         if not plain.all():
