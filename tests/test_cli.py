@@ -23,6 +23,7 @@ from feilun.store.traces import line
 COMMANDS = (
     *("up", "turn", "pull", "key", "lineage", "impact", "records", "permissions", "feedback", "status", "settings"),
     *("member", "model", "provider", "endpoint", "limit", "usage", "review"),
+    *("import", "curate", "synthesise", "audit", "retrain", "encryption"),
 )
 
 
