@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import random
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feilun.curation.quality.figures.folding import fold
+from feilun.curation.quality.figures.matching import Matcher, Sieve, words_of
 from feilun.curation.quality.sensitive import CATEGORIES, SENSITIVE
 from feilun.curation.seam import Row, Ruling, Surroundings
 
@@ -139,3 +141,35 @@ def test_comments_that_people_called_offensive() -> None:
     right = sum(flag and row["label"] == "1" for flag, row in zip(flags, rows, strict=True))
     assert right / sum(flags) >= 0.82
     assert right / sum(row["label"] == "1" for row in rows) >= 0.25
+
+
+def test_the_sieve_misses_nothing_that_the_matcher_finds() -> None:
+    """Rows are judged only where the sieve tells of terms: it must tell of every find, at its place."""
+    terms = ["傻", "赌场", "赌场老板", "sb", "meth", "go to hell", "k粉", "é"]
+    matcher, sieve = Matcher(terms), Sieve(terms)
+    draw = random.Random(4)
+    pieces = [*terms, "傻a", "method", "xsb", "sb2", "go to hello", "赌", "场", " ", "\0", "\U0001f600", "\ud83d", "。"]
+    finds = 0
+    for _ in range(400):
+        text = "".join(draw.choices(pieces, k=draw.randint(0, 12)))
+        told = sieve.find(text)
+        for found in matcher.find(text, words_of(text)):
+            assert (found.start(), found[0]) in told, text
+            finds += 1
+    assert finds > 300
+
+
+def test_a_row_is_judged_alike_alone_and_among_others() -> None:
+    """Rows are folded together, and most are sifted out: neither may change what is said of a row."""
+    texts = [
+        "傻 逼 一个",
+        "清净的早晨。" * 30,
+        "a.s.s.h.o.l.e you",
+        "",
+        "我去赌场下注",
+        "nothing here at all",
+        "女 人都是垃圾",
+    ]
+    alone = [judged(text)[0] for text in texts]
+    assert judged(*texts) == alone
+    assert [bool(each) for each in alone] == [True, False, True, False, True, False, True]
