@@ -119,7 +119,7 @@ def disk(seconds: float) -> float:
 
     No trace can be on disk before its answer ends in less: what latency is added has this below it.
     """
-    times = []
+    times: list[float] = []
     with tempfile.TemporaryFile() as file:
         file.write(bytes(4 << 20))
         file.flush()

@@ -1,4 +1,4 @@
-"""``python bench/personal``: makes the folder a package, so that its modules find each other, and runs ``compare``.
+"""``python bench/personal``: makes the folder a package, so that its modules find each other, and runs ``run``.
 
 Does not know anything else.
 """
@@ -9,5 +9,5 @@ import runpy
 import sys
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
-runpy.run_module("bench.personal.compare", run_name="__main__")
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+runpy.run_module("personal.run", run_name="__main__")

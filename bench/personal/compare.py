@@ -19,14 +19,23 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from random import Random
-
-from bench.personal import english, families
-from bench.personal.scores import Tally
-from bench.ratios import report, row
+from typing import NamedTuple
 
 from feilun.curation.personal import Finder
 from feilun.curation.personal.spans import words
-from feilun.records import JSON
+
+from . import english, families
+from .scores import Tally
+
+
+class Row(NamedTuple):
+    """A figure: its name, its value, and the lower bounds of what it must be and what is reached for."""
+
+    figure: str
+    value: float
+    must: float | None = None
+    reach: float | None = None
+
 
 STRUCTURED = words("""
 RESIDENT_ID PHONE CARD CREDIT_CODE PLATE PASSPORT PERMIT REGION_ID EMAIL IP MAC IBAN SECRET BIRTHDAY
@@ -55,7 +64,8 @@ def chinese(samples: Sequence[families.Sample]) -> Tally:
     return counts
 
 
-def _chinese_rows() -> Iterable[JSON]:
+def chinese_rows() -> Iterable[Row]:
+    """Yield the figures of Chinese texts with known truth."""
     tuned = tuple(family for family in families.FAMILIES if family != families.HELD_OUT)
     for title, names in (("", tuned), ("held out: ", (families.HELD_OUT,))):
         counts = chinese(families.samples(3200 if names is tuned else 800, 20_26, names))
@@ -66,17 +76,18 @@ def _chinese_rows() -> Iterable[JSON]:
                 f"{counts.precision([kind]):.4f}"
             )
         structured = sorted(kinds - set(OTHERS))
-        yield row(f"{title}Chinese, structured kinds: recall", counts.recall(structured), 0.98, 0.995)
-        yield row(f"{title}Chinese, structured kinds: precision", counts.precision(structured), 0.95, 0.99)
-        yield row(
+        yield Row(f"{title}Chinese, structured kinds: recall", counts.recall(structured), 0.98, 0.995)
+        yield Row(f"{title}Chinese, structured kinds: precision", counts.precision(structured), 0.95, 0.99)
+        yield Row(
             f"{title}Chinese, worst structured kind: recall", min(counts.recall([k]) for k in structured), 0.98, 0.995
         )
         for kind in OTHERS:
-            yield row(f"{title}Chinese, {kind}: recall", counts.recall([kind]))
-            yield row(f"{title}Chinese, {kind}: precision", counts.precision([kind]))
+            yield Row(f"{title}Chinese, {kind}: recall", counts.recall([kind]))
+            yield Row(f"{title}Chinese, {kind}: precision", counts.precision([kind]))
 
 
-def _peer() -> None:
+def peer() -> None:
+    """Install presidio-analyzer where only we use it, unless it is there."""
     if not (english.PEER / "bin" / "python").is_file():
         subprocess.run([sys.executable, "-m", "venv", str(english.PEER)], check=True)
     for packages in PACKAGES:
@@ -94,9 +105,10 @@ def _peer() -> None:
         )
 
 
-def _english_rows() -> Iterable[JSON]:
+def english_rows() -> Iterable[Row]:
+    """Yield the figures of English texts, ours beside presidio's."""
     texts, truth = english.texts_and_truth()
-    _peer()
+    peer()
     found, model, seconds = english.presidio(texts)
     start = time.process_time()
     own = english.ours(texts)
@@ -110,11 +122,12 @@ def _english_rows() -> Iterable[JSON]:
                 f"  {entity:<18} {mine.true[entity]:>4}  recall / precision: ours {figures[0]}, presidio {figures[1]}"
             )
         known, told = mine.f1(english.ENTITIES), theirs.f1(english.ENTITIES)
-        yield row(f"English F1, overlap {least}: presidio's own", told)
-        yield row(f"English F1, overlap {least}: ours", known, round(told, 3), 0.8)
+        yield Row(f"English F1, overlap {least}: presidio's own", told)
+        yield Row(f"English F1, overlap {least}: ours", known, round(told, 3), 0.8)
 
 
-def _speed_rows() -> Iterable[JSON]:
+def speed_rows() -> Iterable[Row]:
+    """Yield how fast texts with little in them are looked through."""
     rng = Random(5)
     some = [sample.text for sample in families.samples(200, 7)]
     texts: list[str] = []
@@ -128,21 +141,6 @@ def _speed_rows() -> Iterable[JSON]:
     start = time.process_time()
     for place in range(0, len(texts), 1000):
         finder.find_all(texts[place : place + 1000])
-    yield row(
+    yield Row(
         "MB/s of UTF-8 on one core, one text in fifty holds some", size / 1e6 / (time.process_time() - start), 10, 20
     )
-
-
-def main() -> int:
-    """Measure everything; return 1 if a must is missed."""
-    rows = [*_chinese_rows(), *_speed_rows()]
-    if english.DATA.is_dir():
-        rows += _english_rows()
-    else:
-        print(f"no English data at {english.DATA}: not compared")
-    report(english.HERE.parent / "out" / "personal.json", rows)
-    return 0 if all(one["met"] for one in rows) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

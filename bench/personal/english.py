@@ -16,9 +16,9 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.personal.scores import Found, Tally
-
 from feilun.curation.personal import KINDS, Finder
+
+from .scores import Found, Tally
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parent.parent.parent / "shared" / "data" / "presidio_pii" / "tests" / "data"

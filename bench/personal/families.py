@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from bench.personal import values
+from . import values
 
 Maker = Callable[[Random], str]
 

@@ -1,6 +1,6 @@
-"""The command that has a model make rows from passages: its options, its help, how the model is asked.
+"""The command that has a model make rows from passages: its options, its help, what it prints.
 
-This module knows addresses and keys of an OpenAI-compatible API. It does not know how rows are made or held against
+This module knows what is asked for. It does not know how a model is reached, or how rows are made and held against
 their passages.
 """
 
@@ -12,14 +12,10 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
-
-import httpx
 
 from feilun.cli.commands import named, with_store
 from feilun.cli.words import Teller
-from feilun.errors import BadRequest, EngineDown, UpstreamError
-from feilun.records import JSON
+from feilun.errors import BadRequest
 from feilun.registry import Registry
 
 PARTS = Registry("command's part", "local")
@@ -29,13 +25,12 @@ for _name, _target in {
     "plan": "feilun.curation.synthetic:Plan",
     "writer": "feilun.curation.synthetic:Writer",
     "reasons": "feilun.curation.synthetic:REASONS",
+    "served": "feilun.curation.synthetic.served:served",
     "latest": "feilun.store.datasets:latest",
     "records": "feilun.store.datasets:read",
 }.items():
     PARTS.add(_name, _target)
 KINDS = ("qa", "paraphrase", "distractors", "dialogue", "negative")
-_HERE = {"127.0.0.1", "localhost", "::1"}
-_SECONDS = 300.0
 _HELP = """example: feilun synthesise --from knowledge --model own --key-from FEILUN_KEY
 example: feilun synthesise --from knowledge --model big --url https://api.example.com/v1 --key-from CLOUD_KEY --each 5
 
@@ -64,13 +59,10 @@ def add_synthesis(found: Any, command: Callable[..., argparse.ArgumentParser]) -
 
 def synthesise(given: argparse.Namespace, teller: Teller) -> int:
     """Make rows and keep them as a dataset version."""
-    parts = urlsplit(given.url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise BadRequest(f"{given.url!r} is no address.", "Give --url http://127.0.0.1:8600/v1, say.")
-    return int(with_store(teller.settings, lambda db: asyncio.run(_make(db, given, teller, parts.hostname in _HERE))))
+    return int(with_store(teller.settings, lambda db: asyncio.run(_make(db, given, teller))))
 
 
-async def _make(db: Any, given: argparse.Namespace, teller: Teller, here: bool) -> int:
+async def _make(db: Any, given: argparse.Namespace, teller: Teller) -> int:
     ws = named(db, given)
     version = PARTS.load("latest")(db, ws, given.dataset)
     records = PARTS.load("records")(db, ws, version.id, "train")
@@ -78,17 +70,7 @@ async def _make(db: Any, given: argparse.Namespace, teller: Teller, here: bool) 
     if not passages:
         raise BadRequest(f"{given.dataset} holds no passages.", "feilun curate --recipe knowledge makes some.")
     plan = PARTS.load("plan")(tuple(given.kind or ("qa",)), given.each, given.share)
-    headers = {"Authorization": f"Bearer {os.environ.get(given.key_from, '')}"}
-    if here:
-        headers["x-feilun-leave"] = "no"
-    async with httpx.AsyncClient(headers=headers, timeout=_SECONDS, trust_env=not here) as client:
-
-        def writer(model: str) -> Any:
-            async def ask(messages: Any, most: int) -> str:
-                return await _ask(client, given.url, {"model": model, "messages": list(messages), "max_tokens": most})
-
-            return PARTS.load("writer")(ask, model, not here)
-
+    async with PARTS.load("served")(given.url, os.environ.get(given.key_from, "")) as writer:
         made = await PARTS.load("synthesise")(
             db, ws, passages, writer(given.model), plan, writer(given.checker or given.model)
         )
@@ -98,19 +80,3 @@ async def _make(db: Any, given: argparse.Namespace, teller: Teller, here: bool) 
     kept = PARTS.load("keep")(db, ws, given.name, made, [version.id])
     teller.say("Dataset {} (version {}, {} rows)", kept.id, kept.version, kept.rows)
     return 0
-
-
-async def _ask(client: httpx.AsyncClient, url: str, body: JSON) -> str:
-    """Return what the model answers; raise EngineDown, UpstreamError."""
-    try:
-        answer = await client.post(f"{url.rstrip('/')}/chat/completions", json={**body, "temperature": 0, "seed": 1})
-    except httpx.HTTPError as error:
-        raise EngineDown(f"{url} does not answer: {error}", "Start it with feilun up, or give --url.") from error
-    if answer.status_code in {401, 403}:
-        raise BadRequest(f"{url} refuses the key ({answer.status_code}).", "Put a key into the variable of --key-from.")
-    try:
-        if answer.status_code == 200:
-            return str(answer.json()["choices"][0]["message"]["content"] or "")
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise UpstreamError(f"{url} answered what is no chat completion.") from error
-    raise UpstreamError(f"{url} answered {answer.status_code}: {answer.text[:300]}")

@@ -1,0 +1,1 @@
+"""Label errors ranked by us and by cleanlab: ``python bench/labels``."""
