@@ -25,7 +25,9 @@ def main() -> None:
     language = "zho"
 
     def stage(*steps: object, tasks: int = 1) -> None:
-        LocalPipelineExecutor(list(steps), tasks=tasks, workers=1, skip_completed=False).run()
+        LocalPipelineExecutor(
+            list(steps), tasks=tasks, workers=1, skip_completed=False, logging_dir=str(folder / "logs")
+        ).run()
 
     def reader() -> JsonlReader:
         return JsonlReader(str(rows.parent), glob_pattern=rows.name)
