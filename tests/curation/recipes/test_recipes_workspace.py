@@ -11,7 +11,7 @@ import pytest
 
 from feilun.cli import main
 from feilun.curation import ingest
-from feilun.curation.recipes import Options, Outcome, curate_workspace, find, mended, parse
+from feilun.curation.recipes import Options, Outcome, curate_files, curate_workspace, find, mended, parse
 from feilun.errors import NothingUsable
 from feilun.records import Purpose
 from feilun.store import datasets, open_database, sources, workspaces
@@ -156,6 +156,24 @@ def test_copies_of_what_is_forbidden_stay_out(db: Database, tmp_path: Path) -> N
         assert "porter" in told
         ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
         assert {e["name"] for e in ledger if e["reason"] == "forbidden"} == {"open.txt", "copied.txt"}
+
+
+def test_files_of_rows_keep_their_permissions(tmp_path: Path) -> None:
+    """Without a workspace, too, what the rules beside a file forbid is left out, and what is to be masked is masked."""
+    for name in ("shut", "masked", "free"):
+        told = f"The {name} row says: the gardener Olaf Brandt can be reached at olaf.brandt@mail.example."
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"text": told}) + "\n", encoding="utf-8")
+    rules = '"shut.jsonl": {train: no}\n"masked.jsonl": {mask: pseudonymise}\n'
+    (tmp_path / "feilun.permissions.yaml").write_text(rules, encoding="utf-8")
+    recipe = parse("make: documents\nrows: [exact_copies]", "plain")
+    outcome = curate_files([tmp_path], recipe, tmp_path / "out", Options(1))
+    texts = pq.read_table(tmp_path / "out" / "rows.parquet")["text"].to_pylist()
+    assert len(texts) == 2
+    assert sum("olaf.brandt" in text for text in texts) == 1
+    assert not any("shut" in text for text in texts)
+    assert [(each["name"], each["reason"]) for each in outcome.report["skipped"]] == [("shut.jsonl", "forbidden")]
+    with pytest.raises(NothingUsable):
+        curate_files([tmp_path / "shut.jsonl"], recipe, tmp_path / "none", Options(1))
 
 
 def test_nothing_to_curate(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ from feilun.curation.recipes.making import REASONS, Maker, document_of, document
 from feilun.curation.recipes.plan import Recipe, Step, find
 from feilun.curation.recipes.refusals import in_memory, refused
 from feilun.curation.recipes.result import sum_of, write
-from feilun.curation.recipes.streaming import rows_of
+from feilun.curation.recipes.streaming import rows_of_all, sorted_out
+from feilun.curation.scan import look
 from feilun.curation.seam import Entry, Row
 from feilun.errors import NothingUsable
 from feilun.records import JSON, DatasetVersion, Purpose, Record
@@ -118,16 +119,23 @@ def curate_files(
 ) -> Outcome:
     """Run a recipe over large files of rows without a store; leave ``rows.parquet`` and the report in ``out``.
 
-    The files' rows are taken as they stand, one batch at a time, so that files may be larger than the memory. Nothing
-    but the recipe decides here: permissions are those of sources, which a workspace has. Raises BadSource, OutOfSpace.
+    The files' rows are taken as they stand, one batch at a time, so that files may be larger than the memory. What
+    ``feilun.permissions.yaml`` beside them says holds here, too. Raises BadSource, NothingUsable, OutOfSpace.
     """
     around = around or Around(terms=options.terms, embedding=options.embedding)
-    files = sorted(paths)
-    rows = (row for path in files for row in rows_of(path, path.name, f"file:{path.name}"))
-    steps, processes = [*recipe.documents, *recipe.rows], options.processes or engine.cores()
+    survey = look(list(paths))
+    files, skipped = sorted_out(survey.found, recipe.purpose)
+    if not files:
+        told = "; ".join(f"{each.name}: {each.en}" for each in [*survey.skipped, *skipped][:5])
+        raise NothingUsable(
+            f"No file of rows may be used to {recipe.purpose}. {told}", "Give .jsonl or .parquet files."
+        )
+    steps = _masking((*recipe.documents, *recipe.rows), any(f.permissions.mask == "pseudonymise" for f in files))
+    processes = options.processes or engine.cores()
     with _ledger(out, options) as ledger:
         run = _Run(recipe, options, around, say, ledger)
-        result = engine.run(rows, steps, out / "work", around, processes, say)
+        run.skipped = [*survey.skipped, *skipped]
+        result = engine.run(rows_of_all(files), steps, out / "work", around, processes, say)
         run.take(result)
         sha = write(run.records(run.finished(result)), out / "rows.parquet")
         outcome = run.report(out, sha, len(files))

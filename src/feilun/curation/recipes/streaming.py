@@ -1,12 +1,13 @@
 """Rows that stand in large files as such, read line by line or group by group: JSON lines and Parquet.
 
-This module knows files whose rows have a text, a question and an answer, or messages. It does not know documents: what
-must be parsed whole is read elsewhere.
+This module knows files whose rows have a text, a question and an answer, or messages, and what the rules beside them
+permit. It does not know documents: what must be parsed whole is read elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,44 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feilun.curation.documents import Skip, skip
 from feilun.curation.recipes.shards import row_id
+from feilun.curation.scan import Found
 from feilun.curation.seam import Row
 from feilun.errors import BadSource
+from feilun.records import Purpose
+from feilun.store.access import permits
 
 ENDINGS = (".jsonl", ".ndjson", ".parquet")
 _TEXT = ("text", "content", "body", "passage", "正文", "内容")
 _PAIRS = (("question", "answer"), ("instruction", "output"), ("prompt", "completion"), ("问题", "答案"))
 _decode = msgspec.json.Decoder().decode
+
+
+def sorted_out(found: Sequence[Found], purpose: Purpose) -> tuple[list[Found], list[Skip]]:
+    """Return the files of rows that may be used for a purpose, and why the others are left out."""
+    files: list[Found] = []
+    skipped: list[Skip] = []
+    today = datetime.now(UTC).date()
+    for file in found:
+        if file.path.suffix.casefold() not in ENDINGS:
+            skipped.append(skip(file.name, "unsupported"))
+        elif reason := permits.refused(file.permissions, purpose, today):
+            skipped.append(skip(file.name, "forbidden", f"It {reason}."))
+        elif file.permissions.encrypt:  # what we write here is plain
+            skipped.append(skip(file.name, "forbidden", "It must be kept encrypted: import it into a workspace."))
+        else:
+            files.append(file)
+    return files, skipped
+
+
+def rows_of_all(files: Iterable[Found]) -> Iterator[Row]:
+    """Yield the rows of files, file after file."""
+    for file in files:
+        for row in rows_of(file.path, file.name, f"file:{file.name}"):
+            if file.permissions.mask == "pseudonymise":
+                row.meta["mask"] = True
+            yield row
 
 
 def rows_of(path: Path, name: str, source: str) -> Iterator[Row]:
