@@ -17,6 +17,7 @@ from feilun.curation.recipes import Options, curate_files, engine, parse, shards
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.making import Maker, document_of, document_row, empty, record_of
 from feilun.curation.seam import Entry, Mended, Note, Row
+from feilun.errors import OutOfSpace
 from feilun.settings import Settings
 
 RECIPE = """
@@ -212,7 +213,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     full = subprocess.run(
         command, preexec_fn=lambda: resource.setrlimit(*limit), capture_output=True, text=True, check=False
     )
-    assert full.returncode == 1
+    assert full.returncode == OutOfSpace.exit_code
     assert "No room left" in full.stderr
     assert "Traceback" not in full.stderr
     assert not (tmp_path / "out" / "rows.parquet").exists()
