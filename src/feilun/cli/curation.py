@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from feilun.cli.commands import named, with_store
+from feilun.cli.importing import reading
 from feilun.cli.words import Teller
 from feilun.errors import BadRequest
 from feilun.records import JSON
@@ -98,7 +99,7 @@ def _in_store(db: Any, recipe: Any, options: Any, given: argparse.Namespace, tel
     PARTS.load("ensure workspace")(db, ws)
     skipped: list[Any] = []
     if given.paths:
-        report = PARTS.load("ingest")(db, ws, given.paths)
+        report = PARTS.load("ingest")(db, ws, given.paths, reading(teller))
         skipped = report.skipped
         teller.say("{} files added, {} known, {} left out", len(report.added), len(report.unchanged), len(skipped))
     outcome = PARTS.load("curate")(db, ws, recipe, options, _progress(teller), skipped)

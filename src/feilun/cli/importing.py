@@ -62,13 +62,14 @@ def _bring(db: Any, given: argparse.Namespace, teller: Teller) -> int:
     PARTS.load("ensure workspace")(db, ws)
     said = {name: value == "yes" for name in ("train", "retrieve", "leave") if (value := getattr(given, name))}
     files = [Path(place) for place in given.places if "://" not in place]
-    work: list[Callable[[], Any]] = [partial(PARTS.load("files"), db, ws, files)] if files else []
+    read = reading(teller)
+    work: list[Callable[[], Any]] = [partial(PARTS.load("files"), db, ws, files, read)] if files else []
     for place in given.places:
         if place.casefold().startswith(_WEB):
             bounds = PARTS.load("bounds")(given.depth, given.pages)
             work.append(partial(PARTS.load("site"), db, ws, place, said, bounds))
         elif "://" in place:
-            work.append(partial(PARTS.load("tables"), db, ws, place, given.table, said))
+            work.append(partial(PARTS.load("tables"), db, ws, place, given.table, said, progress=read))
     failed: list[FeilunError] = []
     for each in work:
         try:
@@ -79,6 +80,11 @@ def _bring(db: Any, given: argparse.Namespace, teller: Teller) -> int:
             failed.append(error)
             teller.say("error: {}", f"{error.message} {error.hint}".strip())
     return failed[0].exit_code if failed else 0
+
+
+def reading(teller: Teller) -> Callable[[Any], None]:
+    """Return what shows how far reading has come."""
+    return lambda now: teller.over(f"{now.done}/{now.files} {now.name}"[:120])
 
 
 def _tell(report: Any, teller: Teller) -> None:
