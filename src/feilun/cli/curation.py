@@ -157,6 +157,8 @@ def _tell(outcome: Any, given: argparse.Namespace, teller: Teller) -> None:
         teller.say(
             "Dataset {} (version {}, {} rows)", outcome.version.id, outcome.version.version, outcome.version.rows
         )
+        if rows["flagged"]:
+            teller.say("Have people look at what was flagged: feilun review add --dataset {}", outcome.version.id)
     teller.say("Report: {}", outcome.page)
 
 

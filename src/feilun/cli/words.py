@@ -64,6 +64,9 @@ _CHINESE = {
     "{} files added, {} known, {} left out": "新增 {} 个文件，已有 {} 个，未用 {} 个",
     "Purpose: {}. Rows: {}.": "用途：{}。数据行：{}。",
     "{} rows found, {} kept, {} flagged": "共 {} 行，保留 {} 行，待确认 {} 行",
+    "Have people look at what was flagged: feilun review add --dataset {}": (
+        "请人查看被标记的行：feilun review add --dataset {}"
+    ),
     "Dataset {} (version {}, {} rows)": "数据集 {}（第 {} 版，{} 行）",
     "dropped": "删除",
     "changed": "修改",
