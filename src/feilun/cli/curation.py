@@ -80,7 +80,13 @@ def curate(given: argparse.Namespace, teller: Teller) -> int:
         raise BadRequest("--preview and --processes are numbers from 0 up.")
     recipe = PARTS.load("find")(given.recipe)
     options = PARTS.load("options")(
-        given.processes, given.preview, given.name, teller.language, teller.settings.embedding, _terms(given.terms)
+        given.processes,
+        given.preview,
+        given.name,
+        teller.language,
+        teller.settings.embedding,
+        _terms(given.terms),
+        teller.settings.model,
     )
     if given.out is not None:
         if not given.paths:

@@ -25,7 +25,7 @@ from feilun.curation.ingest import documents, exam_items
 from feilun.curation.personal import KINDS, USUAL, Finder
 from feilun.curation.personal.masking import key_of, label, replaced
 from feilun.curation.recipes import engine
-from feilun.curation.recipes.around import Around
+from feilun.curation.recipes.around import Around, reader
 from feilun.curation.recipes.catalogue import operators
 from feilun.curation.recipes.ledger import Ledger
 from feilun.curation.recipes.making import REASONS, Maker, document_of, document_row, empty, record_of
@@ -57,6 +57,7 @@ class Options:
     language: str = "en"  # of the page, at first sight
     embedding: str = ""
     terms: tuple[str, ...] = ()
+    model: str = ""  # the base model that says how likely texts are, where a recipe asks; it must be ready
 
 
 @dataclass(slots=True)
@@ -88,7 +89,13 @@ def curate_workspace(
             )
         asked = [item.question for item in exam_items(db, ws)]
         asked += [item.question for exam in evals.find(db, ws) for item in exam.items]
-        around = Around(tuple(sorted(set(asked))), options.terms, options.embedding, derived(db.root, "pseudonyms", ws))
+        around = Around(
+            tuple(sorted(set(asked))),
+            options.terms,
+            options.embedding,
+            derived(db.root, "pseudonyms", ws),
+            reader=reader(db.root, options.model, recipe),
+        )
         sealed = frozenset(source.id for source in sources.find(db, ws) if source.permissions.encrypt)
         with _ledger(base, options) as ledger, _work(base, options, sealed & {d.source for d in usable}) as folder:
             run = _Run(recipe, options, around, say, ledger)
