@@ -34,7 +34,7 @@ from feilun.store import audit, sources
 from feilun.store.access import permits
 from feilun.store.database import Database
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
+SENTENCE_ENDS = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
 _DEEPEST = 4  # archives and messages within each other
 
 
@@ -282,7 +282,7 @@ def digests(document: Document) -> set[str]:
     texts: set[str] = set()
     for passage in cut(document, found.prose):
         records.append(passage_record(passage))
-        texts.update(_SENTENCE.split(passage.text))
+        texts.update(SENTENCE_ENDS.split(passage.text))
     known = {digest for record in records for digest in sources.record_digests(record)}
     for text in texts:
         for form in {clean_text(text), mask(clean_text(text), Public())}:
@@ -346,7 +346,7 @@ def _read(db: Database, ws: str, wanted: Sequence[Source], purpose: Purpose, poo
     def read(item: tuple[Source, Piece]) -> Document:
         source, piece = item
         file, problem = piece.file, piece.problem
-        if problem is None and _forbids(file.permissions, purpose):
+        if problem is None and permits.refused(file.permissions, purpose, dt.datetime.now(dt.UTC).date()):
             problem = skip(file.name, "forbidden")
         if problem is None:
             masked = file.permissions.mask == "pseudonymise"
@@ -357,12 +357,3 @@ def _read(db: Database, ws: str, wanted: Sequence[Source], purpose: Purpose, poo
         return Document(source.id, file.name, (), problem=problem)
 
     return [future.result() for _, future in pool.map(read, pieces())]
-
-
-def _forbids(permissions: Permissions, purpose: Purpose) -> bool:
-    """Tell whether the rules within an uploaded archive forbid a use that the archive as a whole permits."""
-    if purpose == "inspect":
-        return False
-    granted = {"train": permissions.train, "retrieve": permissions.retrieve, "send_outside": permissions.leave}
-    expired = permissions.until is not None and permissions.until < dt.datetime.now(dt.UTC).date().isoformat()
-    return expired or not granted.get(purpose, True)

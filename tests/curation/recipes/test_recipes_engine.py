@@ -173,7 +173,7 @@ def test_labels_are_not_mended() -> None:
     assert kept[0].texts == ("good!", "pos")
 
 
-def test_documents_come_back(tmp_path: Path) -> None:
+def test_documents_come_back() -> None:
     """A document that became a row is the same document again, however odd its blocks."""
     blocks = (
         Block("text", "page 1", "Head", "Body", (), (), "2025-01-01"),
@@ -184,7 +184,6 @@ def test_documents_come_back(tmp_path: Path) -> None:
     )
     document = Document("source-1", "file.docx", blocks, "2025-02-02", True)
     assert document_of(document_row(document)) == document
-    del tmp_path
 
 
 def test_rows_of_every_kind() -> None:

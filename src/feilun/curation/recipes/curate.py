@@ -28,11 +28,12 @@ from feilun.curation.recipes import engine
 from feilun.curation.recipes.around import Around, reader
 from feilun.curation.recipes.catalogue import operators
 from feilun.curation.recipes.ledger import Ledger
-from feilun.curation.recipes.making import REASONS, Maker, document_of, document_row, empty, record_of
+from feilun.curation.recipes.making import Maker, document_of, document_row, empty, record_of
 from feilun.curation.recipes.plan import Recipe, Step, find
 from feilun.curation.recipes.refusals import in_memory, refused
 from feilun.curation.recipes.result import sum_of, write
 from feilun.curation.recipes.streaming import rows_of_all, sorted_out
+from feilun.curation.report import DROPS
 from feilun.curation.scan import look
 from feilun.curation.seam import Entry, Row
 from feilun.errors import NothingUsable
@@ -192,10 +193,9 @@ class _Run:
     def __init__(self, recipe: Recipe, options: Options, around: Around, say: Say | None, ledger: Ledger) -> None:
         self._ledger = ledger
         self._recipe, self._options, self.around, self._say = recipe, options, around, say
-        self._tally = health.Tally(operators(), REASONS | _OWN, self._show)
+        self._tally = health.Tally(operators(), DROPS | _OWN, self._show)
         self._finder = Finder(frozenset(USUAL), 0.3)
         self._shape = health.Shape()
-        self._aside: list[Entry] = []
         self._in = self._computed = self._work = 0
         self._seconds = time.monotonic()
         self._tables: list[JSON] = []

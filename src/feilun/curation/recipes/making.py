@@ -6,7 +6,6 @@ not know operators, nor whose sources are which.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,11 +15,11 @@ import msgspec
 
 from feilun.curation.clean import clean_text, worthless
 from feilun.curation.documents import Block, Document
+from feilun.curation.ingest import SENTENCE_ENDS
 from feilun.curation.pairs import extract, people_in
 from feilun.curation.passages import cut
 from feilun.curation.recipes.plan import Made
 from feilun.curation.recipes.shards import row_id
-from feilun.curation.report import DROPS
 from feilun.curation.seam import Entry, Row
 from feilun.records import JSON, Record, derived_id, text_digest
 from feilun.store import sources
@@ -180,21 +179,17 @@ class Maker:
         )
 
 
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
 _TELLING = 40  # columns: shorter sentences stand in many texts, and say nothing of where they are from
 
 
 def digests_of(texts: Iterable[str]) -> frozenset[str]:
     """Return the digests of the long sentences of texts, as sources have them noted."""
-    found = (clean_text(sentence) for text in texts for sentence in _SENTENCE.split(text))
+    found = (clean_text(sentence) for text in texts for sentence in SENTENCE_ENDS.split(text))
     return frozenset(text_digest(sentence) for sentence in found if _columns(sentence) >= _TELLING)
 
 
 def _columns(text: str) -> int:
     return len(text) if text.isascii() else sum(1 + (char > "\u2e80") for char in text)
-
-
-REASONS = DROPS
 
 
 def record_of(row: Row) -> Record:
