@@ -1,0 +1,233 @@
+"""Graders of texts, numbers, choices, tools, citations: what is right, what only looks so, what is no grade."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from feilun.errors import BadRequest
+from feilun.grading import Grade, check, grade
+from feilun.grading.calibration import calibrate
+from feilun.grading.judges import prefer
+from feilun.grading.numbers import numbers
+from feilun.grading.similarity import similarity
+
+ABCD = ["the moon", "the sun", "the sun and the moon", "neither"]
+TRIANGLE = {"name": "geo.area", "arguments": {"base": [10], "height": [5.0], "unit": ["cm", ""]}}
+PASSAGES = {"1": "Members pay 4.5 percent a year for loans.", "2": "The branch opens at nine."}
+ASKING = [{"role": "user", "content": "Mark {{ sample.output_text }} of {{ item.question }}"}]
+
+
+async def graded(spec: dict[str, Any], said: str, judge: Any = None, **sample: Any) -> Grade:
+    """Grade an answer to a question that is not looked at."""
+    return await grade(spec, {"question": "Why?", "answer": "four"}, {"output_text": said, **sample}, judge)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("1,234.50 and 5%", [1234.5, 0.05]),
+        ("-3 or minus 4, 1/4 of it", [-3, -4, 0.25]),
+        ("三千二百零五万", [32050000]),
+        ("一万二，三千五，两百零三", [12000, 3500, 203]),
+        ("二〇二四年，十二点五", [2024, 12.5]),
+        ("3.5亿 and 2 million, 1.2e-3, 3 x 10^5", [350000000, 2000000, 0.0012, 300000]),
+        ("百分之三点五；万分之二", [0.035, 0.0002]),
+        (r"$\frac{3}{4}$ of $1{,}000$", [0.75, 1000]),
+        ("１２３", [123]),
+        ("no number", []),
+    ],
+)
+def test_numbers_are_found_however_they_are_written(text: str, values: list[float]) -> None:
+    """Thousands, fractions, powers, magnitudes, Chinese numerals, shares."""
+    assert [float(found.value) for found in numbers(text)] == pytest.approx(values)
+
+
+@pytest.mark.parametrize(
+    ("spec", "right", "wrong"),
+    [
+        ({"type": "exact", "reference": "Four years"}, "four years!", "four years old"),
+        ({"type": "exact", "reference": "a B", "strict": True}, "a B", "a b"),
+        ({"type": "exact", "reference": "<="}, "<=", ">="),
+        ({"type": "exact", "reference": "{{ item.answer }}"}, "Four", "five"),
+        ({"type": "numeric", "reference": "1,250"}, "First 3, then the answer is 1250.00 euro", "12500"),
+        ({"type": "numeric", "reference": "5%"}, "It is 0.05", "It is 0.5"),
+        ({"type": "numeric", "reference": "5%"}, "It is 5", "It is 6"),
+        ({"type": "numeric", "reference": 3.14, "tolerance": 0.01}, "3.145", "3.2"),
+        ({"type": "numeric", "reference": "三千五"}, "答案是3500元。", "答案是3005元。"),
+        ({"type": "numeric", "reference": [7, 8]}, "#### 8", "8 or maybe #### 9"),
+        ({"type": "f1", "reference": ["The red house", "a house"]}, "red house", "red houses"),
+        ({"type": "f1", "reference": "信用社成立于一九五二年", "pass_threshold": 0.7}, "成立于一九五二年", "一九八四"),
+        ({"type": "choice", "reference": "B"}, "The answer is (B).", "The answer is (C), not B."),
+        ({"type": "choice", "reference": "B"}, "答案不是A，而是B。", "选C"),
+        ({"type": "choice", "reference": "C"}, "**C**", "A\nBecause C is wrong"),
+        ({"type": "choice", "reference": "A"}, r"so \boxed{A}", "A cat is B"),
+        ({"type": "choice", "reference": 1, "choices": ABCD}, "It must be the sun.", "the sun and the moon"),
+        ({"type": "choice", "reference": "ABD"}, "正确选项：A、B、D", "A、B"),
+        ({"type": "regex", "pattern": r"^\d{3}$"}, "123", "1234"),
+        ({"type": "regex", "pattern": "sorry", "flags": "i", "absent": True}, "Yes.", "SORRY, no."),
+        ({"type": "regex", "pattern": r"x=(\d+)", "reference": "4"}, "so x=4", "so x=5"),
+        ({"type": "json_schema", "schema": {"required": ["a"]}}, '{"a": 1}', '{"b": 1}'),
+        ({"type": "json_schema", "schema": {}, "reference": {"a": 1}, "fenced": True}, '```json\n{"a": 1}\n```', "{}"),
+        ({"type": "exact_match", "reference": ["Ab"], "ignore_case": True}, "aB", "a b"),
+        ({"type": "math", "reference": r"\frac{1}{2}"}, r"Hence $\boxed{0.5}$.", "0.25"),
+        ({"type": "math", "reference": "x^2+2x+1"}, "The answer is $(x+1)^2$", "(x+1)^3"),
+        ({"type": "math", "reference": "$5$;$10$"}, "$10$; $5$", "5"),
+        ({"type": "math", "reference": r"[0, \infty)"}, r"$[0,+\infty)$", "(0, oo)"),
+        ({"type": "math", "reference": r"2\sqrt{3}"}, "√12", "√6"),
+        ({"type": "math", "reference": "y=2x+1"}, "2x - y + 1 = 0", "2x + y = 1"),
+        ({"type": "tool_call", "reference": [TRIANGLE]}, "[geo.area(base=10, height=5)]", "[geo.area(base=10)]"),
+        (
+            {"type": "tool_call", "reference": [TRIANGLE]},
+            '<tool_call>{"name": "geo_area", "arguments": {"base": 10, "height": 5, "unit": "CM"}}</tool_call>',
+            '{"name": "geo_area", "arguments": {"base": 10, "height": 5, "colour": "red"}}',
+        ),
+        ({"type": "tool_call", "reference": []}, "I cannot do that.", "f(x=1)"),
+        (
+            {"type": "citation", "passages": PASSAGES, "reference": ["1"]},
+            "Members pay 4.5 percent [1].",
+            "4.5 percent.",
+        ),
+        ({"type": "citation", "passages": PASSAGES, "reference": ["1"]}, "Pay 4.5 percent [1].", "Pay 5 percent [1]."),
+        ({"type": "citation", "passages": PASSAGES, "refuse": True}, "That is not in my sources.", "It is so [2]."),
+    ],
+)
+async def test_right_passes_and_wrong_does_not(spec: dict[str, Any], right: str, wrong: str) -> None:
+    """Each grader tells an answer from one that is nearly it, and neither is an error of the grader."""
+    check(spec)
+    good, bad = await graded(spec, right), await graded(spec, wrong)
+    assert (good.passed, good.error) == (True, "")
+    assert (bad.passed, bad.error) == (False, "")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"type": "nothing"},
+        {"type": "numeric"},
+        {"type": "numeric", "reference": 1, "tolerance": -1},
+        {"type": "exact", "reference": "a", "other": 1},
+        {"type": "regex", "pattern": "("},
+        {"type": "choice", "reference": 9, "choices": ["a", "b"]},
+        {"type": "multi", "graders": {"a": {"type": "exact"}}, "calculate_output": "a"},
+        {
+            "type": "multi",
+            "graders": {"a": {"type": "exact", "reference": "a"}},
+            "calculate_output": "__import__('os')",
+        },
+        {"type": "score_model", "model": "m", "input": ASKING, "range": [1, 0]},
+        {"type": "label_model", "model": "m", "input": ASKING, "labels": ["a"], "passing_labels": ["b"]},
+        {"type": "python", "source": "x = 1"},
+        {"type": "text_similarity", "input": "a", "reference": "b", "evaluation_metric": "guess"},
+        {"type": "citation", "passages": {}, "reference": ["1"]},
+    ],
+)
+async def test_what_is_no_grader_is_refused_and_never_raises(spec: dict[str, Any]) -> None:
+    """``check`` refuses it; ``grade`` says it in the grade's error."""
+    with pytest.raises(BadRequest):
+        check(spec)
+    found = await graded(spec, "a")
+    assert not found.passed
+    assert found.error
+
+
+async def test_scores_are_combined() -> None:
+    """OpenAI's multi: a formula over others' scores, by name, also as a list; one that fails is the failure of all."""
+    inner = {"a": {"type": "exact", "reference": "x"}, "b": {"type": "f1", "reference": "x y"}}
+    spec = {"type": "multi", "graders": inner, "calculate_output": "0.5*a + min(b, 1)/2"}
+    assert (await graded(spec, "x")).score == pytest.approx(0.5 + 1 / 3)
+    listed = {**spec, "graders": [{"name": name, **each} for name, each in inner.items()]}
+    assert (await graded(listed, "x")).score == pytest.approx(0.5 + 1 / 3)
+    asking = {"type": "multi", "graders": {"a": {"type": "rubric", "criteria": ["x"]}}, "calculate_output": "a"}
+    assert "a:" in (await graded(asking, "x")).error
+
+
+async def test_a_judge_gives_scores_labels_and_marks() -> None:
+    """Its words become numbers; words that are none, a judge that hangs or is not there are errors, not grades."""
+    score = {"type": "score_model", "model": "m", "input": ASKING, "range": [1, 5]}
+    label = {
+        "type": "label_model",
+        "model": "m",
+        "input": ASKING,
+        "labels": ["good", "bad"],
+        "passing_labels": ["good"],
+    }
+    rubric = {"type": "rubric", "criteria": ["kind", {"text": "rude", "points": -1}, {"text": "true", "points": 3}]}
+    asked: list[Any] = []
+
+    def saying(text: str) -> Any:
+        async def judge(messages: tuple[dict[str, Any], ...]) -> str:
+            asked.append(messages)
+            return text
+
+        return judge
+
+    found = await graded(score, "x", saying('Good.\n{"result": 4}'))
+    assert (found.score, found.passed) == (0.75, True)
+    assert asked[0][0]["content"] == "Mark x of Why?"
+    assert (await graded(score, "x", saying('{"result": 9}'))).error
+    assert (await graded(score, "x", saying("no idea"))).error
+    assert (await graded(score, "x")).error
+    assert (await graded(label, "x", saying("Good"))).passed
+    assert (await graded(label, "x", saying("good or bad"))).error
+    marked = await graded(rubric, "x", saying('{"met": [true, true, true]}'))
+    assert (marked.score, marked.passed) == (0.75, True)
+    assert (await graded(rubric, "x", saying('{"met": [true]}'))).error
+
+    async def hanging(_: Any) -> str:
+        await asyncio.sleep(3600)
+        return ""
+
+    late = await grade(label, {"question": ""}, {"output_text": "x"}, hanging, seconds=0.05)
+    assert "more than" in late.error
+
+
+async def test_a_judge_that_prefers_a_place_prefers_nobody() -> None:
+    """Asked both ways round, only a preference for an answer counts."""
+
+    async def first(_: Any) -> str:
+        return '{"better": 1}'
+
+    async def longer(messages: Any) -> str:
+        one, two = messages[0]["content"].split("Answer 2:")
+        return '{"better": 1}' if "long" in one else '{"better": 2}' if "long" in two else '{"better": 0}'
+
+    assert await prefer(first, "q", "a", "b") == ("neither", False)
+    assert await prefer(longer, "q", "a", "a long one") == ("second", True)
+    assert await prefer(longer, "q", "a long one", "b") == ("first", True)
+
+
+def test_a_judge_is_calibrated_against_people() -> None:
+    """Accuracy and kappa with intervals, checked against a worked example; few verdicts prove nothing."""
+    people = [1] * 25 + [0] * 25
+    judge = [1] * 20 + [0] * 5 + [1] * 10 + [0] * 15
+    found = calibrate(judge, people)
+    assert (found.pairs, found.accuracy) == (50, 0.7)
+    assert found.kappa == pytest.approx(0.4)  # Cohen's own example of 20, 5, 10 and 15
+    assert found.kappa_interval[1] == pytest.approx(0.4 + 1.96 * 0.1264, abs=0.02)
+    assert found.kappa_interval[0] <= 0.4 - 1.96 * 0.1264
+    assert not found.trusted
+    assert calibrate(people * 2, people * 2).trusted
+    assert not calibrate([1, 0], [1, 0]).trusted
+    assert not calibrate([1] * 40, [1] * 40).trusted
+    assert "kappa" in found.words["zh"]
+    with pytest.raises(BadRequest):
+        calibrate([1], [])
+
+
+def test_measures_of_likeness_agree_with_their_definitions() -> None:
+    """One for the same, nothing for what has nothing in common, worked values between."""
+    a, b = "the cat is on the mat", "the cat sat on the mat"
+    for metric in ("fuzzy_match", "bleu", "gleu", "rouge_1", "rouge_2", "rouge_5", "rouge_l"):
+        assert similarity(metric, a, a) == pytest.approx(1.0)
+    for metric in ("bleu", "gleu", "meteor", "rouge_1", "rouge_l"):
+        assert similarity(metric, a, "dogs bark") == 0.0
+    assert similarity("rouge_1", a, b) == pytest.approx(5 / 6)
+    assert similarity("rouge_2", a, b) == pytest.approx(3 / 5)
+    assert similarity("rouge_l", a, b) == pytest.approx(5 / 6)
+    assert similarity("gleu", a, b) == pytest.approx(9 / 18)
+    assert similarity("meteor", a, a) > 0.99
+    assert similarity("rouge_1", "信用社的利率", "信用社利率") == pytest.approx(10 / 11)
