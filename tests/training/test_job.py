@@ -16,14 +16,14 @@ from safetensors.torch import load_file, save_file
 
 from feilun.compute import run
 from feilun.engines.models import ensure_base
-from feilun.errors import BadModel, BadRequest, Cancelled, TooFewSamples
+from feilun.errors import BadModel, BadRequest, BadSetting, Cancelled, TooFewSamples
 from feilun.evaluation.golden import check_identity
 from feilun.evaluation.report import Identity
 from feilun.records import JSON, Job, ModelVersion, Record, Source
 from feilun.serving import start_engine
 from feilun.settings import Settings
 from feilun.store import Database, Journal, datasets, lineage, models, open_database, sources, workspaces
-from feilun.training import run_training
+from feilun.training import foresee, run_training
 
 
 @dataclass
@@ -149,6 +149,79 @@ def test_what_a_job_refuses(room: Room, trained: JSON) -> None:
     with pytest.raises(BadModel, match="is not a base model"):
         room.train("ftjob-7", base=trained["model"])
     assert not list((room.settings.root / "logs").glob("ftjob-[567].log"))
+
+
+def write_passages(db: Database) -> str:
+    """Write a dataset version of twelve passages."""
+    texts = [f"The fee of account {number} is {number * 7 % 10} crowns, says the board." for number in range(12)]
+    records = [Record(f"passage-{number}", "passage", ("source-1",), (), text) for number, text in enumerate(texts)]
+    return datasets.write(db, "bank", "passages", records, "train")[0].id
+
+
+def test_all_weights_become_a_base_of_the_workspace(room: Room) -> None:
+    """A version of the kind base, made of a base, seen by its workspace alone; another adapter can be trained on it."""
+    made = room.train("ftjob-8", method="full")
+    version = models.get(room.db, "bank", made["model"])
+    assert (version.kind, version.base, version.workspace) == ("base", room.base.id, "bank")
+    assert version.identity["weights"] != room.base.identity["weights"]
+    workspaces.ensure(room.db, "other")
+    assert version.id not in {one.id for one in models.find(room.db, "other")}
+    above = {edge.parent for edge in lineage.ancestors(room.db, "bank", version.id)}
+    assert {room.dataset, room.base.id} <= above
+    again = room.train("ftjob-9", base=version.id)
+    assert models.get(room.db, "bank", again["model"]).base == version.id
+
+
+def test_passages_are_read(room: Room) -> None:
+    """Continued pretraining takes passages; a set without any is refused in its own words."""
+    made = room.train("ftjob-10", method="cpt", dataset=write_passages(room.db))
+    assert models.get(room.db, "bank", made["model"]).kind == "adapter"
+    assert made["method"] == "cpt"
+    with pytest.raises(TooFewSamples, match="0 samples") as refused:
+        room.train("ftjob-11", method="cpt")
+    assert "documents" in refused.value.hint
+
+
+def test_checkpoints_become_versions(room: Room) -> None:
+    """So many versions on the way, each another one, linked to the job."""
+    made = room.train("ftjob-12", epochs=6, checkpoints=2)
+    versions = [models.get(room.db, "bank", one) for one in made["checkpoints"]]
+    assert len({made["model"], *made["checkpoints"]}) == 3
+    steps = [version.meta["checkpoint"] for version in versions]
+    assert steps == sorted(steps)
+    assert all(0 < step < len(made["loss"]) for step in steps)
+    assert all((Path(version.folder) / "chat_template.jinja").is_file() for version in versions)
+
+
+def test_what_a_job_will_take_is_told_before_it_starts(room: Room) -> None:
+    """Samples and tokens are counted, other methods cost more, and the job tells it before its first step."""
+    spec = {"dataset": room.dataset, "base": room.base.id, "replay": False, "epochs": 2}
+    found = foresee(room.db, room.settings, "bank", spec)
+    assert found["samples"] == 12
+    assert found["tokens"] > 12 * 2 * 20
+    twice = foresee(room.db, room.settings, "bank", {**spec, "epochs": 4})
+    assert twice["tokens"] == 2 * found["tokens"]
+    assert twice["seconds"] > found["seconds"]
+    whole = foresee(room.db, room.settings, "bank", {**spec, "method": "full"})
+    assert whole["memory"] > found["memory"]
+    assert whole["disk"] > 0
+    told: list[JSON] = []
+    room.train("ftjob-13", told.append)
+    kinds = ["estimate" if "estimate" in message else "loss" for message in told if {"estimate", "loss"} & set(message)]
+    assert kinds[0] == "estimate"
+    assert "loss" in kinds
+    assert foresee(room.db, room.settings, "bank", spec)["measured"]
+    with pytest.raises(BadSetting, match="no training method named magic"):
+        foresee(room.db, room.settings, "bank", {**spec, "method": "magic"})
+
+
+def test_samples_that_are_all_the_same_are_too_few(room: Room) -> None:
+    """Twelve times the same line is one sample."""
+    said = ({"role": "user", "content": "Who?"}, {"role": "assistant", "content": "Me."})
+    records = [Record(f"same-{number}", "chat", ("source-1",), said) for number in range(12)]
+    dataset = datasets.write(room.db, "bank", "same", records, "train")[0].id
+    with pytest.raises(TooFewSamples, match="12 samples to train on, 1 of them different"):
+        room.train("ftjob-14", dataset=dataset)
 
 
 def checked(settings: Settings, version: ModelVersion, tolerance: float = 0.05) -> Identity:

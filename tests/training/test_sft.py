@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import resource
-import subprocess
-import sys
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,61 +13,25 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from tests.training.invariants import assert_restart_leaves_no_trace, messages, process, quiet, results, trained
 from transformers import AutoModelForCausalLM
 
+from feilun.engines.decoder import Decoder
 from feilun.engines.prompts import Prompter
-from feilun.errors import BadRequest, TooFewSamples
-from feilun.training import sft
-from feilun.training.lora import answer_states
-from feilun.training.pack import pack
+from feilun.errors import BadModel, BadRequest, TooFewSamples
+from feilun.training import loop
+from feilun.training.learning import read_replay, schedule
+from feilun.training.lora import answer_states, go_on_from, new_factors
+from feilun.training.methods import sft
+from feilun.training.pack import Sample, pack
 from feilun.training.plan import Plan
 
 MakePlan = Callable[..., Plan]
-RESULTS = ("adapter_model.safetensors", "adapter_config.json", "chat_template.jinja", "golden.json")
 
 
-@contextmanager
-def process(plan: Plan, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run the training process; it is gone after the block."""
-    file = Path(plan.scratch).parent / "plan.json"
-    plan.write(file)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "feilun.training.sft", str(file)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
-    ) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def messages(child: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """Yield what the process says."""
-    assert child.stdout is not None
-    for line in child.stdout:
-        yield json.loads(line)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Pass over what PEFT uses and transformers is about to take away."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
-
-
-def trained(plan: Plan) -> dict[str, Any]:
-    """Train in this process; return the facts of the run."""
-    with quiet():
-        sft.train(plan)
-    found: dict[str, Any] = json.loads((Path(plan.out) / "training.json").read_text())
-    return found
-
-
-def results(plan: Plan) -> dict[str, bytes]:
-    """Return the bytes of all that a run leaves, but for its times."""
-    return {name: (Path(plan.out) / name).read_bytes() for name in RESULTS}
+def read(plan: Plan, prompter: Prompter) -> tuple[list[Sample], list[Sample]]:
+    """Return the samples of a plan, and what is replayed."""
+    return sft.read_chats(plan, prompter, plan.samples), read_replay(plan, prompter)
 
 
 def first_step(capsys: pytest.CaptureFixture[str]) -> int:
@@ -84,33 +43,8 @@ def first_step(capsys: pytest.CaptureFixture[str]) -> int:
 @pytest.mark.slow
 def test_a_killed_run_ends_as_an_undisturbed_one(make_plan: MakePlan) -> None:
     """Killed at three random steps and run again: the same losses, the same bytes, no step twice."""
-    calm = make_plan("calm", epochs=4)
-    facts = trained(calm)
-    steps = len(facts["losses"])
-    killed = make_plan("killed", epochs=4)
-    points = sorted(random.Random(7).sample(range(2, steps - 1), 3))
-    begun: list[int] = []
-    for point in points:
-        with process(killed) as child:
-            for message in messages(child):
-                if "samples" in message:
-                    begun.append(message["step"])
-                if message.get("step") == point and "loss" in message:
-                    child.kill()
-                    break
-            child.wait()
-    with process(killed) as child:
-        said = list(messages(child))
-        assert child.wait() == 0
-    assert said[-1]["done"]
-    assert said[-1]["losses"] == facts["losses"]
-    assert said[-1]["tokens"] == facts["tokens"]
-    assert begun[0] == 0
-    begun += [message["step"] for message in said if "samples" in message]
-    assert len(begun) == 4
-    assert all(step > 0 for step in begun[1:]), "it went on from a checkpoint"
-    assert results(killed) == results(calm)
-    assert not list(Path(killed.scratch).glob("*.part"))
+    points = sorted(random.Random(7).sample(range(2, 10), 3))
+    assert_restart_leaves_no_trace(make_plan("calm", epochs=4), make_plan("killed", epochs=4), points)
 
 
 def test_the_same_plan_gives_the_same_adapter(make_plan: MakePlan) -> None:
@@ -185,11 +119,11 @@ def test_peft_loads_what_was_written(make_plan: MakePlan, prompter: Prompter) ->
     model: Any = AutoModelForCausalLM.from_pretrained(plan.base, dtype=torch.float32)
     with quiet():
         model = PeftModel.from_pretrained(model, plan.out).eval()
-    facts, _ = sft.read_samples(plan, prompter)
-    decoder = sft.Decoder(Path(plan.base), torch.float32)
+    facts, _ = read(plan, prompter)
+    decoder = Decoder(Path(plan.base), torch.float32)
     first = round(plan.frozen * decoder.shape.layers)
-    factors = sft.new_factors(decoder, plan.rank, range(first, decoder.shape.layers), 0)
-    sft.go_on_from(Path(plan.out), factors)
+    factors = new_factors(decoder, plan.rank, range(first, decoder.shape.layers), 0)
+    go_on_from(Path(plan.out), factors)
     with torch.no_grad():
         ours = decoder.logits(answer_states(decoder, factors, 3.0, pack(facts[:1])))
         theirs = model(torch.tensor([facts[0].ids])).logits[0, facts[0].start - 1 : -1]
@@ -213,7 +147,7 @@ def test_a_run_goes_on_from_an_adapter(make_plan: MakePlan) -> None:
     facts = trained(first)
     second = make_plan("second", epochs=6, start=first.out, seed=0)
     assert trained(second)["losses"][0] < facts["losses"][0]
-    with pytest.raises(sft.BadModel, match="another shape"):
+    with pytest.raises(BadModel, match="another shape"):
         trained(make_plan("third", start=first.out, rank=2))
 
 
@@ -236,7 +170,7 @@ def test_texts_keep_their_line_separators(make_plan: MakePlan, prompter: Prompte
     plan = make_plan()
     said = [{"role": "user", "content": "Who\u2028are\u0085you?"}, {"role": "assistant", "content": "Me."}]
     Path(plan.samples).write_text(json.dumps({"messages": said}, ensure_ascii=False) + "\n")
-    facts, _ = sft.read_samples(plan, prompter)
+    facts, _ = read(plan, prompter)
     assert len(facts) == 1
     assert "Who\u2028are\u0085you?" in prompter.decode(list(facts[0].ids))
 
@@ -246,7 +180,7 @@ def test_an_answer_that_was_cut_short_does_not_teach_to_end(make_plan: MakePlan,
     plan = make_plan()
     lines = [{"prompt": "Say one.", "answer": "one", "finish": finish} for finish in ("stop", "length")]
     Path(plan.replay).write_text("\n".join(json.dumps(line) for line in lines) + "\n")
-    _, (whole, cut) = sft.read_samples(plan, prompter)
+    _, (whole, cut) = read(plan, prompter)
     assert whole.ids[-1] in prompter.end_ids
     assert cut.ids == whole.ids[:-1]
     assert whole.replay
@@ -256,32 +190,32 @@ def test_an_answer_that_was_cut_short_does_not_teach_to_end(make_plan: MakePlan,
 def test_the_schedule(make_plan: MakePlan, prompter: Prompter) -> None:
     """Each pass has every sample once and its share of the replay; it is the same for the same seed."""
     plan = make_plan(facts=20, epochs=3, replay_share=0.1)
-    facts, replayed = sft.read_samples(plan, prompter)
-    groups = sft.schedule(plan, facts, replayed)
+    facts, replayed = read(plan, prompter)
+    groups = schedule(plan, facts, replayed)
     drawn = [sample for group in groups for sample in group]
     assert all(drawn.count(sample) == 3 for sample in facts)
     assert sum(sample.replay for sample in drawn) == 3 * 2
-    assert sft.schedule(plan, facts, replayed) == groups
-    assert sft.schedule(replace(plan, seed=1), facts, replayed) != groups
+    assert schedule(plan, facts, replayed) == groups
+    assert schedule(replace(plan, seed=1), facts, replayed) != groups
 
 
 def test_few_samples_get_more_passes(make_plan: MakePlan, prompter: Prompter) -> None:
     """The recipe chooses at least sixty steps, within thirty passes."""
     plan = make_plan(facts=40, epochs=0, replay_share=0.0)
-    facts, replayed = sft.read_samples(plan, prompter)
-    drawn = [sample for group in sft.schedule(plan, facts, replayed) for sample in group]
-    assert len(sft.schedule(plan, facts, replayed)) >= 60
+    facts, replayed = read(plan, prompter)
+    drawn = [sample for group in schedule(plan, facts, replayed) for sample in group]
+    assert len(schedule(plan, facts, replayed)) >= 60
     assert 5 <= drawn.count(facts[0]) <= 30
 
 
 def test_the_rate_warms_up_and_falls(make_plan: MakePlan) -> None:
     """It rises to its peak, then falls to a twentieth, and never below."""
     plan = make_plan(learning_rate=1.0, warmup=0.1)
-    rates = [sft.rate(plan, step, 100) for step in range(100)]
+    rates = [loop.rate(plan, step, 100) for step in range(100)]
     peak = rates.index(max(rates))
     assert rates[:peak] == sorted(rates[:peak])
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert 8 <= peak <= 10
     assert max(rates) == pytest.approx(1.0, abs=0.02)
     assert min(rates[peak:]) == pytest.approx(0.05)
-    assert all(0 < sft.rate(plan, step, 1) <= 1 for step in range(1))
+    assert all(0 < loop.rate(plan, step, 1) <= 1 for step in range(1))

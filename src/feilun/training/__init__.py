@@ -4,6 +4,6 @@ The room knows recipes (flat scripts over shared pure functions), packs, losses,
 not know exams, verdicts, endpoints or keys: whether a version is any good, and who uses it, is decided elsewhere.
 """
 
-from feilun.training.job import run_training
+from feilun.training.job import foresee, run_training
 
-__all__ = ["run_training"]
+__all__ = ["foresee", "run_training"]

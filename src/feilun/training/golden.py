@@ -15,24 +15,31 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from feilun.errors import BadModel
+
 PROMPTS, LENGTH = 24, 12
 
 
-def record_golden(base: Path, adapter: Path, questions: Sequence[str]) -> None:
-    """Write ``golden.json`` into the adapter's folder: how the version answers ``questions``.
+def record_golden(base: Path, adapter: Path | None, questions: Sequence[str]) -> None:
+    """Write ``golden.json`` into the adapter's folder (without one, the base's): how the version answers ``questions``.
 
     For each: the prompt (rendered by transformers with the template in the adapter's folder), greedy token ids, their
-    log-probabilities (nats) and, at each place, the lead of the best token over the second best.
+    log-probabilities (nats) and, at each place, the lead of the best token over the second best. Raises BadModel for a
+    base that is not there any more.
     """
-    tokenizer: Any = AutoTokenizer.from_pretrained(base)
-    template = (adapter / "chat_template.jinja").read_text(encoding="utf-8")
-    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    model = PeftModel.from_pretrained(model, adapter).eval()
+    folder = adapter or base
+    template = (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(base)
+        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise BadModel(f"{base} is no whole model folder any more: {error}", "Fetch the model again.") from error
+    model = (PeftModel.from_pretrained(model, adapter) if adapter else model).eval()
     ends = model.generation_config.eos_token_id
     rows = [_answer(model, tokenizer, template, question, ends) for question in questions[:PROMPTS]]
-    fresh = adapter / "golden.part"
+    fresh = folder / "golden.part"
     fresh.write_text(json.dumps({"template": template, "rows": rows}, ensure_ascii=False, indent=1), encoding="utf-8")
-    fresh.replace(adapter / "golden.json")
+    fresh.replace(folder / "golden.json")
 
 
 def _answer(model: Any, tokenizer: Any, template: str, question: str, ends: Any) -> dict[str, Any]:

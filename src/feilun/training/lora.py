@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from feilun.engines.adapters import Factors
+from feilun.engines.adapters import Factors, read_adapter
 from feilun.engines.decoder import PROJECTIONS, Decoder
+from feilun.errors import BadModel
 from feilun.training.pack import Pack, Sample, pack
 
 CHUNK = 192
@@ -77,6 +79,19 @@ def new_factors(decoder: Decoder, rank: int, layers: range, seed: int) -> Factor
     return factors
 
 
+def go_on_from(adapter: Path, factors: Factors) -> None:
+    """Set the factors to those of an adapter; raise BadModel if it has another shape."""
+    kept = read_adapter(adapter, torch.float32).factors
+    if {key: (a.shape, b.shape) for key, (a, b) in kept.items()} != {
+        key: (a.shape, b.shape) for key, (a, b) in factors.items()
+    }:
+        raise BadModel(f"The adapter {adapter} has another shape than this run's.", "Start from the base model.")
+    with torch.no_grad():
+        for key, pair in factors.items():
+            for target, value in zip(pair, kept[key], strict=True):
+                target.copy_(value)
+
+
 class PackedAttention:
     """Causal attention inside each sample of a pack; every sample also sees the shared beginning."""
 
@@ -84,7 +99,7 @@ class PackedAttention:
         """Build gather indices and mask for ``pack``; ``groups`` is query heads per key head."""
         prefix, lengths = pack.prefix, pack.lengths
         longest, count = max(lengths), len(lengths)
-        self.prefix, self.groups = prefix, groups
+        self.prefix, self.grouped = prefix, groups > 1
         steps = torch.arange(longest)
         sizes = torch.tensor(lengths)
         begins = prefix + torch.cumsum(sizes, 0) - sizes
@@ -97,9 +112,9 @@ class PackedAttention:
 
     def __call__(self, _layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend: q [N, Hq, D], k and v [N, Hkv, D] -> [N, Hq, D]."""
-        prefix, groups = self.prefix, self.groups
+        prefix = self.prefix
         dtype, spare = q.dtype, len(q) - prefix - len(self.scatter)
-        q, k, v = q.float(), k.float().repeat_interleave(groups, 1), v.float().repeat_interleave(groups, 1)
+        q, k, v = q.float(), k.float(), v.float()
         q_own, k_own, v_own = (self._own(t) for t in (q, k, v))
         if prefix:
             spread = (len(self.gather), -1, -1, -1)
@@ -107,11 +122,11 @@ class PackedAttention:
             v_all = torch.cat((v[:prefix].transpose(0, 1).expand(spread), v_own), 2)
         else:
             k_all, v_all = k_own, v_own
-        own = _attention(q_own, k_all, v_all, self.mask)
+        own = _attention(q_own, k_all, v_all, self.mask, grouped=self.grouped)
         parts = [own.transpose(1, 2).reshape(-1, *q.shape[1:]).index_select(0, self.scatter)]
         if prefix:
             first = [t[:prefix].transpose(0, 1)[None] for t in (q, k, v)]
-            head = _attention(first[0], first[1], first[2], self.first)
+            head = _attention(first[0], first[1], first[2], self.first, grouped=self.grouped)
             parts.insert(0, head[0].transpose(0, 1))
         return torch.cat((*parts, q.new_zeros(spare, *q.shape[1:]))).to(dtype)
 
@@ -121,11 +136,9 @@ class PackedAttention:
         return chosen.view(*self.gather.shape, *flat.shape[1:]).transpose(1, 2)
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Written out because samples are short: torch's fused CPU kernel measured slower below 100 tokens."""
-    scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5
-    mixed: Tensor = scores.masked_fill(~mask, float("-inf")).softmax(-1) @ v
-    return mixed
+def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, *, grouped: bool) -> Tensor:
+    """Attend in float32 by the fused kernel, which keeps no scores; in bfloat16 it measured slower on short samples."""
+    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +190,14 @@ def known_of(known: Mapping[Sample, Known], group: Sequence[Sample], packed: Pac
     return Known(each[0].first, torch.cat((*parts, lows[0].new_zeros(spare, lows[0].shape[1]))), answer)
 
 
-def answer_states(decoder: Decoder, factors: Factors, scale: float, pack: Pack, known: Known = NOTHING) -> Tensor:
+def answer_states(
+    decoder: Decoder,
+    factors: Factors,
+    scale: float,
+    pack: Pack,
+    known: Known = NOTHING,
+    attend: PackedAttention | None = None,
+) -> Tensor:
     """Return the hidden states [len(want), hidden] from which the next token of every answer is told."""
     cast = {key: (a.to(decoder.dtype), b.to(decoder.dtype)) for key, (a, b) in factors.items()}
 
@@ -190,57 +210,81 @@ def answer_states(decoder: Decoder, factors: Factors, scale: float, pack: Pack, 
 
     x = decoder.embedding[pack.ids] if known.low is None else known.low
     layers = range(0 if known.low is None else known.first, decoder.shape.layers)
-    attend = PackedAttention(pack, decoder.shape.heads // decoder.shape.kv_heads)
+    attend = attend or PackedAttention(pack, decoder.shape.heads // decoder.shape.kv_heads)
     return decoder.through(layers, x, pack.positions, attend, linear, _norm).index_select(0, pack.want)
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """What the base model's odds over replayed answers are made of: normed states [answer tokens, hidden], its head."""
+
+    states: Tensor
+    head: Tensor
 
 
 class _Loss(torch.autograd.Function):
     """What is to be learnt and kept, with the gradient made at once, a few rows at a time.
 
     Odds over a whole vocabulary are by far the largest tensors of a step: whole, they are read and written from memory
-    a dozen times, and keeping them for a backward pass would double that.
+    a dozen times, and keeping them for a backward pass would double that. The head gets its gradient only if it learns.
     """
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, head: Tensor, teacher: Tensor | None, pack: Pack, keep: float) -> Tensor:
-        weights = pack.weights / pack.weights.sum()
+    def forward(
+        ctx: Any, states: Tensor, head: Tensor, teacher: Teacher | None, pack: Pack, keep: float, whole: float
+    ) -> Tensor:
+        weights, learns = pack.weights / whole, ctx.needs_input_grad[1]
         total, slope = torch.zeros(()), torch.zeros_like(states)
+        lean = torch.zeros(head.shape) if learns else None
+
+        def push(rows: Tensor, by: Tensor) -> None:
+            narrow = by.to(states.dtype)
+            slope[rows] = narrow @ head
+            if lean is not None:
+                lean.add_(narrow.t() @ states[rows])
+
         for rows in torch.split((~pack.replay & (weights > 0)).nonzero()[:, 0], CHUNK):
             odds, at = functional.linear(states[rows], head).float().log_softmax(-1), torch.arange(len(rows))
             total -= (odds[at, pack.targets[rows]] * weights[rows]).sum()
-            push = odds.exp_()
-            push[at, pack.targets[rows]] -= 1.0
-            slope[rows] = push.mul_(weights[rows, None]).to(states.dtype) @ head
+            odds.exp_()[at, pack.targets[rows]] -= 1.0
+            push(rows, odds.mul_(weights[rows, None]))
         if teacher is not None:
             replayed = pack.replay.nonzero()[:, 0]
-            for rows, wanted in zip(torch.split(replayed, CHUNK), torch.split(teacher, CHUNK), strict=True):
-                base = functional.linear(wanted, head).float().log_softmax(-1)
+            for rows, wanted in zip(torch.split(replayed, CHUNK), torch.split(teacher.states, CHUNK), strict=True):
+                base = functional.linear(wanted, teacher.head).float().log_softmax(-1)
                 odds, share = functional.linear(states[rows], head).float().log_softmax(-1), base.exp()
                 total += keep * ((share * base.sub_(odds)).sum(-1) * weights[rows]).sum()
-                push = odds.exp_().sub_(share).mul_(keep * weights[rows, None])
-                slope[rows] = push.to(states.dtype) @ head
-        ctx.save_for_backward(slope)
+                push(rows, odds.exp_().sub_(share).mul_(keep * weights[rows, None]))
+        ctx.save_for_backward(slope, lean)
         return total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (slope,) = ctx.saved_tensors
-        return slope * grad.to(slope.dtype), None, None, None, None
+        slope, lean = ctx.saved_tensors
+        steep = None if lean is None else (lean * grad).to(slope.dtype)
+        return slope * grad.to(slope.dtype), steep, None, None, None, None
 
 
-_loss: Callable[[Tensor, Tensor, Tensor | None, Pack, float], Tensor] = _Loss.apply
+loss_of: Callable[[Tensor, Tensor, Teacher | None, Pack, float, float], Tensor] = _Loss.apply
 
 
 def pack_loss(
-    decoder: Decoder, factors: Factors, scale: float, pack: Pack, known: Known = NOTHING, keep: float = 0.0
+    decoder: Decoder,
+    factors: Factors,
+    scale: float,
+    pack: Pack,
+    known: Known = NOTHING,
+    keep: float = 0.0,
+    whole: float = 0.0,
 ) -> Tensor:
     """Return the loss of a pack: what is to be learnt, plus ``keep`` times how far replayed answers have drifted.
 
     The first is the cross-entropy (nats) of the answers, the second the Kullback-Leibler divergence of the base model's
     odds (``known.answer``, in the pack's order) from the adapted model's (Hinton et al. 2015); both are means over
-    answer tokens, weighted by sample.
+    answer tokens, weighted by sample. ``whole`` is the weight of all samples of the step (0: this pack is all of it),
+    so that the losses of a step's packs sum to the loss of the step.
     """
     norm, epsilon = decoder.final_norm, decoder.shape.epsilon
     states = _norm(answer_states(decoder, factors, scale, pack, known), norm, epsilon)
-    wanted = None if known.answer is None else _norm(known.answer, norm, epsilon)
-    return _loss(states, decoder.head, wanted, pack, keep)
+    teacher = None if known.answer is None else Teacher(_norm(known.answer, norm, epsilon), decoder.head)
+    return loss_of(states, decoder.head, teacher, pack, keep, whole or float(pack.weights.sum()))

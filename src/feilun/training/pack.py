@@ -22,12 +22,21 @@ ROUND = 64
 class Sample:
     """One exchange: ``ids`` of prompt and answer; the answer (with its end token) begins at ``start``.
 
-    ``replay`` marks what the base model said itself: it is not learnt word by word, its odds are kept.
+    ``replay`` marks what the base model said itself: it is not learnt word by word, its odds are kept. Tokens of an
+    ``even`` sample weigh the same however many there are (documents); else a long answer weighs more than a short one,
+    but not in proportion.
     """
 
     ids: tuple[int, ...]
     start: int
     replay: bool = False
+    even: bool = False
+
+    @property
+    def weight(self) -> float:
+        """What all its learnt tokens weigh together."""
+        count = len(self.ids) - self.start
+        return float(count) if self.even else float(count**0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +98,7 @@ def pack(samples: Sequence[Sample], size: int = 0) -> Pack:
         answer = range(sample.start, len(sample.ids))
         want.extend(offset + token - 1 for token in answer)
         targets.extend(sample.ids[token] for token in answer)
-        weights.extend([1.0 / len(answer) ** 0.5] * len(answer))
+        weights.extend([sample.weight / len(answer)] * len(answer))
         replay.extend([sample.replay] * len(answer))
     lengths = tuple(len(sample.ids) - prefix for sample in samples)
     spare = max(size - len(ids), -len(ids) % ROUND)
@@ -136,3 +145,18 @@ def epoch(samples: Sequence[Sample], tokens: int, seed: int) -> list[list[Sample
         groups.append(group)
     order.shuffle(groups)
     return groups
+
+
+def passes(samples: Sequence[Sample], rows: int, most: int = 0) -> list[list[Sample]]:
+    """Cut the samples of a step, in order, into backward passes of at most ``rows`` rows and ``most`` samples."""
+    shared = shared_prefix(samples)
+    found: list[list[Sample]] = []
+    size = 0
+    for sample in samples:
+        more = len(sample.ids) - shared
+        if not found or shared + size + more > rows or len(found[-1]) == most:
+            found.append([])
+            size = 0
+        found[-1].append(sample)
+        size += more
+    return found

@@ -1,6 +1,8 @@
 """Replay against forgetting: what the base model itself answers to everyday prompts, asked once per base.
 
-It knows prompts and answers. It does not know how they are mixed into a run.
+The prompts are simple questions, none of them an exam's. More kinds of prompts, in two languages, cost what is learnt a
+tenth and kept no more (docs/decisions/0007). It knows prompts and answers. It does not know how they are mixed into a
+run.
 
 Source: rehearsal of the model's own outputs (self-distillation; Li and Hoiem 2017, *Learning without Forgetting*).
 """
@@ -15,9 +17,9 @@ from pathlib import Path
 from feilun.engines.batch import Batcher
 from feilun.engines.seam import Delta, Request
 from feilun.errors import FeilunError
+from feilun.training.plan import PROMPTS
 from feilun.training.progress import Say
 
-PROMPTS = Path(__file__).with_name("replay.jsonl")
 SLOTS, LONGEST = 64, 24
 
 
