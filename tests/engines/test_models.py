@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gguf
@@ -123,6 +124,16 @@ def test_a_gguf_file_is_converted_once(llama: Path, tmp_path: Path) -> None:
         ensure_base(tmp_path / "home", str(file), said.append)
     assert base_identity(Path(first.folder)) == first.identity
     assert not list((tmp_path / "home" / "models").glob(".convert-*"))
+
+
+def test_two_who_come_at_once_make_one_model(llama: Path, tmp_path: Path) -> None:
+    """The second waits, and takes what the first has made."""
+    file, said = tmp_path / "tiny.gguf", list[str]()
+    write_gguf(llama, file, gguf.GGMLQuantizationType.F32)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: ensure_base(tmp_path / "home", str(file), said.append), range(2))
+    assert one == other
+    assert len(said) == 1
 
 
 def test_gguf_files_that_cannot_be_used(llama: Path, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 from importlib.resources import files
 
 import pytest
+from tests.evaluation.pairs import comparison
 
 from feilun.errors import BadRequest
-from feilun.evaluation.compare import decide, flips, mcnemar, paired_interval
+from feilun.evaluation.compare import decide, flips
 from feilun.evaluation.report import (
     DataHealth,
     Dropped,
@@ -23,23 +24,9 @@ from feilun.evaluation.report import (
     topics,
 )
 from feilun.evaluation.words import LANGUAGES, WORDS
-from feilun.records import Comparison, Eval, EvalAnswer, EvalItem, Verdict
+from feilun.records import Eval, EvalAnswer, EvalItem, Verdict
 
 HOSTILE = "<script>alert('x')</script><img src=\"http://evil.example/x\" onerror=alert(1)>{{ 7 * 7 }}"
-
-
-def comparison(questions, right, gained, lost):
-    """Return the comparison with these counts."""
-    return Comparison(
-        questions,
-        right / questions,
-        (right + gained - lost) / questions,
-        (gained - lost) / questions,
-        paired_interval(questions, gained, lost),
-        gained,
-        lost,
-        mcnemar(gained, lost),
-    )
 
 
 def report(**changes):
@@ -276,3 +263,25 @@ def test_examples_and_topics():
     assert examples(gained) == (Example("q0", "a", "old 0", "new 0"),)
     assert examples(lost) == (Example("q1", "a", "old 1", "new 1"),)
     assert topics(exam, before, after) == (Topic("Loans", 2, 0.0, 0.5), Topic("Cards", 1, 1.0, 0.0))
+
+
+def test_render_shows_power_and_guards():
+    """What the exam can show, how many separate things it asks about, and every guard with its state."""
+    own = dataclasses.replace(comparison(120, 3, 97, 1), meta={"clusters": 60, "sees": 0.094})
+    small = dataclasses.replace(comparison(4, 3, 0, 0), meta={"clusters": 4, "sees": None})
+    states = {"refusal": (60, 0, 0), "leakage": (12, 0, 0), "premises": (60, 0, 30)}
+    guards = {n: dataclasses.asdict(comparison(q, q // 2, won, lost)) for n, (q, won, lost) in states.items()}
+    verdict = dataclasses.replace(report().verdict, own=own, general=small, meta={"guards": guards})
+    page = Page(render(report(verdict=verdict)))
+    english, chinese = page.text("en"), page.text("zh")
+    assert "difference of 10 points or more" in english
+    assert "看出 10 个百分点以上" in chinese
+    assert "120 questions are about 60 separate things" in english
+    assert "涉及 60 件" in chinese
+    assert WORDS["en"]["sees_nothing"] in english
+    assert WORDS["zh"]["sees_nothing"] in chinese
+    told = {"refusal": ("kept", "通过"), "leakage": ("cannot tell", "无法判断"), "premises": ("lost", "退步")}
+    for name, (en, zh) in told.items():
+        assert re.search(rf"{name}\s+{en}", english)
+        assert re.search(rf"{name}\s+{zh}", chinese)
+    assert WORDS["en"]["guards"] not in Page(render(report())).text("en")

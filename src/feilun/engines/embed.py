@@ -53,10 +53,10 @@ def _load() -> E5:
     return model
 
 
-def plain_encoder(model: str) -> Callable[[Sequence[str]], np.ndarray]:
+def plain_encoder(model: str, *, query: bool = False) -> Callable[[Sequence[str]], np.ndarray]:
     """Return what gives vectors (n × d, float32, unit length) of texts without waiting for others, cut to the window.
 
-    ``model`` is :data:`DEFAULT` or :data:`FAKE`; raises BadModel.
+    ``model`` is :data:`DEFAULT` or :data:`FAKE`; ``query``: as of questions. Raises BadModel.
     """
     if model == FAKE:
         fake = FakeEmbedder()
@@ -68,7 +68,7 @@ def plain_encoder(model: str) -> Callable[[Sequence[str]], np.ndarray]:
 
     def encode(texts: Sequence[str]) -> np.ndarray:
         cut = [_plain(text)[: WINDOW - 64] for text in texts]  # a token is hardly ever less than a character
-        return np.asarray(loaded.encode(cut, False) if cut else [], np.float32).reshape(-1, dimensions)
+        return np.asarray(loaded.encode(cut, query) if cut else [], np.float32).reshape(-1, dimensions)
 
     return encode
 

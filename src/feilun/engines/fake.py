@@ -46,9 +46,9 @@ class FakeEngine:
         self._given_up: dict[int, bool] = {}
 
     async def load(self, version: ModelVersion) -> dict[str, Any]:
-        """Make a version servable; its identity is what the version says."""
+        """Make a version servable; its identity is what the version says, or its id where there are no files."""
         self.loaded[version.id] = version
-        return dict(version.identity)
+        return dict(version.identity) or {"version": version.id}
 
     async def unload(self, model: str) -> None:
         """Forget a version; calls that run go on."""

@@ -9,6 +9,7 @@ the wheel that ``pip download --no-deps`` brings.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -18,7 +19,8 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -39,13 +41,36 @@ def model_name(name_or_path: str) -> str:
 
 
 def ensure_base(root: Path, name_or_path: str, say: Say = print) -> ModelVersion:
-    """Return the base model, made ready under ``root/models`` at first use; raise BadModel that says what is wrong."""
+    """Return the base model, made ready under ``root/models`` at first use; raise BadModel that says what is wrong.
+
+    Who comes while another process makes it ready waits for that.
+    """
     name = model_name(name_or_path)
+    found = _kept(root, name, name_or_path)
+    if found is not None:
+        return found
+    with _alone(root / "locks" / f"base-{name}.lock"):
+        return _kept(root, name, name_or_path) or _made(root, name, name_or_path, say)
+
+
+def _kept(root: Path, name: str, name_or_path: str) -> ModelVersion | None:
     marker = root / "models" / name / "feilun.json"
     if marker.is_file():
         kept = json.loads(marker.read_text(encoding="utf-8"))
         if kept["given"] == _given(name_or_path):
             return _version(name, Path(kept["folder"] or marker.parent), kept["identity"])
+    return None
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def _made(root: Path, name: str, name_or_path: str, say: Say) -> ModelVersion:
     source = Path(name_or_path).expanduser()
     if name_or_path in PACKAGES:
         return _from_gguf(root, name, _packaged(root, name_or_path, say), name_or_path, say)

@@ -119,6 +119,20 @@ class Prompter:
         except (TypeError, UnicodeError) as error:
             raise BadRequest("The messages hold half a character (a lone surrogate).", param="messages") from error
 
+    def encode_marked(self, text: str) -> list[int]:
+        """Return token ids of a bare text, with the marks that the tokenizer itself puts around texts."""
+        try:
+            return list(self.tokenizer.encode(text).ids)
+        except (TypeError, UnicodeError) as error:
+            raise BadRequest("The text holds half a character (a lone surrogate).") from error
+
+    @property
+    def first(self) -> int:
+        """The token at which texts begin, or, for want of it, the one at which they end."""
+        names = (self._special.get(name, "") for name in ("bos_token", "eos_token"))
+        found = (self.tokenizer.token_to_id(name) for name in names if name)
+        return next((token for token in found if token is not None), min(self.end_ids, default=0))
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))

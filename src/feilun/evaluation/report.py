@@ -6,6 +6,7 @@ was found. It does not know where the findings come from or where the page is ke
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -167,6 +168,9 @@ def _view(data: ReportData, language: str) -> dict[str, Any]:
         "margin": f"{100 * data.margin:g}",
         "own_caption": words[_own_caption(own)] if own else "",
         "general_caption": words[_general_caption(general, data.margin)] if general else "",
+        "guards": [
+            _guard(name, rows, data.margin, words) for name, rows in data.verdict.meta.get("guards", {}).items()
+        ],
         "topics": [_topic(topic, words) for topic in data.topics],
         "curve": charts.curve(data.loss, words["loss"], (words["step"], words["loss"])),
         "loss_note": _loss_note(data.loss, words),
@@ -198,6 +202,7 @@ def _exam(comparison: Comparison, words: Mapping[str, str], margin: float | None
             low=signed_points(comparison.interval[0]),
             high=signed_points(comparison.interval[1]),
         ),
+        "power": _power(comparison, words),
         "bars": charts.bars(
             [(f"{words[name]} · {counts[name]}", share, name) for name, share in shares], words["share_right"]
         ),
@@ -205,6 +210,26 @@ def _exam(comparison: Comparison, words: Mapping[str, str], margin: float | None
             comparison.difference, comparison.interval, words["difference"], (words["no_difference"], limit), margin
         ),
     }
+
+
+def _power(comparison: Comparison, words: Mapping[str, str]) -> str:
+    """Return what an exam like this can show, and how many separate things its questions are about."""
+    found, said = comparison.meta, []
+    if clusters := found.get("clusters"):
+        if clusters < comparison.questions:
+            said.append(words["hang_together"].format(questions=comparison.questions, clusters=clusters))
+        sees = found.get("sees")
+        said.append(words["sees"].format(sees=math.ceil(100 * sees - 0.05)) if sees else words["sees_nothing"])
+    return " ".join(said)
+
+
+def _guard(name: str, found: JSON, margin: float, words: Mapping[str, str]) -> dict[str, str]:
+    """Return the figures of one guard exam, from a comparison as it is kept."""
+    low, high = found["interval"]
+    state = "guard_kept" if low > -margin else "guard_open" if found["difference"] > -margin else "guard_lost"
+    difference, ends = signed_points(found["difference"]), (signed_points(low), signed_points(high))
+    note = words["figure_note"].format(difference=difference, low=ends[0], high=ends[1])
+    return {"name": name, "state": words[state], "note": note}
 
 
 def _own_caption(own: Comparison) -> str:

@@ -11,10 +11,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 
+from feilun.compute.energy import Meter
 from feilun.engines.seam import Engine, Request
 from feilun.errors import BadRequest, EngineDown
-from feilun.evaluation.scoring import contains
-from feilun.records import Eval, EvalAnswer, EvalItem, ModelVersion, Usage, new_id
+from feilun.evaluation.answered import answered_by
+from feilun.evaluation.likely import Reader, answer_likely, by_likelihood
+from feilun.evaluation.scoring import grade_answer
+from feilun.grading import Judge
+from feilun.records import JSON, Eval, EvalAnswer, EvalItem, ModelVersion, Usage, new_id
 
 Save = Callable[[list[EvalAnswer]], Awaitable[None]]
 Progress = Callable[[int, int], None]
@@ -25,15 +29,18 @@ class Sitting:
     """How an exam is sat, the same for every model: ``batch`` questions together, answers of ``max_tokens`` at most.
 
     An engine that is down is asked again, ``attempts`` times in all, after ``pause`` seconds that double each time.
+    ``judge`` answers graders that ask a model.
     """
 
     batch: int = 16
     max_tokens: int = 48
     attempts: int = 5
     pause: float = 0.5
+    judge: Judge | None = None
 
 
 DEFAULT = Sitting()
+TOGETHER = 256  # items that are read together by log-probability
 
 
 async def sit(
@@ -65,6 +72,32 @@ async def sit(
     return asked
 
 
+async def read_all(
+    read: Reader,
+    identity: JSON,
+    exam: Eval,
+    run_id: str,
+    save: Save,
+    done: Collection[str] = (),
+    progress: Progress | None = None,
+) -> int:
+    """Have a model say which option it finds likeliest, for every item that has options; return how many were asked.
+
+    ``identity`` is that of the model behind ``read``. Items are read in chunks, each saved before the next begins; what
+    begins alike is computed once within a chunk. ``done`` are the ids of items already saved.
+    """
+    finished = frozenset(done)
+    waiting = [item for item in exam.items if by_likelihood(item) and item.id not in finished]
+    total = sum(by_likelihood(item) for item in exam.items)
+    for start in range(0, len(waiting), TOGETHER):
+        chunk, meter = waiting[start : start + TOGETHER], Meter()
+        answers = await asyncio.to_thread(answer_likely, exam, chunk, run_id, read)
+        await save(answered_by(answers, identity, meter.spent()))
+        if progress:
+            progress(total - len(waiting) + start + len(chunk), total)
+    return len(waiting)
+
+
 async def _answer_chunk(
     engine: Engine, version: ModelVersion, chunk: tuple[EvalItem, ...], run_id: str, how: Sitting
 ) -> list[EvalAnswer]:
@@ -72,11 +105,11 @@ async def _answer_chunk(
         if attempt:
             await asyncio.sleep(how.pause * 2 ** (attempt - 1))
         try:
-            await engine.load(version)
+            identity = await engine.load(version)
         except EngineDown as error:
             down: EngineDown = error
             continue
-        group = (new_id("group"), len(chunk))
+        group, meter = (new_id("group"), len(chunk)), Meter()
         answers = await asyncio.gather(
             *(_answer(engine, version, item, run_id, how, group) for item in chunk), return_exceptions=True
         )
@@ -86,7 +119,8 @@ async def _answer_chunk(
                 raise failure
             down = failure
         if not failures:
-            return [answer for answer in answers if isinstance(answer, EvalAnswer)]
+            given = [answer for answer in answers if isinstance(answer, EvalAnswer)]
+            return answered_by(given, identity, meter.spent())
     raise EngineDown(
         f"The engine was down {how.attempts} times in a row: {down.message}",
         "Run the same command again: answered questions are kept.",
@@ -98,13 +132,11 @@ async def _answer(
 ) -> EvalAnswer:
     request = Request(
         model=version.id,
-        messages=({"role": "user", "content": item.question},),
-        max_tokens=how.max_tokens,
-        temperature=0.0,
-        top_p=1.0,
-        seed=None,
-        stop=(),
-        logprobs=False,
+        messages=tuple(item.meta.get("messages") or ({"role": "user", "content": item.question},)),
+        max_tokens=max(how.max_tokens, int(item.meta.get("tokens") or 0)),
+        stop=tuple(item.meta.get("stop") or ()),
+        prompt=str(item.meta.get("prompt") or ""),
+        tools=tuple(item.meta.get("tools") or ()),
         group=group[0],
         group_size=group[1],
     )
@@ -123,4 +155,9 @@ async def _answer(
         "prompt_tokens": usage.prompt_tokens if usage else 0,
         "completion_tokens": usage.completion_tokens if usage else 0,
     }
-    return EvalAnswer(run_id, item.id, prompt, answer, contains(answer, item.accept, item.reject), meta)
+    grade = await grade_answer(item, answer, how.judge)
+    if item.meta.get("grader"):
+        meta |= {"why": grade.why, "passed": grade.passed}
+    if grade.error:  # nobody knows whether the answer is right
+        meta |= {"errored": True, "error": grade.error}
+    return EvalAnswer(run_id, item.id, prompt, answer, grade.score, meta)

@@ -23,6 +23,26 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
         "{difference} points (95 % interval {low} to {high})",
         "{difference} 个百分点（95% 区间 {low} 至 {high}）",
     ),
+    "sees": (
+        "An exam of this kind shows a difference of {sees} points or more 8 times in 10.",
+        "这样的考试十次中有八次能看出 {sees} 个百分点以上的差别。",
+    ),
+    "sees_nothing": (
+        "An exam this small cannot show any difference: nothing can be told from it.",
+        "这场考试题目太少，看不出任何差别，无法据此判断。",
+    ),
+    "hang_together": (
+        "Its {questions} questions are about {clusters} separate things, and count as so many.",
+        "{questions} 道题涉及 {clusters} 件相互独立的事，按此数目计算。",
+    ),
+    "guards": ("Guard exams", "护栏考试"),
+    "guards_lead": (
+        "None of these may lose more than {margin} points; each must show it by itself.",
+        "以下每一场都必须各自证明：退步没有超过 {margin} 个百分点。",
+    ),
+    "guard_kept": ("kept", "通过"),
+    "guard_open": ("cannot tell", "无法判断"),
+    "guard_lost": ("lost", "退步"),
     "not_sat": ("This exam was not sat.", "没有进行这场考试。"),
     "own_heading": ("Before and after", "前后对比"),
     "own_lead": (

@@ -1,0 +1,207 @@
+"""Exams in whatever form they come: fields are found by look, rows that cannot be used are named by their lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feilun.errors import BadRequest
+from feilun.evaluation.formats import Imported, Wishes, read_exam
+from feilun.records import EvalItem
+
+ASKED = "Which is the largest?"
+
+
+def written(folder: Path, name: str, content: Any) -> Path:
+    """Write rows as JSON lines or text, and return the file."""
+    file = folder / name
+    text = content if isinstance(content, str) else "\n".join(json.dumps(row, ensure_ascii=False) for row in content)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def imported(folder: Path, name: str, content: Any, **wishes: Any) -> Imported:
+    """Return the exam in a file with this content."""
+    return read_exam([written(folder, name, content)], "default", "an exam", Wishes(**wishes))
+
+
+def only(found: Imported) -> EvalItem:
+    """Return the one item of an exam."""
+    assert len(found.exam.items) == 1, found.warnings
+    return found.exam.items[0]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"Question": ASKED, "A": "an ant", "B": "a whale", "C": "a cat", "Answer": "B"},
+        {"question": ASKED, "options": ["(A)an ant", "(B)a whale", "(C)a cat"], "label": "B"},
+        {"question": ASKED, "choices": ["an ant", "a whale", "a cat"], "answer": "a whale"},
+        {
+            "stem": ASKED,
+            "choices": {"text": ["an ant", "a whale", "a cat"], "label": ["A", "B", "C"]},
+            "answerKey": "B",
+        },
+        {"query": ASKED, "options": {"A": "an ant", "B": "a whale", "C": "a cat"}, "gold": "(b)"},
+        {"prompt": ASKED, "option_a": "an ant", "option_b": "a whale", "option_c": "a cat", "correct_option": "b"},
+        {"question": ASKED, "ans0": "an ant", "ans1": "a whale", "ans2": "a cat", "label": 1},
+        {"题目": ASKED, "选项A": "an ant", "选项B": "a whale", "选项C": "a cat", "答案": "B"},
+        {"question": f"{ASKED}\nA．an ant  B．a whale  C．a cat\n", "answer": ["B"]},
+        {"input": ASKED, "choices": ["an ant", "a whale", "a cat"], "target": "B", "id": "q1"},
+        {"question": ASKED, "options": "['an ant', 'a whale', 'a cat']", "answer_idx": "B"},
+        {"question": ASKED, "options": "A) an ant\nB) a whale\nC) a cat", "answer": "B"},
+        {"ctx": ASKED, "endings": ["an ant", "a whale", "a cat"], "label": "1"},
+    ],
+)
+def test_multiple_choice_in_any_shape(tmp_path: Path, row: dict[str, Any]) -> None:
+    """Bare options, the right one, both ways of asking."""
+    item = only(imported(tmp_path, "exam.jsonl", [row]))
+    assert item.meta["choices"] == ["an ant", "a whale", "a cat"]
+    assert (item.accept, item.meta["gold"]) == (("a whale",), [1])
+    assert item.meta["grader"] == {"type": "choice", "reference": "B", "choices": item.meta["choices"]}
+    assert item.meta["likely"]["context"] == f"{ASKED}\nA. an ant\nB. a whale\nC. a cat\nAnswer:"
+    assert item.meta["likely"]["continuations"] == [" A", " B", " C"]
+    assert item.question.startswith(f"{ASKED}\nA. an ant\n")
+
+
+def test_tables_numbers_from_one_and_several_right_ones(tmp_path: Path) -> None:
+    """A CSV with quoted lines, semicolons and a byte order mark; answers counted from 1; several letters."""
+    table = '\ufeffquestion;choice1;choice2;answer\n"two\nlines";a;b;1\nthree;c;d;2\n'
+    items = imported(tmp_path, "exam.csv", table).exam.items
+    assert [item.accept for item in items] == [("a",), ("d",)]
+    assert [item.meta["line"] for item in items] == ["exam.csv:2", "exam.csv:4"]
+    several = {"question": "哪些是水果？", "A": "苹果", "B": "石头", "C": "梨", "answer": "AC"}
+    item = only(imported(tmp_path, "several.jsonl", [several]))
+    assert (item.meta["grader"]["reference"], "likely" in item.meta) == ("AC", False)
+
+
+@pytest.mark.parametrize(
+    ("row", "grader"),
+    [
+        ({"question": "1 + 1?", "answer": "2"}, {"type": "numeric", "reference": ["2"], "relative": 1e-6}),
+        ({"question": "Solve.", "answer": r"$\frac{1}{2}$"}, {"type": "math", "reference": [r"$\frac{1}{2}$"]}),
+        ({"question": "Who?", "answers": ["Ann", "Anna"]}, {"type": "contains", "accept": ["Ann", "Anna"]}),
+        ({"query": "谁？", "answer": [["张三", "老张"]]}, {"type": "contains", "accept": ["张三", "老张"]}),
+        (
+            {"context": "Ann left.", "question": "Who?", "answers": {"text": ["Ann"], "answer_start": [0]}},
+            {"type": "f1", "reference": ["Ann"]},
+        ),
+        (
+            {"question": "Why?", "rubric": ["names the cause", {"criterion": "is short", "points": 2}]},
+            {
+                "type": "rubric",
+                "criteria": [{"text": "names the cause", "points": 1.0}, {"text": "is short", "points": 2.0}],
+                "reference": "",
+            },
+        ),
+        (
+            {"text": "Add two numbers.", "test_list": ["assert add(1, 2) == 3"], "code": "def add(a, b): …"},
+            {"type": "code", "tests": "assert add(1, 2) == 3", "entry": ""},
+        ),
+        (
+            {"prompt": "def f(x):\n", "test": "def check(f):\n    assert f(1) == 1", "entry_point": "f"},
+            {
+                "type": "code",
+                "tests": "def check(f):\n    assert f(1) == 1",
+                "entry": "f",
+                "prefix": "def f(x):\n",
+            },
+        ),
+        (
+            {
+                "question": [[{"role": "user", "content": "Area?"}]],
+                "function": [
+                    {"name": "geo.area", "parameters": {"type": "dict", "properties": {"a": {"type": "float"}}}}
+                ],
+                "ground_truth": [{"geo.area": {"a": [1, 2]}}],
+            },
+            {"type": "tool_call", "reference": [{"name": "geo.area", "arguments": {"a": [1, 2]}}]},
+        ),
+        (
+            {"question": "Rate?", "accept": ["4 %"], "reject": ["5 %"]},
+            {"type": "contains", "accept": ["4 %"], "reject": ["5 %"]},
+        ),
+    ],
+)
+def test_free_answers_get_the_grader_that_fits(tmp_path: Path, row: dict[str, Any], grader: dict[str, Any]) -> None:
+    """Numbers, formulas, short texts, spans, rubrics, code, tools, our own form."""
+    assert only(imported(tmp_path, "exam.jsonl", [row])).meta["grader"] == grader
+
+
+def test_passages_and_tools_keep_what_is_asked(tmp_path: Path) -> None:
+    """SQuAD's nesting is spread out, with the passage as cluster; tools become OpenAI's."""
+    paragraph = {
+        "id": "p1",
+        "context": "Ann left at nine.",
+        "qas": [{"question": "Who?", "answers": [{"text": "Ann"}]}],
+    }
+    nested = {"data": [{"paragraphs": [paragraph]}]}
+    item = only(imported(tmp_path, "squad.json", json.dumps(nested)))
+    assert (item.question, item.meta["cluster"]) == ("Ann left at nine.\n\nWho?", "p1")
+    tool = {"name": "geo.area", "parameters": {"type": "dict", "properties": {"a": {"type": "float"}}}}
+    (tmp_path / "possible_answer").mkdir()
+    written(tmp_path / "possible_answer", "calls.json", [{"id": "1", "ground_truth": [{"geo.area": {"a": [1]}}]}])
+    asked = [{"role": "user", "content": "Area?"}]
+    item = only(imported(tmp_path, "calls.json", [{"id": "1", "question": [asked], "function": [tool]}]))
+    assert item.meta["messages"] == asked
+    assert item.meta["tools"][0]["function"]["name"] == "geo_area"
+    assert item.meta["tools"][0]["function"]["parameters"]["properties"] == {"a": {"type": "number"}}
+
+
+def test_what_cannot_be_used_is_named_by_its_line(tmp_path: Path) -> None:
+    """Copies are taken once, contradictions left out, broken rows named; too few questions are said to be few."""
+    good = [{"question": f"What is {n}?", "A": "one", "B": "two", "answer": "A"} for n in range(6)]
+    wrong = {"question": "What?", "A": "one", "B": "two", "answer": "C"}
+    found = imported(tmp_path, "exam.jsonl", [*good, good[0], {**good[1], "answer": "B"}, wrong])
+    said = " ".join(found.warnings)
+    assert len(found.exam.items) == 5
+    assert "exam.jsonl:1, exam.jsonl:7" in said
+    assert "exam.jsonl:2, exam.jsonl:8" in said
+    assert "exam.jsonl:9: its answer names none of its options" in said
+    assert "Only 5 questions" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("exam.jsonl", "", "empty"),
+        ("exam.jsonl", '{"question": "a", "answer": "b"}\n{broken', "line 2"),
+        ("exam.json", "[1, 2]", "no question"),
+        ("exam.csv", "question,answer\n", "no question"),
+        ("exam.jsonl", [{"a": 1}, {"b": 2}], "exam.jsonl:1: it has no question"),
+        ("exam.jsonl", [{"question": "a", "answer": "b", "grader": {"type": "none"}}], "no grader of type"),
+        ("exam.txt", "a", "no form"),
+        ("exam.jsonl", "[" * 100_000, "nested"),
+    ],
+)
+def test_bad_files_get_a_clear_error(tmp_path: Path, name: str, content: Any, said: str) -> None:
+    """It says what is wrong and where, and nothing escapes."""
+    with pytest.raises(BadRequest) as error:
+        imported(tmp_path, name, content)
+    assert said in error.value.message
+    assert error.value.hint
+
+
+def test_examples_come_from_a_dev_file(tmp_path: Path) -> None:
+    """Solved examples of the file of the same name stand before its questions; too few are an error."""
+    row = {"question": "Is it?", "A": "yes", "B": "no", "answer": "B"}
+    (tmp_path / "dev").mkdir()
+    dev = written(tmp_path / "dev", "exam.jsonl", [{**row, "question": "Was it?"}])
+    found = imported(tmp_path, "exam.jsonl", [row], dev=(dev,), shots=1)
+    assert found.exam.meta["heads"] == {"": "Was it?\nA. yes\nB. no\nAnswer: B\n\n"}
+    with pytest.raises(BadRequest, match="2 examples"):
+        imported(tmp_path, "exam.jsonl", [row], dev=(dev,), shots=2)
+
+
+def test_an_exam_is_versioned_by_what_it_asks(tmp_path: Path) -> None:
+    """The same file gives the same version and ids, a changed answer another; it is sealed unless that is undone."""
+    row = {"question": "Is it?", "A": "yes", "B": "no", "answer": "B"}
+    first, again = (imported(tmp_path, "exam.jsonl", [row]).exam for _ in range(2))
+    assert (first.id, first.items) == (again.id, again.items)
+    other = imported(tmp_path, "exam.jsonl", [{**row, "answer": "A"}]).exam
+    assert other.meta["version"] != first.meta["version"]
+    assert (first.meta["sealed"], first.meta["kind"]) == (True, "imported")
+    assert imported(tmp_path, "exam.jsonl", [row], sealed=False).exam.meta["sealed"] is False
