@@ -67,3 +67,9 @@ def mask(text: str, public: Public, names: Iterable[str] = (), counts: Counter[s
         text, number = re.subn(bounds[0] + re.escape(name) + bounds[1], "[NAME]", text)
         tally["NAME"] += number
     return text
+
+
+def masked(texts: Iterable[str]) -> list[str]:
+    """Return texts of people, each with its personal data replaced by placeholders."""
+    nothing = Public()
+    return [mask(text, nothing) for text in texts]

@@ -140,7 +140,8 @@ def test_a_full_disk_stops_it_and_the_next_goes_on(db: Database, folder: Path, t
 def test_files_that_change_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
     """A file that is written to all the time is either read as it was at one moment or refused."""
     path = tmp_path / "log.txt"
-    path.write_bytes(b"0" * 400_000)
+    size = 1 << 16  # a large write may be interrupted half-way for as long as other programs want
+    path.write_bytes(b"0" * size)
     stop = threading.Event()
 
     def write() -> None:
@@ -148,7 +149,7 @@ def test_files_that_change_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
         while not stop.is_set():
             number = (number + 1) % 10
             with path.open("r+b", buffering=0) as file:
-                file.write(str(number).encode() * 400_000)
+                file.write(str(number).encode() * size)
 
     writer = threading.Thread(target=write)
     writer.start()

@@ -184,3 +184,38 @@ def test_sketches_do_not_depend_on_batches() -> None:
     parts = furniture.decide([furniture.sketch(some[i : i + 1]) for i in reversed(range(len(some)))])
     assert whole.tolist() == parts.tolist()
     assert len(whole) > 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"),
+    [
+        ("The fee is 4 dollars.\nShare this page · Print · Back to top", "The fee is 4 dollars."),
+        ("Home > Help > Cards > Fees\nThe fee is 4 dollars.", "The fee is 4 dollars."),
+        ("手续费为四元。\n上一篇：暂无　下一篇：暂无　返回顶部　打印本页　关闭窗口", "手续费为四元。"),
+        ("The fee is 4 dollars.\nAsk at any branch.", "The fee is 4 dollars.\nAsk at any branch."),
+        ("Back to top", "Back to top"),
+        ("1. Print the form\n2. Sign it\n3. Share it with your branch", None),
+        ("电话：010-5555 0100\n地址：北街 3 号", None),
+    ],
+)
+def test_answers_lose_the_page_they_were_copied_from(answer: str, left: str | None) -> None:
+    """Stock phrases at the ends of an answer go; what an answer may well say, and the only line that there is, stay."""
+    row = Row("row-1", "s", "f", "", ("user", "assistant"), ("What?", answer))
+    furniture = Furniture()
+    found = furniture.apply([row], furniture.decide([furniture.sketch([row])]))[0]
+    assert [each.mended.text for each in found if isinstance(each, Mending)] == [left] * (left not in {None, answer})
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("It costs 4 dollars.\nClick here for the best casino bonus! www.spin.example", "It costs 4 dollars."),
+        ("费用为四元。\n【限时优惠】加微信 abc777 领取彩金，点击 www.caijin.example", "费用为四元。"),
+        ("Cards do not work in a casino.\nSee www.union.example", None),
+        ("加微信 abc777，本店优惠，点击领取。", None),
+    ],
+)
+def test_one_line_of_advertising_is_enough(text: str, left: str | None) -> None:
+    """A line with a word of the trade, a place to go and two lures is cut; each of them alone is not."""
+    found = Spam().mend([text], [""])[0]
+    assert (found.text if found else None) == left

@@ -31,6 +31,7 @@ SAME, CONTAINED, PART, OPTIONS, MEANING, PERHAPS = (
     "exam_meaning",
     "exam_perhaps",
 )
+_DOUBTFUL = frozenset({PERHAPS, MEANING})  # for a person to decide
 FEW, SOME = 9, 32  # telling shingles: items with fewer count as a whole, with fewer than SOME nearly whole
 MOST, NEARLY, HALF = 0.75, 0.9, 0.5
 _PIECE_OF = 24  # shingles that a row which is part of an item has at least
@@ -58,6 +59,20 @@ class _Index:
     maybe: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a text gives away: how, of which exam text (its number), and how much of it (0-1)."""
+
+    reason: str
+    exam: int
+    score: float
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """Return what is the less, the surer it is."""
+        return self.reason in _DOUBTFUL, -self.score
+
+
 @dataclass(slots=True)
 class Decontaminate:
     """Drops rows that hold an item of an exam, or a part of one; flags those that hold half of one."""
@@ -75,15 +90,15 @@ class Decontaminate:
     def __post_init__(self) -> None:
         """Index the items, and questions with choices without these as well."""
         self.exams = [text for text in dict.fromkeys(self.exams) if text.strip()]
-        asked = [_choices(text) for text in self.exams]
+        asked = _choices(self.exams)
         often = Counter(stem for stem, _ in asked)
         stems = [(stem, number) for number, (stem, _) in enumerate(asked) if stem and often[stem] == 1]
         self._items = [*((text, number) for number, text in enumerate(self.exams)), *stems]
-        folded = _plain([text for text, _ in self._items])
+        folded = blankless([text for text, _ in self._items])
         # Reversed, so that of equal items the first is named.
         self._whole = {whole: place for place, whole in [*enumerate(_sums(folded))][::-1] if whole}
         self._options = {told: number for number, (_, told) in [*enumerate(asked)][::-1] if told}
-        self._index = _indexed(_unsigned(folded))
+        self._index = _indexed(unsigned(folded))
         brief = [len(text) for (text, _), size in zip(self._items, self._index.sizes, strict=True) if size < SOME]
         self._brief = max(brief, default=0)
 
@@ -98,31 +113,34 @@ class Decontaminate:
             told = [text for role, text in zip(row.roles, row.texts, strict=True) if role != "label"]
             texts += told
             owners += [number] * len(told)
-        best: dict[int, Ruling] = {}
-        for start, end in pieces(texts):
-            for place, ruling in self._look(texts[start:end]):
-                number = owners[start + place]
-                if number not in best or (ruling.action, -ruling.score) < (best[number].action, -best[number].score):
-                    best[number] = ruling
+        best: dict[int, Hit] = {}
+        for place, hit in self.look(texts):
+            number = owners[place]
+            if number not in best or hit.order < best[number].order:
+                best[number] = hit
         if self.embed is not None:
             best.update(self._by_meaning([number for number in range(len(rows)) if number not in best], rows))
-        for number, ruling in best.items():
-            found[number] = (ruling,)
+        for number, hit in best.items():
+            found[number] = (self._ruling(hit),)
         return found
 
-    def _look(self, texts: Sequence[str]) -> list[tuple[int, Ruling]]:
-        """Return (place, ruling) for texts that give an item away."""
-        folded = _plain(texts)
-        found: list[tuple[int, Ruling]] = []
-        for place, (text, whole) in enumerate(zip(texts, _sums(folded), strict=True)):
-            if whole in self._whole:
-                found.append((place, self._ruling(SAME, self._whole[whole], 1.0)))
-            elif self._options and (told := _choices(text)[1]) in self._options:
-                found.append((place, self._ruling(OPTIONS, self._options[told], 1.0)))
-        return [*found, *self._lines(texts), *self._contained(_unsigned(folded))]
+    def look(self, texts: Sequence[str]) -> list[tuple[int, Hit]]:
+        """Return (place, hit) for texts that give an item away: all hits of each text."""
+        return [(start + at, hit) for start, end in pieces(texts) for at, hit in self._look(texts[start:end])]
 
-    def _lines(self, texts: Sequence[str]) -> list[tuple[int, Ruling]]:
-        """Return (place, ruling) where a line of a text is a brief item: one question of a list."""
+    def _look(self, texts: Sequence[str]) -> list[tuple[int, Hit]]:
+        folded = blankless(texts)
+        found: list[tuple[int, Hit]] = []
+        told = [key for _, key in _choices(texts)] if self._options else [b""] * len(texts)
+        for place, (whole, options) in enumerate(zip(_sums(folded), told, strict=True)):
+            if whole in self._whole:
+                found.append((place, self._hit(SAME, self._whole[whole], 1.0)))
+            elif options in self._options:
+                found.append((place, Hit(OPTIONS, self._options[options], 1.0)))
+        return [*found, *self._lines(texts), *self._contained(unsigned(folded))]
+
+    def _lines(self, texts: Sequence[str]) -> list[tuple[int, Hit]]:
+        """Return (place, hit) where a line of a text is a brief item: one question of a list."""
         lines: list[str] = []
         owners: list[int] = []
         for place, text in enumerate(texts):
@@ -130,12 +148,12 @@ class Decontaminate:
                 parts = [line for line in text.split("\n") if 4 <= len(line) <= 2 * self._brief]
                 lines += parts
                 owners += [place] * len(parts)
-        sums = _sums(_plain(lines)) if lines else []
+        sums = _sums(blankless(lines)) if lines else []
         hits = zip(owners, sums, strict=True)
-        return [(place, self._ruling(SAME, self._whole[told], 1.0)) for place, told in hits if told in self._whole]
+        return [(place, self._hit(SAME, self._whole[told], 1.0)) for place, told in hits if told in self._whole]
 
-    def _contained(self, folded: Folded) -> list[tuple[int, Ruling]]:
-        """Return (place, ruling) for texts that share shingles with an item."""
+    def _contained(self, folded: Folded) -> list[tuple[int, Hit]]:
+        """Return (place, hit) for texts that share shingles with an item."""
         index = self._index
         if not index.hashes.size:
             return []
@@ -153,7 +171,7 @@ class Decontaminate:
         )
         ats, items, lengths = pairs // index.sizes.size, pairs % index.sizes.size, np.diff(bounds)
         enough = (shared >= HALF * index.sizes[items]) | (shared >= NEARLY * lengths[ats])
-        found: list[tuple[int, Ruling]] = []
+        found: list[tuple[int, Hit]] = []
         for at, item, count in np.stack([ats, items, shared], axis=1)[enough].tolist():
             size, near = int(index.sizes[item]), count
             if 4 * count >= size and lengths[at] > _FAR * size:
@@ -162,11 +180,11 @@ class Decontaminate:
                 near = min(count, _closest(where, 2 * size + SPARSE))
             of_item, of_text = near / size, near / int(lengths[at])
             if of_item >= self._wanted(item):
-                found.append((at, self._ruling(CONTAINED, item, of_item)))
+                found.append((at, self._hit(CONTAINED, item, of_item)))
             elif of_text >= NEARLY and near >= _PIECE_OF:
-                found.append((at, self._ruling(PART, item, of_text)))
+                found.append((at, self._hit(PART, item, of_text)))
             elif of_item >= HALF and size >= SOME:
-                found.append((at, self._ruling(PERHAPS, item, of_item)))
+                found.append((at, self._hit(PERHAPS, item, of_item)))
         return found
 
     def _wanted(self, item: int) -> float:
@@ -175,7 +193,7 @@ class Decontaminate:
             return 2.0
         return max(0.95, self.containment) if size < SOME else self.containment
 
-    def _by_meaning(self, numbers: Sequence[int], rows: Sequence[Row]) -> list[tuple[int, Ruling]]:
+    def _by_meaning(self, numbers: Sequence[int], rows: Sequence[Row]) -> list[tuple[int, Hit]]:
         if self.embed is None:
             return []
         asked = [(n, text) for n in numbers for text in rows[n].texts if 8 <= len(text) <= _LONGEST]
@@ -185,19 +203,22 @@ class Decontaminate:
             self._meanings = np.asarray(self.embed([text[:_LONGEST] for text in self.exams]), np.float32)
         likeness = np.asarray(self.embed([text for _, text in asked]), np.float32) @ self._meanings.T
         nearest = likeness.argmax(axis=1)
-        found: dict[int, Ruling] = {}
+        found: dict[int, Hit] = {}
         for (number, _), item, score in zip(asked, nearest.tolist(), likeness.max(axis=1).tolist(), strict=True):
             if score >= _MEANT:
-                found.setdefault(number, self._ruling(MEANING, item, score))
+                found.setdefault(number, Hit(MEANING, item, score))
         return list(found.items())
 
-    def _ruling(self, reason: str, item: int, score: float) -> Ruling:
-        shown = " ".join(self.exams[self._items[item][1]].split())
-        note = Note(reason, shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…")
-        return Ruling("flag" if reason in {PERHAPS, MEANING} else "drop", note, round(score, 3))
+    def _hit(self, reason: str, item: int, score: float) -> Hit:
+        return Hit(reason, self._items[item][1], score)
+
+    def _ruling(self, hit: Hit) -> Ruling:
+        shown = " ".join(self.exams[hit.exam].split())
+        note = Note(hit.reason, shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…")
+        return Ruling("flag" if hit.reason in _DOUBTFUL else "drop", note, round(hit.score, 3))
 
 
-def _plain(texts: Sequence[str]) -> Folded:
+def blankless(texts: Sequence[str]) -> Folded:
     """Fold texts and forget where words begin: an item may have lost its blanks."""
     folded = fold(texts)
     folded.chars[:] &= ~GAP
@@ -211,7 +232,7 @@ def _sums(folded: Folded) -> list[bytes]:
     return [hashlib.blake2b(part.tobytes(), digest_size=16).digest() if part.size else b"" for part in parts]
 
 
-def _unsigned(folded: Folded) -> Folded:
+def unsigned(folded: Folded) -> Folded:
     """Return folded texts without signs: what was typed in again often lost them."""
     code = folded.chars & CODE
     sign = (code < 48) | ((code > 57) & (code < 65)) | ((code > 0x2000) & (code < 0x2C00))
@@ -220,21 +241,31 @@ def _unsigned(folded: Folded) -> Folded:
     return Folded(folded.chars[~sign], kept[folded.bounds])
 
 
-def _choices(text: str) -> tuple[str, bytes]:
-    """Return the question without its choices, and a sum that is the same in whatever order these stand.
+def _choices(texts: Sequence[str]) -> list[tuple[str, bytes]]:
+    """Return of each text the question without its choices, and a sum that is the same in whatever order these stand.
 
     Both are empty where there are no choices.
     """
+    parts = [parted(text) for text in texts]
+    sums = iter(_sums(blankless([part for each in parts for part in each])))
+    found: list[tuple[str, bytes]] = []
+    for each in parts:
+        told, *rest = itertools.islice(sums, len(each)) if each else [b""]
+        many = len(set(rest))
+        found.append((each[0], b"".join([told, *sorted(set(rest))])) if told and many >= 3 else ("", b""))
+    return found
+
+
+def parted(text: str) -> list[str]:
+    """Return the question and its choices; nothing where there are none."""
     if len(text) > _ASKED or not _SECOND.search(text):
-        return "", b""
+        return []
     marks = list(itertools.islice(_OPTION.finditer(text), 30))
     if len(marks) < 3:
-        return "", b""
+        return []
     ends = [*(mark.start() for mark in marks[1:]), len(text)]
     options = [text[mark.end() : end].split("\n\n")[0] for mark, end in zip(marks, ends, strict=True)]
-    stem = text[: marks[0].start()]
-    told, *rest = _sums(_plain([stem, *options]))
-    return (stem, b"".join([told, *sorted(set(rest))])) if told and len(set(rest)) >= 3 else ("", b"")
+    return [text[: marks[0].start()], *options]
 
 
 def _closest(where: Ints, reach: int) -> int:

@@ -6,6 +6,6 @@ This room knows counts, their words in both languages and their pictures. It doe
 from feilun.curation.health.drift import compare
 from feilun.curation.health.page import ACTIONS, page
 from feilun.curation.health.readiness import readiness
-from feilun.curation.health.tally import Shape, Tally
+from feilun.curation.health.tally import Counts, Shape, Tally
 
-__all__ = ["ACTIONS", "Shape", "Tally", "compare", "page", "readiness"]
+__all__ = ["ACTIONS", "Counts", "Shape", "Tally", "compare", "page", "readiness"]

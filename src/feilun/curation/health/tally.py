@@ -7,7 +7,7 @@ bring with them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from feilun.records import JSON
 
 EXAMPLES = 5
 BINS = 16  # of lengths: the first holds empty texts, each other one twice the length of the one before
+_PLAIN, _SHOWN = ("row", "name", "place"), ("detail", "before", "after")  # fields of an example
 _FAILED: Words = ("The operator failed at this row; the log says why.", "处理此行时出错，原因见日志。")
 _EMPTIED: Words = ("Nothing was left of it.", "处理后没有剩下内容。")
 _ASIDE: Words = ("Set aside for a person to look at.", "留待人工查看。")
@@ -28,8 +29,38 @@ class _Count:
     examples: list[JSON] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Counts:
+    """What happened to the rows of one shard; no row is in two. Examples are as they were found."""
+
+    found: dict[tuple[str, str, str], _Count] = field(default_factory=dict)
+    rows: Counter[str] = field(default_factory=Counter)
+    files: dict[str, Counter[str]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(entries: Iterable[Entry]) -> Counts:
+        """Return the counts of entries."""
+        counts = Counts()
+        seen: set[tuple[str, str, str, str]] = set()
+        acted: set[tuple[str, str]] = set()
+        for entry in entries:
+            key = entry.operator, entry.action, entry.reason
+            count = counts.found.setdefault(key, _Count())
+            count.times += entry.times
+            if (*key, entry.row) not in seen:
+                seen.add((*key, entry.row))
+                count.rows += 1
+                if len(count.examples) < EXAMPLES:
+                    count.examples.append({name: getattr(entry, name) for name in (*_PLAIN, *_SHOWN, "source")})
+            if (entry.action, entry.row) not in acted:
+                acted.add((entry.action, entry.row))
+                counts.rows[entry.action] += 1
+                counts.files.setdefault(entry.name, Counter())[entry.action] += 1
+        return counts
+
+
 class Tally:
-    """Counts the entries of ledgers."""
+    """Counts what happened in all shards."""
 
     def __init__(
         self, operators: Mapping[str, Operator], others: Mapping[str, Words], shown: Callable[[str, str], str]
@@ -43,25 +74,18 @@ class Tally:
         self.rows: Counter[str] = Counter()  # rows by what happened to them, each once
         self.files: dict[str, Counter[str]] = {}
 
-    def add(self, entries: Sequence[Entry]) -> None:
-        """Count the entries of one shard; no row is in two."""
-        seen: set[tuple[str, str, str, str]] = set()
-        acted: set[tuple[str, str]] = set()
-        for entry in entries:
-            key = entry.operator, entry.action, entry.reason
+    def add(self, counts: Counts) -> None:
+        """Add the counts of a shard."""
+        for key, found in counts.found.items():
             count = self._counts.setdefault(key, _Count())
-            count.times += entry.times
-            if (*key, entry.row) not in seen:
-                seen.add((*key, entry.row))
-                count.rows += 1
-            if (entry.action, entry.row) not in acted:
-                acted.add((entry.action, entry.row))
-                self.rows[entry.action] += 1
-                self.files.setdefault(entry.name, Counter())[entry.action] += 1
-            if len(count.examples) < EXAMPLES and not any(shown["row"] == entry.row for shown in count.examples):
-                example = {name: getattr(entry, name) for name in ("row", "name", "place")}
-                example |= {n: self._shown(entry.source, getattr(entry, n)) for n in ("detail", "before", "after")}
-                count.examples.append(example)
+            count.rows += found.rows
+            count.times += found.times
+            for example in found.examples[: EXAMPLES - len(count.examples)]:
+                shown = {name: self._shown(example["source"], example[name]) for name in _SHOWN}
+                count.examples.append({**{name: example[name] for name in _PLAIN}, **shown})
+        self.rows.update(counts.rows)
+        for name, done in counts.files.items():
+            self.files.setdefault(name, Counter()).update(done)
 
     def words(self, operator: str, reason: str) -> Words:
         """Return what a reason means."""
@@ -110,6 +134,14 @@ class Shape:
                 self.topics[str(row.meta["topic"])[:80]] += 1
             if row.meta.get("split"):
                 self.splits[str(row.meta["split"])] += 1
+
+    def join(self, other: Shape) -> None:
+        """Count the rows of another one as well."""
+        self.rows += other.rows
+        self.characters += other.characters
+        self.flagged += other.flagged
+        for name in ("languages", "lengths", "forms", "topics", "files", "splits"):
+            getattr(self, name).update(getattr(other, name))
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts as plain values, the most frequent first."""

@@ -1,4 +1,4 @@
-"""What stands in the place of personal data: labels, pseudonyms that only a key can tell, labels that can be undone.
+"""What stands in the place of personal data: labels, pseudonyms, placeholders that a key undoes.
 
 This module knows placeholders and keys that it is given. It does not know how personal data is found, nor where keys
 are kept.
@@ -10,25 +10,16 @@ import base64
 import hashlib
 import hmac
 import re
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import msgspec
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from feilun.curation.personal.folding import fold
 from feilun.curation.personal.spans import KINDS, Span
-from feilun.errors import InputError
 
 Writer = Callable[[str, str], str]  # kind, value -> what stands in its place
-
-
-class SealError(InputError):
-    """A sealed vault does not open: another key, or changed bytes."""
-
-    code = "vault_does_not_open"
 
 
 def key_of(kind: str, value: str) -> str:
@@ -71,72 +62,42 @@ class Pseudonyms:
         return f"[{KINDS[kind].label}_{base64.b32encode(digest[:5]).decode().lower()}]"
 
 
-@dataclass(slots=True)
-class Vault:
-    """Remembers what each placeholder stands for, so that masking can be undone: ``[PHONE_3]`` and its value.
+class Reversible:
+    """Placeholders such as ``[PHONE:mzxw6…]`` that hold the value itself, encrypted: whoever has the key undoes them.
 
-    The same value, written the same way, has the same placeholder. Placeholders that a text already held by itself are
-    never given out for it (``masked``).
+    AES-SIV (RFC 5297) of the value, with its kind as associated data: the same value has the same placeholder under one
+    key, nothing is told of it without the key, and a placeholder that was changed does not open. Values are padded to
+    multiples of 16 bytes, so that little is told of their length.
     """
 
-    values: dict[str, str] = field(default_factory=dict)
-    _places: dict[tuple[str, str], str] = field(default_factory=dict)
-    _counts: dict[str, int] = field(default_factory=dict)
+    def __init__(self, key: bytes) -> None:
+        """Derive the cipher's key from the workspace's."""
+        self._cipher = AESSIV(hmac.digest(key, b"feilun reversible masking", "sha512"))
 
-    def masked(self, text: str, spans: Iterable[Span]) -> str:
-        """Return ``text`` with placeholders; ``restored`` gives it back."""
-        own = set(_PLACEHOLDER.findall(text))
-        return replaced(text, spans, lambda kind, value: self._put(KINDS[kind].label, value, own))
+    def __call__(self, kind: str, value: str) -> str:
+        """Return the placeholder of ``value``."""
+        name, plain = KINDS[kind].label, value.encode("utf-8", "surrogatepass")
+        padded = plain + b"\x80" + b"\0" * (-(len(plain) + 1) % _PAD)
+        sealed = self._cipher.encrypt(padded, [name.encode()])
+        return f"[{name}:{base64.b32encode(sealed).decode().lower().rstrip('=')}]"
 
-    def _put(self, name: str, value: str, own: set[str]) -> str:
-        known = self._places.get((name, value))
-        if known is not None and known not in own:
-            return known
-        number = self._counts.get(name, 0) + 1
-        while (place := f"[{name}_{number}]") in own:
-            number += 1
-        self._counts[name] = number
-        self.values[place] = value
-        self._places[name, value] = place
-        return place
+    def restored(self, text: str) -> tuple[str, int]:
+        """Return ``text`` with every placeholder of this key undone, and how many there were."""
+        undone = 0
 
-    def restored(self, text: str) -> str:
-        """Return ``text`` with every placeholder of this vault undone."""
-        return _PLACEHOLDER.sub(lambda match: self.values.get(match[0], match[0]), text)
+        def back(match: re.Match[str]) -> str:
+            nonlocal undone
+            told = match[2].upper()
+            try:
+                sealed = base64.b32decode(told + "=" * (-len(told) % 8))
+                plain = self._cipher.decrypt(sealed, [match[1].encode()])
+            except (InvalidTag, ValueError):
+                return match[0]
+            undone += 1
+            return plain.rstrip(b"\0")[:-1].decode("utf-8", "surrogatepass")
 
-    def sealed(self, key: bytes) -> bytes:
-        """Return the vault encrypted and authenticated (AES-256-GCM, NIST SP 800-38D); ``key`` has 32 bytes."""
-        nonce = secrets.token_bytes(12)
-        written = {place: value.encode("utf-8", "surrogatepass") for place, value in self.values.items()}
-        return _MAGIC + nonce + AESGCM(key).encrypt(nonce, msgspec.msgpack.encode(written), _MAGIC)
-
-    @classmethod
-    def opened(cls, sealed: bytes, key: bytes) -> Vault:
-        """Return the vault that was sealed with ``key``; SealError if it is another one, or the bytes were changed."""
-        magic, nonce, rest = sealed[: len(_MAGIC)], sealed[len(_MAGIC) : len(_MAGIC) + 12], sealed[len(_MAGIC) + 12 :]
-        try:
-            plain = AESGCM(key).decrypt(nonce, rest, magic)
-        except (InvalidTag, ValueError) as error:
-            raise SealError("the vault does not open with this key, or was changed") from error
-        values = {
-            place: value.decode("utf-8", "surrogatepass")
-            for place, value in msgspec.msgpack.decode(plain, type=dict[str, bytes]).items()
-        }
-        vault = cls(values)
-        for place, value in values.items():
-            name, _, number = place[1:-1].rpartition("_")
-            vault._remember(name, value, place, int(number))
-        return vault
-
-    def _remember(self, name: str, value: str, place: str, number: int) -> None:
-        self._places[name, value] = place
-        self._counts[name] = max(self._counts.get(name, 0), number)
+        return _PLACEHOLDER.sub(back, text), undone
 
 
-_MAGIC = b"feilun-personal-1\n"
-_PLACEHOLDER = re.compile(r"\[[A-Z_]{2,24}_[0-9]{1,9}\]")
-
-
-def restore(text: str, vault: Vault) -> str:
-    """Return ``text`` as it was before ``vault`` masked it."""
-    return vault.restored(text)
+_PAD = 16
+_PLACEHOLDER = re.compile(r"\[([A-Z_]{2,24}):([a-z2-7]{38,4000})\]")

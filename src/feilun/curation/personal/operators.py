@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from feilun.curation.personal.find import Finder
-from feilun.curation.personal.masking import Pseudonyms, Writer, key_of, label, replaced
+from feilun.curation.personal.masking import Pseudonyms, Reversible, Writer, key_of, label, replaced
 from feilun.curation.personal.spans import KINDS, USUAL, Span
 from feilun.curation.seam import Mended, Note, Operator, Parameter, Surroundings
 from feilun.errors import InputError
@@ -72,14 +72,14 @@ def _make(
         return Personal(finder, label, known)
     key = surroundings.key
     if not key:
-        raise KeyMissingError("pseudonyms need the workspace's key")
-    return Personal(finder, Pseudonyms(key), known)
+        raise KeyMissingError(f"the mode {mode} needs the workspace's key")
+    return Personal(finder, Pseudonyms(key) if mode == "pseudonym" else Reversible(key), known)
 
 
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         name="personal",
-        version=2,
+        version=3,
         about=(
             "Finds personal data (papers, phones, cards, accounts, plates, addresses, names, keys) and masks it.",
             "发现个人信息（证件、电话、银行卡、账号、车牌、住址、姓名、密钥等）并脱敏。",
@@ -102,11 +102,14 @@ OPERATORS: tuple[Operator, ...] = (
                 (
                     (
                         "label: [PHONE]; pseudonym: [PHONE_…], the same for the same value under the workspace's key; "
-                        "flag: only told"
+                        "reversible: [PHONE:…], which feilun unmask undoes with that key; flag: only told"
                     ),
-                    "label：[PHONE]；pseudonym：[PHONE_…]，同一工作区密钥下相同的值得到相同的化名；flag：只报告，不改动",
+                    (
+                        "label：[PHONE]；pseudonym：[PHONE_…]，同一工作区密钥下相同的值得到相同的化名；"
+                        "reversible：[PHONE:…]，可用该密钥以 feilun unmask 还原；flag：只报告，不改动"
+                    ),
                 ),
-                choices=("label", "pseudonym", "flag"),
+                choices=("label", "pseudonym", "reversible", "flag"),
             ),
             "minimum": Parameter(0.5, ("how sure a find must be (0 to 1)", "最低置信度（0 到 1）"), low=0.0, high=1.0),
             "published": Parameter(

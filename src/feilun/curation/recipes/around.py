@@ -21,7 +21,7 @@ from feilun.registry import Registry
 # Loaded only where a recipe asks for it: torch takes seconds, and is not everywhere.
 _READERS = Registry("reader", "local")
 _READING = {"perplexity", "label_errors"}  # operators that ask it
-_READERS.add("base model", "feilun.curation.recipes.likelihood:Likelihood")
+_READERS.add("base model", "feilun.engines.likelihood:Likelihood")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Around:
     def open(self) -> Surroundings:
         """Return the surroundings, with their models at work in this process."""
         embed = _Embed(self.embedding) if self.embedding else None
-        likelihood = _READERS.load("base model")(Path(self.reader)) if self.reader else None
+        likelihood = _READERS.load("base model")(Path(self.reader)).means if self.reader else None
         return Surroundings(self.exams, self.terms, self.key, self.published, embed, likelihood)
 
 

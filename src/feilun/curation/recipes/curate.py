@@ -27,11 +27,12 @@ from feilun.curation.personal.masking import key_of, label, replaced
 from feilun.curation.recipes import engine
 from feilun.curation.recipes.around import Around, reader
 from feilun.curation.recipes.catalogue import operators
+from feilun.curation.recipes.ending import Ended, Ending
 from feilun.curation.recipes.ledger import Ledger
-from feilun.curation.recipes.making import Maker, document_of, document_row, empty, record_of
+from feilun.curation.recipes.making import Maker, document_of, document_row
 from feilun.curation.recipes.plan import Recipe, Step, find
 from feilun.curation.recipes.refusals import in_memory, refused
-from feilun.curation.recipes.result import sum_of, write
+from feilun.curation.recipes.result import sum_of, writing
 from feilun.curation.recipes.streaming import rows_of_all, sorted_out
 from feilun.curation.report import DROPS
 from feilun.curation.scan import look
@@ -107,7 +108,7 @@ def curate_workspace(
             run.newest = max((document.modified for document in usable), default="")
             if options.preview:
                 return run.preview(usable, folder, base)
-            records = list(run.records(run.rows(usable, folder)))
+            records = run.records(usable, folder)
             version, left_out = datasets.write(
                 db, ws, options.name or recipe.name, records, recipe.purpose, {"recipe": recipe.name}
             )
@@ -143,10 +144,15 @@ def curate_files(
     with _ledger(out, options) as ledger:
         run = _Run(recipe, options, around, say, ledger)
         run.skipped = [*survey.skipped, *skipped]
-        result = engine.run(rows_of_all(files), steps, out / "work", around, processes, say)
-        run.take(result)
-        sha = write(run.records(run.finished(result)), out / "rows.parquet")
-        outcome = run.report(out, sha, len(files))
+        with writing(out / "rows.parquet") as rows:
+
+            def take(ended: Ended) -> None:
+                run.take(ended)
+                rows.add(ended.table, ended.plain)
+
+            work = out / "work"
+            run.told(engine.run(rows_of_all(files), steps, work, around, processes, say, run.ending("table"), take))
+        outcome = run.report(out, rows.sum(), len(files))
     shutil.rmtree(out / "work", ignore_errors=True)
     return outcome
 
@@ -205,12 +211,18 @@ class _Run:
         self.sealed: frozenset[str] = frozenset()
         self.refused: dict[str, str] = {}
 
+    def ending(self, wanted: str = "") -> Ending:
+        """Return how this run's shards end."""
+        return Ending(wanted, self._recipe.flagged == "set_aside", self.sealed)
+
+    def take(self, ended: Ended) -> None:
+        """Count what happened to a shard, and what is left of it."""
+        self._tally.add(ended.counts)
+        self._shape.join(ended.shape)
+        self._ledger.add(ended.ledger)
+
     def _count(self, entries: list[Entry]) -> None:
-        self._tally.add(entries)
-        for entry in entries:
-            if entry.source in self.sealed:
-                entry.detail = ""
-        self._ledger.add(entries)
+        self.take(self.ending()((), entries))
 
     def _show(self, source: str, text: str) -> str:
         """Return what the report may show of a text: nothing of a sealed source, no personal data of any."""
@@ -218,68 +230,51 @@ class _Run:
             return "…" if text else ""
         return replaced(text, self._finder.find(text), label)
 
-    def rows(self, found: Sequence[Document], folder: Path) -> Iterator[Row]:
-        """Yield the rows that the recipe makes of documents."""
-        processes = self._options.processes or engine.cores()
+    def records(self, found: Sequence[Document], folder: Path) -> list[Record]:
+        """Return the records that the recipe makes of documents; of a sample of their rows for a preview."""
+        processes = 1 if self._options.preview else self._options.processes or engine.cores()
         given = (document_row(document) for document in found)
-        first = engine.run(given, self._recipe.documents, folder / "documents", self.around, processes, self._say)
-        self.take(first, rows=False)
-        maker = Maker(self._recipe.made, self.refused)
-        steps = _masking(self._recipe.rows, any(document.mask for document in found))
-        self.around = replace(self.around, published=_published(maker.rows(first.rows())))
-        maker = Maker(self._recipe.made, self.refused)
-        second = engine.run(maker.rows(first.rows()), steps, folder / "rows", self.around, processes, self._say)
-        self.take(second)
-        self._count(maker.ledger)
-        self._in += len(maker.ledger)
-        yield from self.finished(second)
+        place, steps = folder / "documents", self._recipe.documents
+        first = engine.run(given, steps, place, self.around, processes, self._say, self.ending(), self.take)
+        self.told(first, rows=False)
+        self.around = replace(self.around, published=_published(self._maker().rows(first.rows())))
+        maker = self._maker()
+        rows = maker.rows(first.rows())
+        if self._options.preview:
+            # Ids are sums of contents: the smallest are as good as drawn, and the same the next time.
+            rows = iter(heapq.nsmallest(self._options.preview, rows, key=lambda row: row.id))
+        records: list[Record] = []
+
+        def take(ended: Ended) -> None:
+            self.take(ended)
+            records.extend(ended.records())
+
+        place, steps = folder / "rows", _masking(self._recipe.rows, any(document.mask for document in found))
+        second = engine.run(rows, steps, place, self.around, processes, self._say, self.ending("records"), take)
+        self.told(second)
+        if not self._options.preview:
+            self._count(maker.ledger)
+            self._in += len(maker.ledger)
+        return records
+
+    def _maker(self) -> Maker:
+        return Maker(self._recipe.made, self.refused)
 
     def preview(self, found: Sequence[Document], folder: Path, base: Path) -> Outcome:
         """Return what the recipe would do, seen on a sample; its page is written beside that of the whole."""
-        given = (document_row(document) for document in found)
-        first = engine.run(given, self._recipe.documents, folder / "documents", self.around, 1, self._say)
-        self.take(first, rows=False)
-        maker = Maker(self._recipe.made, self.refused)
-        # Ids are sums of contents: the smallest are as good as drawn, and the same the next time.
-        sample = heapq.nsmallest(self._options.preview, maker.rows(first.rows()), key=lambda row: row.id)
-        steps = _masking(self._recipe.rows, any(document.mask for document in found))
-        self.around = replace(
-            self.around, published=_published(Maker(self._recipe.made, self.refused).rows(first.rows()))
-        )
-        second = engine.run(sample, steps, folder / "rows", self.around, 1, self._say)
-        self.take(second)
-        records = list(self.records(self.finished(second)))
+        records = self.records(found, folder)
         outcome = self.report(base, sum_of(records), len(found), "preview")
         outcome.records = records
         return outcome
 
-    def take(self, result: engine.Result, rows: bool = True) -> None:
+    def told(self, result: engine.Result, rows: bool = True) -> None:
         """Count what a run of the engine did."""
-        for entries in result.ledger():
-            self._count(entries)
         self._computed += result.computed
         self._work += result.work
         self._in += result.rows_in if rows else 0
         for name, decided in result.decided:
             if isinstance(decided, dict) and "report" in decided:
                 self._tables.append({"operator": name, "report": decided["report"]})
-
-    def finished(self, result: engine.Result) -> Iterator[Row]:
-        """Yield the rows that are left, but for those that mending has emptied and those for a person to see first."""
-        entries: list[Entry] = []
-        for row in result.rows():
-            if empty(row):
-                entries.append(_entry(row, "dropped", "emptied"))
-            elif row.meta.get("flags") and self._recipe.flagged == "set_aside":
-                entries.append(_entry(row, "set_aside", "for_a_person"))
-            else:
-                self._shape.add([row])
-                yield row
-        self._count(entries)
-
-    def records(self, rows: Iterable[Row]) -> Iterator[Record]:
-        """Yield rows as records."""
-        return map(record_of, rows)
 
     def forbid(self, left_out: Sequence[tuple[Record, str]]) -> None:
         """Count what the store did not take for want of permission."""
@@ -334,12 +329,6 @@ _OWN = {
         "该来源或含相同文字的来源不允许此用途。",
     ),
 }
-
-
-def _entry(row: Row, action: str, reason: str) -> Entry:
-    return Entry(
-        row.id, "rows", action, reason, before=row.text[:80], name=row.name, place=row.place, source=row.source
-    )
 
 
 def _masking(given: tuple[Step, ...], needed: bool) -> tuple[Step, ...]:

@@ -11,6 +11,7 @@ next chain begins with what the decision means for each row.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -18,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from feilun.curation.seam import Compare, Entry, Row
 from feilun.errors import FeilunError
 from feilun.records import content_hash
 
-Say = Callable[[str, int, int], None]  # which steps, shards done, shards in all
+Say = Callable[[str, int, int], None]  # which steps, shards done, shards in all (as far as rows have been read)
+Finish = Callable[[list[Row], list[Entry]], Any]
+_AHEAD = 2  # shards given to each other process at once: one that it works on, one that waits there
 _SMALL = 256 << 20  # bytes of text: of larger tables only the last chain's files are kept
 
 
@@ -100,13 +103,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A shard's rows on their way into a chain."""
+    """A shard's rows on their way into a chain; ``before`` are its ledgers so far, if the chain is the last."""
 
     number: int  # of the chain
     index: int  # of the shard
     given: Path
     raw: bool  # whether ``given`` holds rows only
     places: Path
+    before: tuple[Path, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,19 +119,28 @@ class _Done:
     told: list[Path]  # ledgers: of the decision, of the chain
     anew: int  # rows that were looked at anew, of how many that came
     came: int
+    ended: Any = None
 
 
 class _Bench:
     """A process's working operators; decisions are read once."""
 
-    def __init__(self, folder: Path, given: Sequence[Chain], around: Around) -> None:
+    def __init__(self, folder: Path, given: Sequence[Chain], around: Around, finish: Finish | None) -> None:
         self._folder, self._chains = folder, given
-        self._around = around
+        self._around, self._finish = around, finish
         self._workers: dict[int, tuple[Worker | None, list[Worker], Worker | None]] = {}
         self._decided: tuple[int, Any] = (-1, None)
 
     def work(self, task: _Task) -> _Done:
-        """Take a shard through a chain, unless that was done before."""
+        """Take a shard through a chain, unless that was done before; finish it if the chain is the last."""
+        done = self._chained(task)
+        if task.before is None or self._finish is None:
+            return done
+        rows = shards.read_rows(bytes(shards.read_made(done.made).rows), task.places)
+        entries = [entry for path in (*task.before, *done.told) for entry in shards.read_entries(path, task.places)]
+        return replace(done, ended=self._finish(rows, entries))
+
+    def _chained(self, task: _Task) -> _Done:
         chain = self._chains[task.number]
         after, workers, before = self._ready(task.number)
         data = task.given.read_bytes()
@@ -174,8 +187,8 @@ class _Bench:
 _benches: list[_Bench] = []  # of this process: the one that its pool began with
 
 
-def _begin(folder: Path, given: Sequence[Chain], around: Around) -> None:
-    _benches[:] = [_Bench(folder, given, around)]
+def _begin(folder: Path, given: Sequence[Chain], around: Around, finish: Finish | None) -> None:
+    _benches[:] = [_Bench(folder, given, around, finish)]
 
 
 def _work(task: _Task) -> _Done:
@@ -183,41 +196,61 @@ def _work(task: _Task) -> _Done:
 
 
 def run(
-    rows: Iterable[Row], given: Sequence[Step], folder: Path, around: Around, processes: int = 1, say: Say | None = None
+    rows: Iterable[Row],
+    given: Sequence[Step],
+    folder: Path,
+    around: Around,
+    processes: int = 1,
+    say: Say | None = None,
+    finish: Finish | None = None,
+    take: Callable[[Any], None] = lambda _: None,
 ) -> Result:
     """Return what steps make of rows, with everything that is needed on the way kept in ``folder``.
 
-    The folder belongs to this run while it lasts. Raises OutOfSpace; what was done until then is found again.
+    The folder belongs to this run while it lasts. ``finish`` is called for each shard with what is left of it and what
+    happened to it, in the process that made it; ``take`` here, in the shards' order, with what that returned. Raises
+    OutOfSpace; what was done until then is found again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     found = chains(given)
-    parts = list(shards.gather(rows, folder))
-    result = Result(parts, [part.rows for part in parts], [[] for _ in parts], rows_in=sum(p.count for p in parts))
-    small = sum(part.size for part in parts) <= _SMALL
-    used = {path for part in parts for path in (part.rows, part.places)}
-    with _Crew(folder, found, around, min(processes, max(1, len(parts)))) as crew:
+    result, used = Result([], [], []), set[Path]()
+    with _Crew(folder, found, around, finish, processes) as crew:
         for number, chain in enumerate(found):
             if chain.after is not None:
                 _decide(result, chain.after, folder, around, number)
-            tasks = [
-                _Task(number, index, result.made[index], number == 0, part.places) for index, part in enumerate(parts)
-            ]
-            last = result.made
-            result.made = []
+            last, result.made = result.made, []
+            ends = number == len(found) - 1
+            tasks = _tasks(result, last, number, ends) if number else _first(rows, folder, result, ends)
             for index, done in enumerate(crew.all(tasks)):
                 result.made.append(done.made)
                 result.ledgers[index] += done.told
                 result.computed += done.anew
                 result.work += done.came
+                if done.ended is not None:
+                    take(done.ended)
                 if say is not None:
-                    say(chain.title, index + 1, len(tasks))
-            used.update(result.made)
-            used.update(path for paths in result.ledgers for path in paths)
-            if not small and number:
+                    say(chain.title, index + 1, len(result.shards))
+            used.update(result.made, *result.ledgers)
+            if sum(part.size for part in result.shards) > _SMALL:
                 for path in set(last) - set(result.made):
                     path.unlink(missing_ok=True)
-    _sweep(folder, used)
+    _sweep(folder, used.union(*((part.rows, part.places) for part in result.shards)))
     return result
+
+
+def _first(rows: Iterable[Row], folder: Path, result: Result, ends: bool) -> Iterator[_Task]:
+    """Yield the tasks of the first chain, while rows are still being read."""
+    for index, part in enumerate(shards.gather(rows, folder)):
+        result.shards.append(part)
+        result.ledgers.append([])
+        result.rows_in += part.count
+        yield _Task(0, index, part.rows, True, part.places, () if ends else None)
+
+
+def _tasks(result: Result, given: Sequence[Path], number: int, ends: bool) -> Iterator[_Task]:
+    for index, (part, path) in enumerate(zip(result.shards, given, strict=True)):
+        before = tuple(result.ledgers[index]) if ends else None
+        yield _Task(number, index, path, False, part.places, before)
 
 
 def _decide(result: Result, step: Step, folder: Path, around: Around, number: int) -> None:
@@ -238,41 +271,53 @@ def _sweep(folder: Path, used: set[Path]) -> None:
 
 
 class _Crew:
-    """Processes that take tasks, or this one."""
+    """Those who take tasks: this process and, where they help, others. For a single shard no other is begun."""
 
-    def __init__(self, folder: Path, given: Sequence[Chain], around: Around, processes: int) -> None:
-        self._given = folder, given, around
-        self._processes = processes
+    def __init__(
+        self, folder: Path, given: Sequence[Chain], around: Around, finish: Finish | None, processes: int
+    ) -> None:
+        self._given = folder, given, around, finish
+        self._others = processes - 1
         self._pool: ProcessPoolExecutor | None = None
+        self._bench = _Bench(*self._given)
 
     def __enter__(self) -> _Crew:
-        if self._processes > 1:
-            spawn = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._processes, spawn, _begin, self._given)
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
-    def all(self, tasks: Sequence[_Task]) -> Iterator[_Done]:
+    def all(self, tasks: Iterator[_Task]) -> Iterator[_Done]:
         """Yield the tasks' outcomes in their order; a few are on their way at any time."""
-        if self._pool is None:
-            bench = _Bench(*self._given)
-            yield from map(bench.work, tasks)
+        some = list(itertools.islice(tasks, 2))
+        if self._others < 1 or len(some) < 2:
+            yield from map(self._bench.work, itertools.chain(some, tasks))
             return
-        waiting: deque[Future[_Done]] = deque()
         try:
-            for task in tasks:
-                waiting.append(self._pool.submit(_work, task))
-                if len(waiting) > 2 * self._processes:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from self._shared(itertools.chain(some, tasks))
         except BrokenProcessPool as error:
             raise FeilunError(
                 "A process that worked on the data died.", "Curate again: what was done is kept. Use fewer processes."
             ) from error
+
+    def _shared(self, tasks: Iterator[_Task]) -> Iterator[_Done]:
+        """Keep the others busy, and do the rest here: while they start, that is all of it."""
+        if self._pool is None:
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._others, spawn, _begin, self._given)
+        waiting: deque[Future[_Done]] = deque()
+        for task in tasks:
+            if sum(not future.done() for future in waiting) < _AHEAD * self._others:
+                waiting.append(self._pool.submit(_work, task))
+            else:
+                here: Future[_Done] = Future()
+                here.set_result(self._bench.work(task))
+                waiting.append(here)
+            while waiting and waiting[0].done():
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def cores() -> int:

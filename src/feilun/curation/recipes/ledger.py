@@ -20,6 +20,13 @@ _KINDS = {"times": pa.int64(), "score": pa.float64()}
 _SCHEMA = pa.schema([(name, _KINDS.get(name, pa.string())) for name in COLUMNS])
 
 
+def table(entries: Sequence[Entry]) -> pa.Table | None:
+    """Return entries as rows of the ledger, None if there are none."""
+    if not entries:
+        return None
+    return pa.table({name: [getattr(entry, name) for entry in entries] for name in COLUMNS}, schema=_SCHEMA)
+
+
 class Ledger:
     """A Parquet file in the making; it has its name only once it is whole."""
 
@@ -29,13 +36,12 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = pq.ParquetWriter(self._part, _SCHEMA, compression="zstd")
 
-    def add(self, entries: Sequence[Entry]) -> None:
-        """Write entries; raise OutOfSpace."""
-        if not entries:
+    def add(self, entries: pa.Table | None) -> None:
+        """Write entries, as :func:`table` makes them; raise OutOfSpace."""
+        if entries is None:
             return
-        columns = {name: [getattr(entry, name) for entry in entries] for name in COLUMNS}
         try:
-            self._writer.write_table(pa.table(columns, schema=_SCHEMA))
+            self._writer.write_table(entries)
         except OSError as error:
             raise OutOfSpace(f"No room left on the disk for {self._path}.", "Free some space, try again.") from error
 

@@ -6,7 +6,8 @@ This module knows records and files. It does not know where records come from.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -27,30 +28,38 @@ def sum_of(records: Iterable[Record]) -> str:
 
 
 _COLUMNS = pa.schema([(name, pa.string()) for name in ("id", "kind", "sources", "messages", "text", "meta")])
+_encode = msgspec.json.Encoder().encode
 
 
-def write(records: Iterable[Record], path: Path) -> str:
-    """Write records as Parquet, a group at a time; return the SHA-256 of their contents in order."""
-    told = hashlib.sha256()
-    encode = msgspec.json.Encoder().encode
+def table(records: Sequence[Record]) -> pa.Table:
+    """Return records as a table; what is not text is written as JSON."""
+    columns = {
+        name: [value if isinstance(value := getattr(each, name), str) else _encode(value).decode() for each in records]
+        for name in _COLUMNS.names
+    }
+    return pa.table(columns, schema=_COLUMNS)
 
-    def group(batch: list[Record]) -> pa.Table:
-        columns = {
-            name: [
-                value if isinstance(value := getattr(record, name), str) else encode(value).decode() for record in batch
-            ]
-            for name in _COLUMNS.names
-        }
-        return pa.table(columns, schema=_COLUMNS)
 
+class Rows:
+    """The Parquet file of a result in the making."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        """Write with ``writer``."""
+        self._writer, self._told = writer, hashlib.sha256()
+
+    def add(self, given: pa.Table, plain: bytes) -> None:
+        """Write a table of records whose canonical bytes are ``plain``."""
+        self._told.update(plain)
+        if given.num_rows:
+            self._writer.write_table(given)
+
+    def sum(self) -> str:
+        """Return the SHA-256 of the records' contents in their order."""
+        return self._told.hexdigest()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Rows]:
+    """Give a file of records, which has its name only once it is whole."""
     with written_whole(path) as file, pq.ParquetWriter(file, _COLUMNS, compression="zstd") as writer:
-        batch: list[Record] = []
-        for record in records:
-            told.update(canonical(record))
-            batch.append(record)
-            if len(batch) == 4096:
-                writer.write_table(group(batch))
-                batch = []
-        if batch:
-            writer.write_table(group(batch))
-    return told.hexdigest()
+        yield Rows(writer)

@@ -117,7 +117,7 @@ _LOST = Operator(
 )
 _FURNITURE = Operator(
     "furniture",
-    2,
+    3,
     ("Site furniture around the text is removed.", "删除正文以外的网站栏目文字。"),
     "Kohlschütter et al. 2010 (shallow text features); lines shared by documents as in CCNet (Wenzek et al. 2020)",
     {
@@ -140,7 +140,7 @@ _FURNITURE = Operator(
 )
 _SPAM = Operator(
     "spam",
-    1,
+    2,
     ("Lists of spam before, behind or between the lines are cut.", "切除正文前后或行间的垃圾信息。"),
     "Observed on hacked pages (adult and gambling link lists); Ntoulas et al. 2006 on keyword stuffing",
     {"spam": ("A list of spam was cut at this place.", "在此处切除了垃圾信息。")},

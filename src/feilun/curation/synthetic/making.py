@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from feilun.curation.sealing import seal_training
 from feilun.curation.synthetic import asking
 from feilun.curation.synthetic.asking import KINDS, Ask, Kind
 from feilun.curation.synthetic.checking import REASONS, Ground, Refused, checked
@@ -250,10 +251,12 @@ def _said(record: Record) -> str:
 def keep(db: Database, ws: str, name: str, made: Made, parents: Sequence[str] = ()) -> DatasetVersion:
     """Write what was made as a dataset version for training, linked to ``parents`` (dataset versions, models) too.
 
-    What its sources do not permit any more is not in it. Raises BadRequest, OutOfSpace.
+    What its sources do not permit any more is not in it, nor what gives an exam away. Raises BadRequest, OutOfSpace.
     """
     reasons = Counter(failure.reason for failure in made.failures)
-    meta = {"synthetic": True, "failures": dict(sorted(reasons.items())), "asked": made.asked}
-    version, _ = datasets.write(db, ws, name, made.records, "train", meta)
+    sealed = seal_training(db, ws, made.records)
+    told = sealed.as_json() if sealed.removed else {}
+    meta = {"synthetic": True, "failures": dict(sorted(reasons.items())), "asked": made.asked, "sealed": told}
+    version, _ = datasets.write(db, ws, name, sealed.kept, "train", meta)
     lineage.link(db, ws, [(parent, version.id, "synthesised from") for parent in parents])
     return version

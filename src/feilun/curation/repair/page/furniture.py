@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from feilun.curation.repair.page.pages import furniture_lines
+from feilun.curation.repair.page.pages import answer_edges, furniture_lines
 from feilun.curation.seam import Mended, Mending, Note, Row, Ruling
 
+_ANSWERS = {"assistant", "chosen", "rejected"}
 _MOST = 200  # characters of a line that counts as furniture
 
 
@@ -41,13 +42,22 @@ def pruned(text: str, shared: frozenset[int] = frozenset()) -> Mended | None:
     if len(lines) < 4:
         return None
     gone = furniture_lines(lines, lambda line: bool(shared) and line_key(line) in shared)
-    if not gone:
-        return None
+    return _without(lines, gone) if gone else None
+
+
+def _without(lines: Sequence[str], gone: Mapping[int, str]) -> Mended:
     kept = [line for place, line in enumerate(lines) if place not in gone]
     counts = Counter(gone.values())
     shown = {kind: lines[place].strip()[:40] for place, kind in sorted(gone.items(), reverse=True)}
     mended = re.sub("\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
     return Mended(mended, tuple(Note(kind, shown[kind], times) for kind, times in counts.items()))
+
+
+def answered(text: str) -> Mended | None:
+    """Return an answer without the stock phrases of the page that it was copied from."""
+    lines = text.split("\n")
+    gone = answer_edges(lines) if len(lines) > 1 else {}
+    return _without(lines, gone) if gone else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,6 @@ class Furniture:
     def _one(self, row: Row, shared: frozenset[int]) -> Sequence[Ruling | Mending]:
         found: list[Ruling | Mending] = []
         for place, (role, text) in enumerate(zip(row.roles, row.texts, strict=True)):
-            if role == "text" and (mended := pruned(text, shared)):
+            if mended := pruned(text, shared) if role == "text" else answered(text) if role in _ANSWERS else None:
                 found.append(Mending(place, mended))
         return found

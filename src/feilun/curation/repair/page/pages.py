@@ -150,13 +150,36 @@ def furniture_lines(lines: Sequence[str], shared: Callable[[str], bool]) -> dict
             and len(bare) <= 60
             and not paragraphs[i]
         ):
-            if kind not in {"contact", "numbers", "disclaimer"} and (len(bare) > 2 or kind == "advertising"):
+            if kind not in _TELLING and (len(bare) > 2 or kind == "advertising"):
                 gone[i] = kind
         elif kind == "rights" and len(bare) <= 120 and i - first <= 6:
             gone[i] = kind
     gone |= _repeats(lines, first, paragraphs)
     gone |= _strays(lines, gone, first, last, region)
     return gone
+
+
+def answer_edges(lines: Sequence[str]) -> dict[int, str]:
+    """Return the stock phrases of sites before and behind an answer that was copied from a page, each with its kind.
+
+    An answer has no paragraphs to tell its text by: only what is furniture wherever it stands is, in one run from the
+    first or the last line. Nothing is furniture where nothing else is left.
+    """
+    gone: dict[int, str] = {}
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    for order in (filled, filled[::-1]):
+        for i in order:
+            line = lines[i].strip()
+            if len(line) > _LONG or is_paragraph(line):
+                break
+            kind = furniture_kind(converted(line, "tw2s")) or ("menu" if _is_menu(line) else "")
+            if not kind or kind in _TELLING:
+                break
+            gone[i] = {"menu": "navigation"}.get(kind, kind)
+    return gone if len(gone) < len(filled) else {}
+
+
+_TELLING = {"contact", "numbers", "disclaimer"}  # an answer may well end with these
 
 
 def _edges(lines: Sequence[str], shared: Callable[[str], bool]) -> dict[int, str]:

@@ -27,7 +27,7 @@ _HARD = (
     "|博彩|彩票网|时时彩|六合彩|北京赛车|pk10|百家乐|老虎机|真人娱乐|真人荷官|棋牌|娱乐城|赌场|澳门新|威尼斯人|葡京"
     "|金沙|太阳城|开户送"
     "|注册送|返水|投注|下注|足彩|买球|bet365|必博|亚博|开云体育|米兰体育|华体会|乐鱼|九游|爱游戏|雷火电竞|皇冠体育"
-    "|体育平台|体育官网"
+    "|体育平台|体育官网|彩金"
     "|代开发票|办证|刻章|代孕|私服|外挂|贷款秒|黑户贷|刷单|增粉|站群|主站蜘蛛池|蜘蛛池|快排|代写论文|论文代写"
     "|casino|slots?\\b|poker|betting|jackpot|roulette|baccarat|viagra|cialis|levitra|tramadol|xanax|porn|xxx|milf"
     "|escorts?\\b|hookup"
@@ -67,6 +67,12 @@ _FREQUENT = frozenset(
         "投注",
     ]
 ) | {"buy ", "seo "}
+# An advertisement says where to go and why: with a word of the trade, one line of it is enough.
+_REACHED = re.compile("https?://|www\\.|\\.com\\b|whatsapp|telegram|加微|加薇|微信|扣扣|qq群|q群|客服号")
+_LURE = re.compile(
+    "bonus|click here|sign up|join now|free|win\\b|promo|best|limited|deposit|领取|彩金|优惠|红包|注册|限时|点击|返现"
+    "|首存|开户|赠送|福利"
+)
 _LEAST = 2  # words that only spam has
 
 
@@ -81,6 +87,8 @@ def is_spam(line: str) -> bool:
     hard = {match[0] for match in _HARD_WORD.finditer(line)}
     if not hard:
         return is_salad(line)
+    if len(line) <= 200 and _REACHED.search(line) and len({match[0] for match in _LURE.finditer(line)}) >= 2:
+        return True
     pieces = [piece for piece in _HARD_SPLIT.split(line) if piece.strip()]
     sentences = len(_SENTENCE.findall(line))
     if sentences > max(1, len(pieces) // 6):

@@ -1,0 +1,244 @@
+"""Exam questions in training records: found in every disguise and place; what only resembles them stays."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from opencc import OpenCC
+
+from feilun.curation.sealing import LazyEmbedder, seal, seal_training, sealed_items
+from feilun.records import Eval, EvalItem, Record
+from feilun.store import Database, evals, open_database, workspaces
+
+WS = "harbour"
+QUESTIONS = (
+    "图书馆的阅览室在每个月的第一个星期日几点向本镇居民开放？",
+    "老磨坊的水轮是哪一年由造船厂的木匠换掉的？",
+    "渡船公司的软件什么时候发布新版本，网络故障找谁？",
+    "年费是多少？",
+    "Which of the two ferries that leave the northern harbour before noon carries bicycles without a ticket?",
+    "How many lanterns hang above the 3rd bridge in winter?",
+    "Who paid for the mill?",
+    "In which year did the 12 coopers of the lower town found their guild, and where did they meet?",
+)
+ITEMS = tuple(EvalItem(f"item-{n}", question, ("x",)) for n, question in enumerate(QUESTIONS))
+FILLER = (
+    "The harbour office opens at nine. Bicycles may be left by the door, and dogs wait outside.",
+    "渡船每天两班，冬天只有一班。阅览室的规定贴在门口，居民可以自己看。",
+    "The mill stands by the river; its stones came from a quarry that nobody remembers.",
+    "水轮转得很慢，木匠说还能用很多年。",
+)
+RNG = random.Random(5)
+
+
+def _reordered(text: str) -> str:
+    """Put the words of a text into another order; pairs of characters where there are no blanks."""
+    parts = text.rstrip("?？").split() if text.isascii() else re.findall(r"[\u3400-\u9fff]{1,2}|\W|\w+", text[:-1])
+    while (mixed := random.Random(len(text)).sample(parts, len(parts))) == parts:
+        parts = parts[::-1]
+    return (" " if text.isascii() else "").join(mixed)
+
+
+def _wide(text: str) -> str:
+    return "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text)
+
+
+def _unseen(text: str) -> str:
+    return "".join(char + RNG.choice(("\u200b", "\u2060", "\ufeff", "\u00ad", "")) for char in text)
+
+
+def _punctuated(text: str) -> str:
+    return "".join(char + RNG.choice(("", "", " ", "，", "·", "-")) for char in text[:-1]) + text[-1]
+
+
+DISGUISES: dict[str, Callable[[str], str]] = {
+    "verbatim": str,
+    "other script": OpenCC("s2t").convert,
+    "other words of Taiwan": OpenCC("s2twp").convert,
+    "full width": _wide,
+    "signs that nobody sees": _unseen,
+    "punctuation": _punctuated,
+    "no blanks": lambda text: "".join(text.split()),
+    "case": str.upper,
+    "letters that look alike": lambda text: text.translate(str.maketrans("aeopcx", "аеорсх")),
+    "entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
+}
+
+
+def _chat(number: int, *texts: str) -> Record:
+    roles = ("user", "assistant")
+    messages = tuple({"role": roles[at % 2], "content": text} for at, text in enumerate(texts))
+    return Record(f"row-{number}", "chat", (), messages)
+
+
+def _asked(number: int, text: str) -> Record:
+    return _chat(number, text, "Certainly. 好的。")
+
+
+def _within(number: int, text: str) -> Record:
+    return Record(f"row-{number}", "passage", (), (), "\n".join([*FILLER, text + " " + FILLER[0], *FILLER]))
+
+
+def _across(number: int, text: str) -> Record:
+    cut = len(text) // 2
+    return _chat(number, text[:cut], FILLER[number % 4], text[cut:], FILLER[(number + 1) % 4])
+
+
+def _found(records: Sequence[Record], items: Sequence[EvalItem] = ITEMS) -> set[tuple[str, str]]:
+    return {(leak.record.id, leak.item.id) for leak in seal(records, items).removed}
+
+
+@pytest.mark.parametrize("place", [_asked, _within, _across])
+@pytest.mark.parametrize("disguise", [name for name in DISGUISES if name != "entities"])
+def test_disguised_questions_are_found(disguise: str, place: Callable[[int, str], Record]) -> None:
+    """Every question, long or short, in every disguise, alone, within a document, and cut across turns."""
+    records = [place(n, DISGUISES[disguise](question)) for n, question in enumerate(QUESTIONS)]
+    assert _found(records) == {(f"row-{n}", f"item-{n}") for n in range(len(QUESTIONS))}
+
+
+def test_entities_are_read() -> None:
+    """What is written as entities of HTML is read as what it shows."""
+    records = [_asked(n, DISGUISES["entities"](question)) for n, question in enumerate(QUESTIONS)]
+    assert len(_found(records)) == len(QUESTIONS)
+
+
+@pytest.mark.parametrize("level", ["question", "wording", "whole"])
+def test_reordered_questions_are_found(level: str) -> None:
+    """The words of a question in another order; three words alone are not enough to tell."""
+    items = [EvalItem(f"item-{n}", q, ("x",), (), {"secrecy": level}) for n, q in enumerate(QUESTIONS)]
+    records = [_asked(n, _reordered(question)) for n, question in enumerate(QUESTIONS)]
+    wanted = {(f"row-{n}", f"item-{n}") for n in range(len(QUESTIONS)) if n != 3}
+    assert wanted <= _found(records, items)
+    long = [n for n, question in enumerate(QUESTIONS) if len(question) > 60 or (n < 3)]
+    within = [_within(n, _reordered(QUESTIONS[n])) for n in long]
+    assert {(f"row-{n}", f"item-{n}") for n in long} <= _found(within, items)
+
+
+def test_choices_in_another_order_and_other_choices() -> None:
+    """A question is the same with its choices reordered or without them; with other choices it is another question."""
+    offered = ["the guild of coopers", "the ferry company", "a widow of the lower town", "nobody"]
+    stem = "Which of the following statements about the old mill is right?"
+    items = [EvalItem("item", stem, ("C",), (), {"choices": offered})]
+    lettered = "\n".join(f"({a}) {b}" for a, b in zip("ABCD", offered[::-1], strict=True))
+    others = "\n".join(f"{a}. it has {b} wheels" for a, b in zip("ABCD", "3456", strict=True))
+    records = [_asked(0, f"{stem}\n{lettered}"), _asked(1, stem), _asked(2, f"{stem}\n{others}")]
+    assert _found(records, items) == {("row-0", "item"), ("row-1", "item")}
+
+
+def test_a_whole_item_in_another_order() -> None:
+    """All words mixed, so that no choice is whole: found; with other figures it is another item."""
+    choices = [
+        "红桥边的磨坊，因为磨坊主人年纪大了，夜里看不清台阶",
+        "北岸的灯塔，好让最后一班渡船找到港口的方向",
+        "旧码头的钟楼，那里的楼梯每年都有人滑倒",
+        "面包师的仓库，学徒们天不亮就要去搬面粉",
+    ]
+    asked = "镇上的规定说，冬天第一场雪落下以后，守夜人巡逻时必须先去点亮一处地方的灯，然后才能回家吃晚饭。是哪里的灯？"
+    item = EvalItem("item-mill", asked, ("B",), (), {"choices": choices})
+    told = "\n".join([item.question, *(f"{mark}. {choice}" for mark, choice in zip("ABCD", choices, strict=True))])
+    sums = EvalItem("item-sum", "What is the sum of 12 and 34 and 56, please?", ("102",))
+    pieces = re.findall(r"\n[A-D]\. |[\u3400-\u9fff]{1,2}|\W", told)
+    mixed = [_asked(0, "".join(random.Random(3).sample(pieces, len(pieces)))), _asked(1, _reordered(sums.question))]
+    other = _asked(9, "What is the sum of 13 and 24 and 56, please?")
+    sealed = seal([*mixed, other], [item, sums])
+    assert [leak.how for leak in sealed.removed] == ["exam_shuffled", "exam_shuffled"]
+    assert sealed.kept == [other]
+
+
+def test_what_shares_the_subject_stays() -> None:
+    """Other questions on the same subjects, the facts themselves, and the commonest beginnings stay."""
+    kept = [
+        *FILLER,
+        "图书馆的阅览室星期一开放吗？",
+        "年费",
+        "今年的年费是多少钱，和去年一样吗",
+        "Which ferry carries bicycles?",
+        "How many lanterns hang above the 4th bridge in winter?",
+        "In which year did the bakers of the upper town found their guild?",
+        "The mill was paid for by a widow.",
+        "",
+    ]
+    records = [_asked(n, text) for n, text in enumerate(kept)]
+    sealed = seal(records, ITEMS)
+    assert [leak.as_json() for leak in sealed.removed] == []
+    assert sealed.kept == records
+    assert seal(records, []).kept == records
+    assert seal([], ITEMS).kept == []
+
+
+def test_own_facts_are_taught_in_other_words() -> None:
+    """An exam of own facts keeps its wording secret, not the fact; a lesson's exam only its whole carrier."""
+    question = "What is the name of the chief ferryman?"
+    other = [_asked(0, "Please give me the name of the chief ferryman."), _asked(1, f"Tell me, please: {question}")]
+    own = [EvalItem("own", question, ("x",), (), {"sources": ["source-1"]})]
+    assert _found(other, own) == {("row-1", "own")}
+    lesson = [EvalItem("lesson", f"Hello, {question}", ("x",), (), {"group": "lesson-1", "sources": ["s"]})]
+    assert _found([*other, _asked(2, question), _asked(3, f"Hello, {question}")], lesson) == {("row-3", "lesson")}
+
+
+def test_meaning() -> None:
+    """With an embedding model the same question in other words is found; other figures make another question."""
+    items = [EvalItem("item", "How many lanterns hang above the 3rd bridge in winter?", ("x",))]
+    records = [
+        _asked(0, "In winter, the lanterns above the 3rd bridge: what is their number?"),
+        _asked(1, "In winter, the lanterns above the 7th bridge: what is their number?"),
+        _asked(2, "Where do the ferries go?"),
+    ]
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        return np.array([[1.0, 0.0] if "lantern" in text else [0.0, 1.0] for text in texts], np.float32)
+
+    sealed = seal(records, items, embed)
+    assert [(leak.record.id, leak.how) for leak in sealed.removed] == [("row-0", "exam_meaning")]
+    assert sealed.as_json()["by"] == {"exam_meaning": 1}
+    assert seal(records, items).removed == []
+    assert LazyEmbedder("fake")(["a b", "b a"]).shape[0] == 2
+
+
+def test_preferences_parts_and_items_are_read() -> None:
+    """Texts in parts of a message, and what a graded record asks beside its messages, are compared too."""
+    parts = Record("row-0", "chat", (), ({"role": "user", "content": [{"type": "text", "text": QUESTIONS[4]}]},))
+    item = Record("row-1", "chat", (), ({"role": "user", "content": "Go on."},), "", {"item": {"q": QUESTIONS[0]}})
+    rejected = ({"role": "user", "content": "?"}, {"role": "assistant", "content": QUESTIONS[7]})
+    assert len(_found([parts, item, Record("row-2", "preference", (), rejected)])) == 3
+
+
+def test_hostile_texts_do_no_harm() -> None:
+    """Much of one sign, lone surrogates and empty texts are answered like others."""
+    texts = ["A." * 100_000, "？" * 100_000, "\n" * 50_000, "\ud800", "&#9999999;", "a" * 200_000, "①" * 9]
+    assert _found([_asked(n, text) for n, text in enumerate(texts)]) == set()
+    assert _found([_asked(0, "x")], [EvalItem("item", "", ("x",)), EvalItem("i", "?!", ("x",))]) == set()
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    """Give an empty store with one workspace."""
+    database = open_database(tmp_path / "home")
+    workspaces.ensure(database, WS)
+    workspaces.ensure(database, "other")
+    yield database
+    database.close()
+
+
+def test_all_exams_of_a_workspace_are_sealed(db: Database) -> None:
+    """The newest version of each exam counts, whoever made it; another workspace's does not."""
+    for number, (ws, name, question) in enumerate(
+        [
+            (WS, "own exam", QUESTIONS[0]),
+            (WS, "own exam", QUESTIONS[1]),
+            (WS, "mine", QUESTIONS[4]),
+            ("other", "b", "Q"),
+        ]
+    ):
+        evals.add(db, Eval(f"eval-{number}", ws, name, (EvalItem(f"i-{number}", question, ("x",)),), float(number)))
+    assert {item.question for item in sealed_items(db, WS)} == {QUESTIONS[1], QUESTIONS[4]}
+    assert {item.question for item in sealed_items(db, WS, ("mine",))} == {QUESTIONS[1]}
+    records = [_asked(n, question) for n, question in enumerate(QUESTIONS)]
+    sealed = seal_training(db, WS, records, extra=[ITEMS[6]])
+    assert {leak.item.meta.get("exam") for leak in sealed.removed} == {"own exam", "mine", None}
+    assert [record.id for record in sealed.kept] == ["row-0", "row-2", "row-3", "row-5", "row-7"]
