@@ -19,6 +19,7 @@ from feilun.store import Database, datasets, evals, models, verdicts
 WORKSPACE = "harbour"
 SECRET = "marigold"
 FACTS = 26
+COSTS = {"seconds", "joules"}
 COLOURS = ("amber", "blue", "coral", "green", "ivory", "lilac", "olive")
 
 
@@ -98,7 +99,7 @@ def snapshot(db: Database) -> dict[str, Any]:
         "datasets": sorted((v.name, v.version, v.id, v.sha256, v.rows) for v in datasets.find(db, WORKSPACE)),
         "exams": {exam.name: [asdict(item) for item in exam.items] for exam in exams},
         "answers": {
-            f"{exam.name} {run.model}": [asdict(answer) for answer in evals.answers(db, WORKSPACE, run.id)]
+            f"{exam.name} {run.model}": [costless(asdict(answer)) for answer in evals.answers(db, WORKSPACE, run.id)]
             for exam in exams
             for run in evals.find_runs(db, WORKSPACE, exam.id)
         },
@@ -107,10 +108,25 @@ def snapshot(db: Database) -> dict[str, Any]:
     }
 
 
+def costless(answer: dict[str, Any]) -> dict[str, Any]:
+    """Return an answer without what it cost: no two runs take the same time."""
+    return {**answer, "meta": {name: value for name, value in answer["meta"].items() if name not in COSTS}}
+
+
+_others: set[int] = set()
+
+
+def note_others() -> None:
+    """Note what runs already: other files of tests keep services until the end of all."""
+    _others.clear()
+    _others.update(child.pid for child in psutil.Process().children(recursive=True))
+
+
 def children() -> list[psutil.Process]:
-    """Return the engines and training processes below this process."""
+    """Return the engines and training processes of this file; graders may wait warm for more work."""
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if any("feilun." in part for part in child.cmdline())
+        if child.pid not in _others
+        and any("feilun." in part and not part.startswith("feilun.grading") for part in child.cmdline())
     ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.flywheel.organisation import WORKSPACE, run_turn, settings
 
 from feilun.compute import lock
-from feilun.errors import BadModel, BadSetting, Busy, NothingUsable, TooFewSamples
+from feilun.errors import BadModel, BadSetting, Busy, NotFound, NothingUsable, TooFewSamples
 from feilun.settings import Settings
 from feilun.store import Database, Journal, open_database, verdicts, workspaces
 
@@ -95,3 +96,10 @@ def test_an_old_turn_that_fails_does_not_stop_a_new_one(db: Database, made: Sett
     assert {"step": "ingest"} in said
     assert [job.status for job in journal.find(WORKSPACE, "turn")] == ["failed", "failed"]
     assert any(old.id in message.get("note", "") and "no model" in message["note"] for message in said)
+
+
+def test_an_unknown_guard_exam(db: Database, made: Settings, tmp_path: Path) -> None:
+    """It is refused with the names that there are, before a file is read."""
+    with pytest.raises(NotFound, match="no ready exam manners"):
+        run_turn(db, replace(made, guards="idioms, manners"), few(tmp_path / "files", 20))
+    assert WORKSPACE not in workspaces.names(db)

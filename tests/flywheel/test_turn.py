@@ -73,7 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Give a home, an organisation, and an upload of what must not be trained on."""
     root = tmp_path_factory.mktemp("world")
     files = write_organisation(root / "files")
-    made = settings(root / "home", write_base(root / "base"))
+    made = replace(settings(root / "home", write_base(root / "base")), guards="idioms")
     database = open_database(made.root)
     yield World(database, made, files, [])
     database.close()
@@ -147,6 +147,15 @@ def test_a_turn_leaves_its_results(world: World, first: dict[str, Any]) -> None:
     assert first["reason"].split(".")[0] in english
     assert first["reason_zh"].split("。")[0] in chinese
     assert '<html lang="zh' in chinese
+
+
+def test_a_guard_exam_is_sat_and_told(world: World, first: dict[str, Any]) -> None:
+    """What the setting names is asked of both models, kept with the verdict, and told in the report."""
+    verdict = verdicts.get(world.db, WORKSPACE, first["verdict"])
+    guard = verdict.meta["guards"]["idioms"]
+    assert guard["questions"] == 60
+    assert "uard exam" in verdict.reason["en"]
+    assert "idioms" in Path(first["report"]).read_text(encoding="utf-8")
 
 
 def test_a_model_that_learnt_nothing_is_refused(first: dict[str, Any]) -> None:

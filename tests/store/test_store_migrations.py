@@ -13,8 +13,10 @@ from alembic.migration import MigrationContext
 from feilun.records import Usage
 from feilun.store import Edge, database, keys, lineage, models, open_database, traces
 from feilun.store.calls import usage
+from feilun.store.insights.tables import INSIGHTS
 from feilun.store.review.tables import ITEMS
 
+_TABLES = (ITEMS, INSIGHTS)  # rooms of the store define their own; imported, the schema has them
 _KEY = "INSERT INTO keys VALUES ('bank', 'key-1', 'web', 'viewer', 'ab', 'fl-…', 1.0, false)"
 _TRACE = """INSERT INTO traces (workspace, id, "key", endpoint, model, messages, answer, finish, prompt_tokens,
 completion_tokens, deployment, permissions, created, "day", seconds) VALUES ('bank', 'trace-{0}', 'key-1', 'own', 'm',
@@ -29,7 +31,7 @@ def test_the_tables_are_those_of_the_schema(tmp_path: Path, empty_url: str) -> N
     """What the steps make is what the nouns are written into: tables, columns, indexes."""
     db = open_database(tmp_path, empty_url)
     with db.reading() as conn:
-        found = compare_metadata(MigrationContext.configure(conn, opts={"compare_type": False}), ITEMS.metadata)
+        found = compare_metadata(MigrationContext.configure(conn, opts={"compare_type": False}), _TABLES[0].metadata)
     db.close()
     assert found == []
 

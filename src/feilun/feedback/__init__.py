@@ -7,12 +7,14 @@ lessons are trained on, scored or promoted, and it does not know files: those ar
 from feilun.feedback.finished import agreement, export, standings
 from feilun.feedback.flagged import Flagged, flag_dataset, flag_feedback, flag_records
 from feilun.feedback.lessons import Collected, Lesson, collect
+from feilun.feedback.preferences import Preferences, preferences, write_preferences
 from feilun.feedback.wordings import exam_wordings, training_wordings
 
 __all__ = [
     "Collected",
     "Flagged",
     "Lesson",
+    "Preferences",
     "agreement",
     "collect",
     "exam_wordings",
@@ -20,6 +22,8 @@ __all__ = [
     "flag_dataset",
     "flag_feedback",
     "flag_records",
+    "preferences",
     "standings",
     "training_wordings",
+    "write_preferences",
 ]

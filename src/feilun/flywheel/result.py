@@ -47,6 +47,8 @@ def leave_result(
         "promoted": verdict.promoted,
         "reason": verdict.reason["en"],
         "reason_zh": verdict.reason["zh"],
+        "rollout": result["rollout"],
+        "how": result["how"],
         "seconds": round(sum(seconds for _, seconds in steps), 1),
         "steps": [{"name": name, "seconds": round(seconds, 1)} for name, seconds in steps],
         "peak_rss_mib": peak_mib,
@@ -137,12 +139,18 @@ def _report_data(
 
 def _health(file: Path) -> DataHealth:
     report = json.loads(file.read_text(encoding="utf-8"))
+    leaks = report.get("sealed", {}).get("leaks", [])
+    sealed = {how: [leak for leak in leaks if leak["how"] == how] for how in dict.fromkeys(x["how"] for x in leaks)}
+    exams = [
+        Dropped({"en": f"exam question: {many[0]['en']}", "zh": f"考题：{many[0]['zh']}"}, len(many))
+        for many in sealed.values()
+    ]
     return DataHealth(
         files=report["files"],
         found=report["pairs_found"],
         kept=report["pairs_kept"],
         skipped=tuple(Skipped(item["name"], {"en": item["en"], "zh": item["zh"]}) for item in report["skipped"]),
-        dropped=tuple(Dropped({"en": d["en"], "zh": d["zh"]}, d["count"]) for d in report["dropped"].values()),
+        dropped=(*(Dropped({"en": d["en"], "zh": d["zh"]}, d["count"]) for d in report["dropped"].values()), *exams),
         masked=sum(report["masked"].values()),
     )
 

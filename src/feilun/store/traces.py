@@ -133,6 +133,14 @@ def find(db: Database, ws: str, after: float = 0, limit: int = 100) -> list[Trac
         return [_from_row(row) for row in rows(conn, query.order_by(TRACES.c.created, TRACES.c.id).limit(limit))]
 
 
+def newest(db: Database, ws: str, after: float = 0, limit: int = 100) -> list[Trace]:
+    """Return the last ``limit`` traces made after a time, oldest first."""
+    query = sa.select(TRACES).where(TRACES.c.workspace == ws, TRACES.c.created > after)
+    with db.reading() as conn:
+        found = rows(conn, query.order_by(TRACES.c.created.desc(), TRACES.c.id.desc()).limit(limit))
+    return [_from_row(row) for row in reversed(found)]
+
+
 def _to_row(trace: Kept) -> _Row:
     words = (
         *(trace.workspace, trace.id, trace.key, trace.endpoint, trace.model, trace.deployment),
