@@ -22,8 +22,9 @@ from feilun.store.traces import line
 
 COMMANDS = (
     *("up", "turn", "pull", "key", "lineage", "impact", "records", "permissions", "feedback", "status", "settings"),
-    *("member", "model", "provider", "endpoint", "limit", "usage", "review"),
-    *("import", "curate", "synthesise", "audit", "retrain", "encryption"),
+    *("rollout", "wheel", "upgrade", "member", "model", "provider", "endpoint", "limit", "usage", "review"),
+    *("train", "export", "import", "curate", "synthesise", "audit", "retrain", "encryption", "unmask", "insights"),
+    *("advise", "exam", "leaderboard", "power", "redteam"),
 )
 
 

@@ -9,8 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from feilun.cli import main
+from feilun.curation.personal.masking import Reversible
 from feilun.records import ModelVersion, Record, Source
 from feilun.store import datasets, lineage, models, open_database, sources, workspaces
+from feilun.store.access.sealing import derived
 from feilun.store.audit.tables import AUDIT
 
 WS = "clinic"
@@ -114,6 +116,21 @@ def test_what_is_encrypted_and_under_new_keys(home: Path, capsys: pytest.Capture
     assert sources.content(db, WS, "source-fees", "train") == b"All about fees."
     db.close()
     assert run(home, "audit", "verify") == 0
+
+
+def test_masking_is_undone_and_kept_in_the_log(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What this workspace's key has masked comes back, for this workspace only; the log says so."""
+    masked = tmp_path / "masked.txt"
+    masked.write_text(f"Call {Reversible(derived(home, 'pseudonyms', WS))('PHONE', '13800138000')}.\n", "utf-8")
+    assert run(home, "unmask", str(masked)) == 0
+    assert said(capsys) == "Call 13800138000.\n"
+    assert run(home, "unmask", str(masked), "--out", str(tmp_path / "plain.txt")) == 0
+    assert (tmp_path / "plain.txt").read_text("utf-8") == "Call 13800138000.\n"
+    assert run(home, "unmask", str(masked), "--workspace", "another") == 0
+    assert "13800138000" not in said(capsys)
+    assert run(home, "unmask", str(tmp_path / "none.txt")) == 2
+    assert run(home, "audit", "list", "--action", "masking", "--workspace", WS) == 0
+    assert said(capsys).count("masking.undone") == 2
 
 
 def test_retrain_needs_a_source_that_is_there(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ FACES = {
     "feilun.cli": "main",
     "feilun.compute": (
         "Command Context Journal PeakMemory Process Restart Spare describe die_with_parent disk_errors ensure_space "
-        "has_amx has_bf16 holder lock machine memory_limit revive rss run say say_failure say_ready threads"
+        "has_amx has_bf16 holder lock machine memory_limit permit_files revive rss run say say_failure say_ready "
+        "threads to_the_end"
     ),
     "feilun.curation": (
         "Block Correction Curated Document IngestReport Report Skip Unreadable curate documents exam_items holdout "
@@ -25,18 +26,21 @@ FACES = {
         "Sitting check_unseen compare contains decide flips load_exam mcnemar paired_interval parse_exam "
         "render_template sit string_check"
     ),
+    "feilun.evaluation.formats": "Imported Wishes read_exam",
     "feilun.feedback": (
-        "Collected Flagged Lesson agreement collect exam_wordings export flag_dataset flag_feedback flag_records "
-        "standings training_wordings"
+        "Collected Flagged Lesson Preferences agreement collect exam_wordings export flag_dataset flag_feedback "
+        "flag_records preferences standings training_wordings write_preferences"
     ),
     "feilun.flywheel": "DRILLS retrain sample_paths turn",
     "feilun.gateway": "create_app create_server up",
     "feilun.gateway.endpoints.admin": "router",
     "feilun.gateway.hotpath": "Hotpath",
     "feilun.gateway.observability": "Watch watching",
+    "feilun.grading": "Grade Judge check contains grade render_template string_check tokens",
+    "feilun.grading.sandbox": "ask",
     "feilun.serving": "start_engine",
     "feilun.store": "Database Edge Journal open_database record_digests",
-    "feilun.training": "run_training",
+    "feilun.training": "foresee run_training",
     "feilun.wire": (
         "ASGIApp Event Exchange Handler Origin Pool Reply Server ServerLimits Splitter Timeouts events last_id "
         "parse_url payloads resolve"

@@ -169,7 +169,7 @@ class EvalRun:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two models on one exam: shares right (0–1), difference candidate − incumbent with its 95 % interval, flips."""
+    """Two models on one exam: shares right (0–1), difference with its 95 % interval, flips; ``meta``: how."""
 
     questions: int
     incumbent: float
@@ -179,6 +179,7 @@ class Comparison:
     gained: int
     lost: int
     p_value: float
+    meta: JSON = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,10 +351,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """One call (``kind``: ``chat``, ``embedding``, …): who asked what, what answered, how it ended, and its cost.
-
-    ``cost`` is in nano-units of money; ``first`` is the time to the first token (s).
-    """
+    """One call: who asked, what answered, how it ended; ``cost`` in nano-units, time to the ``first`` token (s)."""
 
     id: str
     workspace: str

@@ -27,10 +27,14 @@ class Registry:
         """Return the registered names, sorted."""
         return sorted(self._targets)
 
-    def load(self, name: str) -> Any:
-        """Import and return the factory; raise BadSetting for an unknown name, MissingDependency for its libraries."""
+    def check(self, name: str) -> None:
+        """Raise BadSetting for an unknown name."""
         if name not in self._targets:
             raise BadSetting(f"There is no {self.what} named {name}.", f"Choices: {', '.join(self.names())}.")
+
+    def load(self, name: str) -> Any:
+        """Import and return the factory; raise BadSetting for an unknown name, MissingDependency for its libraries."""
+        self.check(name)
         module, _, attribute = self._targets[name].partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)

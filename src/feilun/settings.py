@@ -47,7 +47,9 @@ class Settings:
     minimum_samples: int = _setting(20, "question/answer pairs that a turn needs at least")
     pass_mark: float = _setting(0.3, "what a new model must answer right of its own exam to be used (share, 0-1)")
     margin: float = _setting(0.10, "how much worse the general exam may be (share, 0-1)")
+    guards: str = _setting("", "ready exams that a new model must not do worse in, separated by commas; all is all")
     epochs: int = _setting(0, "training passes over the samples; 0 lets the recipe choose")
+    canary: int = _setting(200, "calls a week from which on a new version gets a share first; 0 always, -1 never")
     tolerance: float = _setting(0.05, "largest difference in log-probability between trainer and engine (nats)")
     language: str = _setting("", "language of messages: en or zh; empty follows the terminal")
 

@@ -99,3 +99,14 @@ def test_errors_travel_as_data(error: FeilunError) -> None:
     assert (type(again), again.body()) == (type(error), error.body())
     assert type(revive({"error": "boom"})) is FeilunError
     assert type(revive({"error": {"code": "no_such_code"}})) is FeilunError
+
+
+def test_more_files_may_be_opened() -> None:
+    """As many as the system permits a process that began with few; one that may open more keeps what it has."""
+    program = (
+        "import resource as r; from feilun.compute import permit_files\n"
+        "most = min(r.getrlimit(r.RLIMIT_NOFILE)[1], 5000)\n"
+        "r.setrlimit(r.RLIMIT_NOFILE, (64, most)); assert permit_files() == most, permit_files()\n"
+        "assert permit_files() == most == r.getrlimit(r.RLIMIT_NOFILE)[1]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

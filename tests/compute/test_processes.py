@@ -183,6 +183,20 @@ async def test_stop_during_a_restart(command: Callable[..., Command]) -> None:
     assert (child.pid, child.starts) == (0, 1)
 
 
+async def test_a_cancelled_stop_stops_all_the_same(command: Callable[..., Command]) -> None:
+    """Who is cancelled, twice even, while the child takes its time to end learns so when it has ended."""
+    child = Process(command("server", "deaf", stop=0.5))
+    await child.start()
+    pid = child.pid
+    stop = asyncio.ensure_future(child.stop())
+    for _ in range(2):
+        await asyncio.sleep(0.05)
+        stop.cancel()
+    await asyncio.wait({stop})
+    assert stop.cancelled()
+    assert not psutil.pid_exists(pid)
+
+
 async def test_cancelled_start_leaves_nothing(command: Callable[..., Command]) -> None:
     """Cancelling a start that waits for the ready line ends the child."""
     child = Process(command("server", "silent"))

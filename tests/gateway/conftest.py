@@ -25,6 +25,7 @@ from feilun.records import Role
 from feilun.serving.indoors import IndoorFleet
 from feilun.settings import Settings, load
 from feilun.store import Database, keys, open_database, workspaces
+from feilun.training.plan import replay_file
 from feilun.wire import Server
 
 BASE = "smollm2-135m-instruct"
@@ -167,7 +168,7 @@ def replay_of() -> Callable[[Settings], None]:
 
     def note(settings: Settings) -> None:
         base = ensure_base(settings.root, settings.model)
-        file = settings.root / "models" / "replay" / f"{base.id}.jsonl"
+        file = replay_file(settings.root, base.id)
         file.parent.mkdir(parents=True, exist_ok=True)
         lines = [{"prompt": f"Say {i}.", "answer": f"{i}", "finish": "stop"} for i in range(8)]
         file.write_text("\n".join(json.dumps(line) for line in lines) + "\n", encoding="utf-8")

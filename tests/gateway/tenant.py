@@ -11,7 +11,9 @@ import httpx
 
 from feilun.gateway.endpoints import fine_tuning
 from feilun.records import Deployment, Job, JobEvent, ModelVersion, Permissions, Record, Source, Verdict, new_id
-from feilun.store import Journal, datasets, lineage, models, sources, verdicts
+from feilun.store import Journal, datasets, lineage, models, rollouts, sources, verdicts
+from feilun.store.insights import Insight, kept
+from feilun.store.rollouts import Rollout
 
 BASE = "smollm2-135m-instruct"
 SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
@@ -49,7 +51,13 @@ def furnish(gateway: Any, http: httpx.Client, ws: str) -> Values:
     journal.create(job)
     journal.add_event(JobEvent(new_id("event"), job.id, "the vaultjob began"))
     journal.finish(job.id, "cancelled", {}, {})
-    return found | {"job": job.id}
+    export = Job(new_id("export"), ws, "export", {"model": found["model"], "form": "adapter", "kind": ""})
+    journal.create(export)
+    journal.finish(export.id, "succeeded", {"files": {"vault-weights.bin": 3}, "kind": ""}, {})
+    written = gateway.settings.root / "exports" / export.id
+    written.mkdir(parents=True)
+    (written / "vault-weights.bin").write_bytes(b"abc")
+    return found | {"job": job.id, "export": export.id, "export_file": "vault-weights.bin"}
 
 
 def _training(file: str) -> dict[str, Any]:
@@ -73,6 +81,12 @@ def _wheel(gateway: Any, http: httpx.Client, ws: str) -> Values:
     verdicts.promote(db, Deployment("deployment-vault", ws, "vault-own", version.id, verdict.id))
     wait(lambda: http.get("/v1/models/vault-own").status_code == 200)
     names = {"model": version.id, "source": source.id, "source_name": "vault-prices.md", "dataset": data.id}
+    seen = Insight("insight-vault", ws, "vaultinsight", "vaultasked", (), "knowledge", (), 1, 1.0, {}, {}, {})
+    kept.keep(db, ws, [seen])
+    names |= {"insight": seen.id}
+    tried = rollouts.start(db, Rollout("rollout-vault", ws, "vault-own", base.id, version.id, "deployment-vault"))
+    rollouts.by_hand(db, ws, tried.id, "back", "vaultreason")
+    names |= {"rollout": tried.id}
     return names | {"verdict": verdict.id, "deployment": "deployment-vault", "served": "vault-own"}
 
 

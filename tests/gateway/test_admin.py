@@ -73,7 +73,7 @@ def test_keys_are_made_for_members_and_end_with_them(gateway: Any, http: httpx.C
 
 def test_a_key_ends_by_itself(gateway: Any, http: httpx.Client, wait: Wait) -> None:
     """At its time, to the moment."""
-    ends = time.time() + 1
+    ends = time.time() + 5  # a busy machine may need long to make it
     key = http.post("/api/keys", json={"expires_at": ends}).json()
     guest = gateway.http(key["secret"])
     assert guest.get("/v1/models").status_code == 200 or time.time() > ends

@@ -10,6 +10,8 @@ import openai
 import pytest
 from tests.gateway.criteria import HOLDS
 
+from feilun.store import evals
+
 Wait = Callable[[Callable[[], object]], None]
 BASE = "smollm2-135m-instruct"
 SCHEMA = {
@@ -86,6 +88,68 @@ def test_a_run_grades_every_answer(client: openai.OpenAI, wait: Wait) -> None:
     assert [item.id for item in passed] == [items[1].id]
     assert client.evals.runs.delete(run.id, eval_id=made.id).deleted
     assert client.evals.runs.list(made.id).data == []
+
+
+def test_answers_say_which_model_gave_them(client: openai.OpenAI, gateway: Any, wait: Wait) -> None:
+    """And how long it took, so that runs can be compared; of answers that came with the rows nobody knows the model."""
+    made = new_eval(client)
+    given = [{**row, "sample": {"output_text": "nothing"}} for row in ROWS]
+    hashes = []
+    for source in (completions(content(ROWS)), completions(content(ROWS)), {"type": "jsonl", "source": content(given)}):
+        run = client.evals.runs.create(made.id, name="one", data_source=source)
+        wait(lambda run=run: client.evals.runs.retrieve(run.id, eval_id=made.id).status == "completed")
+        answers = evals.answers(gateway.db, "bank", run.id)
+        assert all(answer.meta["seconds"] > 0 for answer in answers)
+        hashes.append({answer.meta.get("identity") for answer in answers})
+    assert hashes[0] == hashes[1] != {None}
+    assert len(hashes[0]) == 1
+    assert hashes[2] == {None}
+
+
+def test_all_graders_work_side_by_side(client: openai.OpenAI, wait: Wait) -> None:
+    """Programs, likeness, formulas over others, ours; a judge's words that are no grade are that criterion's error."""
+    program = "def grade(sample, item):\n    return 1.0 if item['answer'] in sample['output_text'] else 0.0"
+    output = "{{ sample.output_text }}"
+    alike = {"input": output, "reference": "{{ item.question }}", "evaluation_metric": "fuzzy_match"}
+    both = {"a": {"type": "python", "source": program}, "b": {"type": "regex", "pattern": "You said"}}
+    asking = [{"role": "user", "content": "Mark: {{ sample.output_text }}"}]
+    criteria = [
+        {"type": "python", "name": "program", "source": program},
+        {"type": "text_similarity", "name": "alike", "pass_threshold": 0.4, **alike},
+        {"type": "multi", "name": "both", "graders": both, "calculate_output": "a * b"},
+        {"type": "contains", "name": "holds", "accept": ["{{ item.answer }}"]},
+        {
+            "type": "label_model",
+            "name": "judged",
+            "model": BASE,
+            "input": asking,
+            "labels": ["x"],
+            "passing_labels": [],
+        },
+    ]
+    made = new_eval(client, *criteria)
+    assert {each.type for each in client.evals.retrieve(made.id).testing_criteria} >= {"python", "label_model"}
+    run = client.evals.runs.create(made.id, data_source=completions(content(ROWS[1:2])))
+    wait(lambda: client.evals.runs.retrieve(run.id, eval_id=made.id).status not in {"queued", "in_progress"})
+    assert client.evals.runs.retrieve(run.id, eval_id=made.id).status == "completed"
+    item = client.evals.runs.output_items.list(run.id, eval_id=made.id).data[0]
+    found = {result.name: (result.type, result.passed) for result in item.results}
+    assert found == {
+        "program": ("python", True),
+        "alike": ("text_similarity", True),
+        "both": ("multi", True),
+        "holds": ("contains", True),
+        "judged": ("label_model", False),
+    }
+
+
+def test_a_judge_that_is_not_there_is_said_at_once(client: openai.OpenAI) -> None:
+    """A run whose criterion names no model of ours does not begin."""
+    asking = [{"role": "user", "content": "Mark: {{ sample.output_text }}"}]
+    judged = {"type": "score_model", "name": "judged", "model": "nobody", "input": asking}
+    made = new_eval(client, judged)
+    with pytest.raises(openai.NotFoundError):
+        client.evals.runs.create(made.id, data_source=completions(content(ROWS)))
 
 
 def test_rows_from_a_file_and_answers_that_are_already_there(client: openai.OpenAI, wait: Wait) -> None:

@@ -57,7 +57,15 @@ def test_a_file_comes_back_as_it_went_in(client: openai.OpenAI, gateway: Any) ->
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (b'{"messages": [{"role": "user", "content": "a"}]}', "line 1: the last message is not the assistant's"),
+        (
+            lines(1) + b'\n{"messages": [{"role": "user", "content": "a"}]}',
+            "line 2: the last message is not the assistant",
+        ),
+        (
+            b'{"messages": [{"role": "user", "content": "a"}]}\n' + lines(1),
+            "line 1: the last message is not the assistant",
+        ),
+        (b'{"messages": [{"role": "system", "content": "a"}]}', "line 1: no message of the user"),
         (lines(2) + b"\nnonsense", "line 3: not JSON"),
         (lines(2) + b"\n[1]", "line 3: no list of messages"),
         (b'{"messages": [{"role": "wizard", "content": "a"}]}', "line 1: a message with the role 'wizard'"),
@@ -103,11 +111,19 @@ def test_a_file_that_forbids_training_is_not_trained_on_by_any_name(client: open
     [
         ({"model": "gpt-4o"}, "model_not_found"),
         ({"training_file": "file-nothing"}, "not_found"),
-        ({"method": {"type": "dpo"}}, "invalid_request"),
+        ({"method": {"type": "dpo"}}, "invalid_request"),  # the file holds no preferences
+        ({"method": {"type": "magic"}}, "invalid_request"),
+        ({"method": {"type": "dpo", "supervised": {}}}, "invalid_request"),
+        ({"method": {"type": "reinforcement"}}, "invalid_request"),
+        ({"method": {"type": "reasoning", "reasoning": {"grader": {"type": "magic"}}}}, "invalid_request"),
+        ({"method": {"type": "distillation"}}, "invalid_request"),
+        ({"method": {"type": "distillation", "distillation": {"teacher": "nobody"}}}, "model_not_found"),
+        ({"method": {"type": "supervised"}, "hyperparameters": {"n_epochs": 2}}, "invalid_request"),
         ({"hyperparameters": {"n_epochs": 0}}, "invalid_request"),
         ({"hyperparameters": {"learning_rate_multiplier": -1}}, "invalid_request"),
-        ({"hyperparameters": {"batch_size": 4}}, "invalid_request"),
-        ({"validation_file": "file-x"}, "invalid_request"),
+        ({"hyperparameters": {"batch_size": 300}}, "invalid_request"),
+        ({"hyperparameters": {"beta": 0.1}}, "invalid_request"),
+        ({"validation_file": "file-x"}, "not_found"),
         ({"seed": 2**70}, "invalid_request"),
     ],
 )
@@ -162,7 +178,8 @@ def test_a_training_job_from_upload_to_a_model_that_answers(trainer: Any, wait: 
     events = list(client.fine_tuning.jobs.list_events(job.id, limit=1))
     assert any(event.type == "metrics" and event.data["loss"] > 0 for event in events)
     assert len({event.id for event in events}) == len(events)
-    assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
+    checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    assert checkpoints[0].fine_tuned_model_checkpoint == job.fine_tuned_model
     model = client.models.retrieve(job.fine_tuned_model)
     assert (model.kind, model.base, model.name) == ("adapter", "tiny", "fees")
     answer = client.chat.completions.create(model=model.id, messages=[{"role": "user", "content": "hello"}])

@@ -20,6 +20,7 @@ NODES = ("source", "source_name", "dataset", "model", "verdict", "deployment", "
 MODELS = ("model", "served", "endpoint", "deployment")
 FILES = ("file", "rows", "asked", "output")
 # What stands in paths and queries for whom: the nouns whose ids are tried. ``ours`` is an id of the one who tries.
+GRADER = {"type": "string_check", "name": "a", "input": "a", "reference": "a", "operation": "eq"}
 PATH = {
     "model": MODELS,
     "response_id": ("response", "trace"),
@@ -37,12 +38,17 @@ PATH = {
     "name": ("provider", "endpoint"),
     "limit_id": ("limit",),
     "review_id": ("review",),
+    "insight_id": ("insight",),
+    "rollout_id": ("rollout",),
+    "export_id": ("export",),
+    "part": ("export_file",),
 }
 QUERY = {"after": ("file", "job", "batch", "eval", "run", "item", "feedback", "source", "key")}
 QUERY |= {"about": ("source", "key"), "actor": ("key", "member")}
 QUERY |= {"member": ("member", "member_name"), "endpoint": ("endpoint", "served"), "queue": ("queue",)}
 PLAIN = {"limit", "order", "order_by", "purpose", "since", "until", "status", "stream", "format", "by"}
-PLAIN |= {"basis", "action"}
+QUERY |= {"exam": ("eval", "our_eval")}
+PLAIN |= {"basis", "action", "bar", "every"}
 OPEN = {("GET", "/health"), ("GET", "/ready")}
 
 
@@ -68,6 +74,9 @@ def bodies(method: str, path: str, have: Values) -> list[dict[str, Any]]:
             *({"model": BASE, "training_file": file} for file in files),
             {"model": have["model"], "training_file": have["file"]},
         ],
+        ("POST", "/v1/fine_tuning/alpha/graders/validate"): [{"grader": GRADER}],
+        ("POST", "/v1/fine_tuning/alpha/graders/run"): [{"grader": GRADER, "model_sample": "a"}],
+        ("POST", "/api/models/{model}/export"): [{"as": "adapter"}],
         ("POST", "/v1/evals"): [evaluation()],
         ("POST", "/v1/evals/{eval_id}"): [{"name": "taken over"}],
         ("POST", "/v1/evals/{eval_id}/runs"): [
@@ -98,6 +107,13 @@ def bodies(method: str, path: str, have: Values) -> list[dict[str, Any]]:
             {"decision": {"action": "correct", "value": "x"}, "by": have["model"]}
         ],
         ("POST", "/api/review/feedback"): [{"feedback": [have["feedback"]]}, {"feedback": [have["trace"]]}],
+        ("POST", "/api/insights"): [{}],
+        ("POST", "/api/insights/{insight_id}/accept"): [{"note": "ours"}],
+        ("POST", "/api/insights/{insight_id}/dismiss"): [{"reason": "ours"}],
+        ("POST", "/api/rollouts"): [{"model": have["model"]}, {"model": have["model"], "endpoint": have["endpoint"]}],
+        ("POST", "/api/rollouts/{rollout_id}/promote"): [{"to": "all"}],
+        ("POST", "/api/rollouts/{rollout_id}/rollback"): [{"reason": "ours"}],
+        ("PATCH", "/api/wheel"): [{"corrections": 7}],
         ("POST", "/api/review/dataset"): [{"dataset": have["dataset"]}],
         ("POST", "/api/review/export"): [{"dataset": "taken", "queue": have["queue"]}, {"dataset": "vaultdata"}],
     }
@@ -206,7 +222,7 @@ def street(gateway: Any) -> Street:
     have = furnish(gateway, first, "alfabank")
     ours = second.post("/v1/evals", json=evaluation(testing_criteria=[{**CHECK, "name": "b", "reference": "b"}])).json()
     none = {noun: twin(value) for noun, value in have.items()}
-    document = httpx.get(f"{gateway.url}/openapi.json").json()
+    document = httpx.get(f"{gateway.url}/openapi.json", timeout=60).json()
     return Street(first, second, document, have | {"our_eval": ours["id"]}, none | {"our_eval": ours["id"]})
 
 
@@ -258,6 +274,12 @@ def test_lists_and_figures_are_of_ones_own(street: Street) -> None:
         if path == "/api/permissions":
             assert answer.json()["train"] is True
             continue
+        if path == "/api/wheel":
+            assert answer.json()["on"] is False
+            continue
+        if path == "/api/leaderboard":
+            assert answer.json()["cells"] == []
+            continue
         told = answer.json()["data"]
         if path == "/v1/models":
             assert [each["id"] for each in told] == [BASE]
@@ -274,7 +296,7 @@ def test_lists_and_figures_are_of_ones_own(street: Street) -> None:
 
 def test_without_a_key_no_operation_says_anything(gateway: Any) -> None:
     """401 for each, whatever is sent along."""
-    document = httpx.get(f"{gateway.url}/openapi.json").json()
+    document = httpx.get(f"{gateway.url}/openapi.json", timeout=60).json()
     nouns = {noun for values in (*PATH.values(), *QUERY.values(), MODELS, FILES, NODES) for noun in values}
     with httpx.Client(base_url=gateway.url) as nobody:
         for method, path in [(method.upper(), path) for path, each in document["paths"].items() for method in each]:

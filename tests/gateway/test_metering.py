@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from feilun.compute import permit_files
 from feilun.errors import FeilunError
 from feilun.records import Endpoint, Limit, Provider, Target, new_id
 from feilun.settings import Settings, load
@@ -87,6 +88,8 @@ async def _all(port: int, secret: str, dice: random.Random) -> Counter[str]:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_thousand_streams_are_billed_to_the_token(gateway: Any, provider: int, seed: int) -> None:
     """What was kept equals what the provider counted, and the budget, which is too small for all, is not overspent."""
+    if permit_files() < 4 * STREAMS:  # client and gateway are one process here, and each stream has both their ends
+        pytest.skip("this system lets a process open too few files for a thousand streams: raise ulimit -n to 4000")
     secret = gateway.key()
     url = f"http://127.0.0.1:{provider}/v1"
     providers.put(gateway.db, Provider(new_id("provider"), "bank", "out", "openai", url), "sk-test")

@@ -27,6 +27,24 @@ FORM = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "
 SAID = {"model": BASE, "input": "What is the fee?"}
 RESPONSE_TOOLS = {"tools": [{"type": "function", **WEATHER, "strict": False}], "tool_choice": "required"}
 CRITERION = {"type": "string_check", "name": "a", "input": "{{ item.a }}", "reference": "b", "operation": "eq"}
+GRADER = {**CRITERION, "input": "{{ sample.output_text }}", "reference": "{{ item.a }}"}
+BOTH = {"type": "multi", "name": "two", "graders": {"one": GRADER}, "calculate_output": "one"}
+TEXTS = {"name": "b", "input": "{{ sample.output_text }}"}
+ASKING = [{"role": "user", "content": "Is it good? {{ sample.output_text }}"}]
+GRADERS = [
+    CRITERION,
+    {"type": "text_similarity", **TEXTS, "reference": "a", "evaluation_metric": "fuzzy_match", "pass_threshold": 0.5},
+    {"type": "python", "name": "c", "source": "def grade(sample, item):\n    return 1.0"},
+    {"type": "score_model", "name": "d", "model": BASE, "input": ASKING},
+    {
+        "type": "label_model",
+        "name": "e",
+        "model": BASE,
+        "input": ASKING,
+        "labels": ["yes", "no"],
+        "passing_labels": ["yes"],
+    },
+]
 CONFIG = {"type": "custom", "item_schema": {"type": "object"}, "include_sample_schema": True}
 ROWS = {"type": "file_content", "content": [{"item": {"a": "b"}, "sample": {"output_text": "a"}}]}
 TEMPLATE = {"type": "template", "template": [{"role": "user", "content": "{{ item.a }}"}]}
@@ -76,7 +94,11 @@ CALLS: list[tuple[str, str, dict[str, Any] | None]] = [
     ("post", "/fine_tuning/jobs/{fine_tuning_job_id}/cancel", None),
     ("get", "/fine_tuning/jobs/{fine_tuning_job_id}/events", None),
     ("get", "/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints", None),
+    ("post", "/fine_tuning/alpha/graders/validate", {"grader": GRADER}),
+    ("post", "/fine_tuning/alpha/graders/run", {"grader": GRADER, "item": {"a": "b"}, "model_sample": "b"}),
+    ("post", "/fine_tuning/alpha/graders/run", {"grader": BOTH, "item": {"a": "b"}, "model_sample": "c"}),
     ("post", "/evals", {"data_source_config": CONFIG, "testing_criteria": [CRITERION]}),
+    ("post", "/evals", {"data_source_config": CONFIG, "testing_criteria": GRADERS}),
     ("get", "/evals/{eval_id}", None),
     ("get", "/evals", None),
     ("post", "/evals/{eval_id}", {"name": "other", "metadata": {"a": "b"}}),

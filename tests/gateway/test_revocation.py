@@ -106,7 +106,7 @@ def test_a_key_that_is_revoked_while_its_body_comes_is_refused(gateway: Any) -> 
 
 def operations(gateway: Any) -> list[tuple[str, str]]:
     """Return every operation that needs a key, with nobody's ids in its path."""
-    paths = httpx.get(f"{gateway.url}/openapi.json").json()["paths"].items()
+    paths = httpx.get(f"{gateway.url}/openapi.json", timeout=60).json()["paths"].items()
     return [(method.upper(), path) for path, each in paths for method in each if path not in {"/health", "/ready"}]
 
 
@@ -128,6 +128,8 @@ BODIES = {
     ("POST", "/api/members"): {"name": " "},
     ("PATCH", "/api/sources/{source_id}"): {},
     ("POST", "/api/deployments/rollback"): {"deployment": "deployment-x"},
+    ("POST", "/api/rollouts"): {"model": "model-x"},
+    ("PATCH", "/api/wheel"): {},
     ("PUT", "/api/providers/{name}"): {"url": "none"},
     ("PUT", "/api/endpoints/{name}"): {"targets": [{"model": "m", "provider": "none"}]},
     ("PUT", "/api/limits"): {"scope": "key", "target": "key-x", "concurrent": 1},
@@ -159,9 +161,12 @@ def test_a_role_is_all_that_a_key_may(gateway: Any) -> None:
         if each[1].startswith(("/api/keys", "/api/members", "/api/providers", "/api/limits", "/api/audit"))
     }
     owners |= {("POST", "/api/deployments/rollback"), ("PATCH", "/api/permissions")}
+    owners |= {each for each in everything if each[1].startswith("/api/rollouts") and each[0] == "POST"}
+    owners |= {("PATCH", "/api/wheel"), ("POST", "/api/wheel/run")}
     called = ("/v1/chat", "/v1/completions", "/v1/messages", "/v1/responses", "/v1/embeddings", "/v1/rerank", "/v1/mod")
     may = {each for each in everything if each[1].startswith(called)}
     may |= {("GET", "/api/usage"), ("GET", "/api/feedback")}
+    may |= {("GET", "/api/leaderboard"), ("GET", "/api/rollouts"), ("GET", "/api/rollouts/{rollout_id}")}
     assert refused(gateway, gateway.http(gateway.key(role="viewer"))) == everything - may
     may.add(("POST", "/api/feedback"))
     rows = "/api/review/items/{review_id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import uuid4
 
 import anthropic
 import httpx
@@ -83,13 +84,14 @@ async def test_leaving_settles_what_was_counted(client: Any, service: Service) -
 
 
 async def test_time_for_the_first_token(client: Any, service: Service) -> None:
-    """An endpoint that must begin at once and cannot says so."""
+    """An endpoint that must begin at once and cannot says so; the prompt is a new one, of which nothing is kept."""
+    new: Any = [{"role": "user", "content": f"{uuid4()} " + "The river winds through the old town. " * 40}]
     http = service.http()
     wanted = {"targets": [{"model": BASE}], "timeouts": {"first": 0.001}, "retries": 0}
     made = http.put("/api/endpoints/hasty", json=wanted)
     assert made.status_code == 200, made.text
     with pytest.raises(openai.InternalServerError) as late:
-        await said(client.chat.completions.create(model="hasty", messages=LONG, max_tokens=4))
+        await said(client.chat.completions.create(model="hasty", messages=new, max_tokens=4))
     assert late.value.status_code == 504
     assert http.delete("/api/endpoints/hasty").status_code == 200
 

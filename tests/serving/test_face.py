@@ -256,7 +256,8 @@ async def test_only_who_holds_the_token_is_answered(here: Up) -> None:
 
 async def test_loading_counting_unloading(here: Up) -> None:
     """A version is loaded, its prompt's tokens are counted, and it is forgotten."""
-    assert (await here.post("/load", {"model": "model-b", "adapter": "x"})).json() == {"identity": {}, "template": ""}
+    loaded = (await here.post("/load", {"model": "model-b", "adapter": "x"})).json()
+    assert loaded == {"identity": {"version": "model-b"}, "template": ""}
     assert (await here.post("/tokenize", {"model": "model-b", "messages": SAY})).json() == {"tokens": 4}
     assert (await here.post("/unload", {"model": "model-b"})).status_code == 200
     assert (await here.post("/tokenize", {"model": "model-b", "messages": SAY})).status_code == 404

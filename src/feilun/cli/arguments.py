@@ -19,8 +19,12 @@ from feilun.cli.access_arguments import add_access
 from feilun.cli.curation import add_curation
 from feilun.cli.governance import add_governance
 from feilun.cli.importing import add_importing
+from feilun.cli.insights import add_insights
+from feilun.cli.proof import add_advise, add_exam, add_leaderboard, add_power, add_redteam
 from feilun.cli.review import add_review
 from feilun.cli.synthesis import add_synthesis
+from feilun.cli.training import add_training
+from feilun.cli.wheel import add_wheel
 from feilun.cli.words import Teller
 from feilun.errors import FeilunError
 from feilun.settings import Settings, load, table
@@ -87,10 +91,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"feilun {__version__}")
     found = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_wheel(found)
+    add_wheel(found, _command)
     add_importing(found, _command)
     add_curation(found, _command)
     add_synthesis(found, _command)
+    add_training(found, _command)
     add_review(found, _command)
+    add_advise(found, _command)
+    add_exam(found, _command)
+    add_leaderboard(found, _command)
+    add_power(found, _command)
+    add_redteam(found, _command)
+    add_insights(found, _command)
     _add_questions(found)
     add_governance(found, _command)
     _add_rules(found)
@@ -133,6 +145,13 @@ def _add_wheel(found: Any) -> None:
         "turn --workspace clinic ./our-files ./exam_own.jsonl",
     )
     turn.add_argument("paths", nargs="*", metavar="PATH", help="files and folders (default: the sample organisation)")
+    shares = turn.add_mutually_exclusive_group()
+    shares.add_argument(
+        "--canary", action="store_const", const=0, help="give the new version a share of the calls first"
+    )
+    shares.add_argument(
+        "--at-once", dest="canary", action="store_const", const=-1, help="give the new version all calls at once"
+    )
     turn.add_argument("--drill", default="", metavar="NAME", help="a fault that the proof must catch")
     turn.add_argument("--model", help="base model: a name, a Hugging Face folder or a GGUF file")
     turn.add_argument("--epochs", type=int, help="training passes over the samples; 0 lets the recipe choose")

@@ -1,4 +1,4 @@
-"""The commands about permission and proof: permissions, audit, retrain, encryption.
+"""The commands about permission and its record: permissions, audit, retrain, encryption, unmask.
 
 This module knows their options, their help and how their results are printed. It does not know how permissions are
 kept, what an entry of the log vouches for, or how a model is made: that is imported when a command runs.
@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from feilun.cli.commands import in_workspaces, named, with_store
@@ -35,8 +36,11 @@ for _name, _target in {
     "head": "feilun.store.audit:head",
     "verify": "feilun.store.audit:verify",
     "note": "feilun.store.audit:note",
+    "written whole": "feilun.store.blobs:written_whole",
     "tainted": "feilun.store.access.revoked:all_models",
     "retrain": "feilun.flywheel:retrain",
+    "derived": "feilun.store.access.sealing:derived",
+    "reversible": "feilun.curation.personal.masking:Reversible",
 }.items():
     PARTS.add(_name, _target)
 BROKEN = 10
@@ -68,6 +72,10 @@ example: feilun encryption rotate
 
 Sources with the permission encrypt, and dataset tables with rows of theirs, are kept encrypted (AES-256-GCM) with keys
 of the workspace that the master key seals. rotate makes a new key, seals everything anew and forgets earlier ones."""
+_UNMASK = """example: feilun unmask answers.txt --out answers-with-names.txt
+
+Undoes what the operator personal has masked in its mode reversible. Only this home's master key can do it, and the
+workspace's log keeps who did."""
 Add = Callable[..., argparse.ArgumentParser]
 
 
@@ -109,6 +117,11 @@ def add_governance(found: Any, command: Add) -> None:
     keys = _made(found, command, "encryption", encryption, "say what is kept encrypted, or change the keys")
     keys.epilog = _ENCRYPTION
     keys.add_argument("action", choices=["status", "rotate"], help="what to do")
+
+    plain = _made(found, command, "unmask", unmask, "undo reversible masking of personal data in a text")
+    plain.epilog = _UNMASK
+    plain.add_argument("file", type=Path, metavar="FILE", help="a text in UTF-8")
+    plain.add_argument("--out", type=Path, metavar="FILE", help="where to write it (default: print it)")
 
 
 def permissions(given: argparse.Namespace, teller: Teller) -> int:
@@ -212,6 +225,30 @@ def encryption(given: argparse.Namespace, teller: Teller) -> int:
         teller.say("Sealed {} files under a new key.", count)
 
     with_store(teller.settings, {"status": status, "rotate": rotate}[given.action])
+    return 0
+
+
+def unmask(given: argparse.Namespace, teller: Teller) -> int:
+    """Undo reversible masking."""
+    try:
+        text = given.file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{given.file} cannot be read as text in UTF-8.", "Give a text file.") from error
+
+    def work(db: Any) -> tuple[str, int]:
+        ws = named(db, given)
+        PARTS.load("ensure workspace")(db, ws)
+        plain, count = PARTS.load("reversible")(PARTS.load("derived")(db.root, "pseudonyms", ws)).restored(text)
+        PARTS.load("note")(db, ws, "", "masking.undone", ws, {"file": given.file.name, "places": count})
+        return plain, count
+
+    plain, count = with_store(teller.settings, work)
+    if given.out is None:
+        print(plain, end="")
+    else:
+        with PARTS.load("written whole")(given.out) as file:
+            file.write(plain.encode("utf-8", "surrogatepass"))
+        teller.say("{} places were unmasked.", count)
     return 0
 
 

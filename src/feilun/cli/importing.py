@@ -23,6 +23,8 @@ for _name, _target in {
     "tables": "feilun.curation.gather:ingest_tables",
     "bounds": "feilun.curation.readers.web:Bounds",
     "ensure workspace": "feilun.store.workspaces:ensure",
+    "home": "feilun.migration:home_of",
+    "home files": "feilun.migration:bring",
 }.items():
     PARTS.add(_name, _target)
 _WEB = ("http://", "https://")
@@ -30,10 +32,15 @@ _HELP = """example: feilun import ./our-files handbook.zip
 example: feilun import http://intranet.example/handbook/ --depth 2 --pages 200
 example: feilun import sqlite:///shop.db --table orders --table products
 example: feilun import postgresql+pg8000://reader@db.example/clinic --table faq --train no
+example: feilun import ./openai-export
+example: feilun import ./our-kiln-project --as kiln
 
 Files are read in processes of their own with limits of time and memory. What feilun.permissions.yaml beside them says
 holds; of sites and tables, what the options say, and never more than a page's own signals permit (robots.txt, noai, TDM
-reservation). Databases are opened read only. Importing again adds nothing twice."""
+reservation). Databases are opened read only. Importing again adds nothing twice.
+
+What OpenAI (evals, runs, fine-tuning files and jobs), TensorZero, Langfuse and Kiln give away is known by its content:
+evals and runs keep their ids, calls and judgements become traces and feedback, datasets can be trained on at once."""
 
 
 def add_importing(found: Any, command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -43,10 +50,14 @@ def add_importing(found: Any, command: Callable[..., argparse.ArgumentParser]) -
     parser.epilog = _HELP
     parser.add_argument("places", nargs="+", metavar="PATH|URL", help="files, folders, http(s):// or a database's URL")
     parser.add_argument("--table", action="append", default=[], metavar="NAME", help="a table of the database")
+    homes = ("openai", "tensorzero", "langfuse", "kiln", "files")
+    parser.add_argument(
+        "--as", dest="whose", default="", choices=homes, help="whose export it is (default: see for it)"
+    )
     parser.add_argument("--depth", type=int, default=3, help="how many links to follow on a site (default: 3)")
     parser.add_argument("--pages", type=int, default=500, help="at most so many pages of a site (default: 500)")
     for name, text in (("train", "may models learn it"), ("retrieve", "may it be found"), ("leave", "may it leave")):
-        parser.add_argument(f"--{name}", choices=["yes", "no"], help=f"of sites and tables: {text}")
+        parser.add_argument(f"--{name}", choices=["yes", "no"], help=f"of sites, tables and exports: {text}")
     parser.add_argument("--workspace", default="", metavar="NAME", help="the workspace (default: default, or any)")
 
 
@@ -62,6 +73,12 @@ def _bring(db: Any, given: argparse.Namespace, teller: Teller) -> int:
     PARTS.load("ensure workspace")(db, ws)
     said = {name: value == "yes" for name in ("train", "retrieve", "leave") if (value := getattr(given, name))}
     files = [Path(place) for place in given.places if "://" not in place]
+    home = given.whose or (PARTS.load("home")(files) if files else "")
+    if home not in {"", "files"}:
+        if len(files) < len(given.places):
+            raise BadRequest("An export is imported by itself.", "Import sites and databases with another command.")
+        _tell_home(PARTS.load("home files")(db, ws, home, files, said), teller)
+        return 0
     read = reading(teller)
     work: list[Callable[[], Any]] = [partial(PARTS.load("files"), db, ws, files, read)] if files else []
     for place in given.places:
@@ -80,6 +97,25 @@ def _bring(db: Any, given: argparse.Namespace, teller: Teller) -> int:
             failed.append(error)
             teller.say("error: {}", f"{error.message} {error.hint}".strip())
     return failed[0].exit_code if failed else 0
+
+
+def _tell_home(report: Any, teller: Teller) -> None:
+    """Say how much of what came in, what did not and why."""
+    teller.say("From {}:", report.home)
+    for title, counts in (("came", report.came), ("added", report.added), ("known already", report.known)):
+        if counts:
+            words = ", ".join(f"{count} {teller.text(kind)}" for kind, count in counts.items())
+            teller.say("  {}: {}", teller.text(title), words)
+    for theirs, ours in report.ids.items():
+        print(f"  = {theirs} -> {ours}")
+    for kind, names in report.unknown.items():
+        teller.say("  fields of {} that are kept but not used: {}", kind, ", ".join(names))
+    for note in report.notes:
+        print(f"  ! {note}")
+    if report.left_out:
+        teller.say("  {} left out:", len(report.left_out))
+    for place, reason in report.left_out:
+        print(f"  - {place}: {reason}")
 
 
 def reading(teller: Teller) -> Callable[[Any], None]:

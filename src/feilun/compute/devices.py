@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 import os
 import platform
+import resource
 import shutil
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -22,6 +24,7 @@ _CPUS = Path("/sys/devices/system/cpu")
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _MOST = Path("/sys/fs/cgroup/memory.max")
 _GIB = 2**30
+FILES = 65_536
 
 
 def threads(setting: int = 0) -> int:
@@ -33,6 +36,19 @@ def threads(setting: int = 0) -> int:
     if setting < 0:
         raise BadSetting(f"threads: {setting} is negative.", "Use 0 for all cores.")
     return setting or max(1, min(_cores(), _quota()))
+
+
+def permit_files() -> int:
+    """Let this process open 65,536 files and connections, or as many as the system permits; return how many.
+
+    Many systems begin with 1024, which five hundred streams through a gateway need: each has two connections.
+    """
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with suppress(ValueError, OSError):  # a system that does not keep what it says stays as it is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def has_bf16() -> bool:

@@ -11,12 +11,12 @@ import random
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from feilun.compute.logs import LogFile
 from feilun.compute.spares import Spare
@@ -25,6 +25,7 @@ from feilun.errors import Conflict, EngineDown, FeilunError
 from feilun.records import JSON
 
 ROTATE_SECONDS = 10.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,11 @@ class Process:
         """End the child: SIGTERM, ``stop_seconds`` of grace, then SIGKILL for its whole group. Safe to call again.
 
         Standard input closes last: a child that dies with its parent would take its closing for the parent's death.
+        Who is cancelled while it waits learns so after the child's end.
         """
+        await to_the_end(self._stop())
+
+    async def _stop(self) -> None:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.wait({self._supervisor})
@@ -255,6 +260,23 @@ class Process:
         return EngineDown(
             f"{self.command.name} {what}. Its log ends with:\n{tail}", f"The whole log: {self.command.log}"
         )
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Return the result of all of ``work``, even if its caller is cancelled meanwhile: the cancellation comes after.
+
+    For cleaning up: a second cleaning-up would find the first one begun, take it for done, and leave what it left.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return task.result()
 
 
 def _ended(code: int) -> str:

@@ -16,7 +16,7 @@ from feilun.engines.models import ensure_base, model_name, pulled
 from feilun.engines.seam import Delta, Request
 from feilun.errors import EngineDown, FeilunError, ModelNotFound, NotFound
 from feilun.gateway.snapshot import Snapshot, implicit
-from feilun.records import Deployment, Endpoint, ModelVersion, derived_id
+from feilun.records import JSON, Deployment, Endpoint, ModelVersion, derived_id
 from feilun.serving.fleet import Fleet
 from feilun.settings import Settings
 from feilun.store import Database, models
@@ -155,6 +155,11 @@ class Answering:
         if self.status != "ok":
             raise EngineDown("The engine is still starting.", "Its first call will load the model.")
         await self._fleet.place(*await self.local(deployment.workspace, deployment.model))
+
+    async def identity(self, ws: str, version: ModelVersion) -> JSON:
+        """Return what the engine says it has loaded of a version; raise EngineDown."""
+        base = version if version.kind == "base" else await self._base_of(ws, version)
+        return await (await self._fleet.engine(base)).load(version)
 
     async def generate(self, ws: str, version: ModelVersion, request: Request) -> AsyncGenerator[Delta, None]:
         """Answer a question of an exam; an engine that is down before the first piece is asked again once it is up."""

@@ -17,9 +17,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from feilun import __version__
-from feilun.compute import Context
 from feilun.gateway.answering import Answering
-from feilun.gateway.background import Background
+from feilun.gateway.background import Background, Wheels
 from feilun.gateway.described import Described, document
 from feilun.gateway.door import Door, cancelled, install
 from feilun.gateway.endpoints import (
@@ -39,26 +38,43 @@ from feilun.gateway.endpoints import (
     responses,
     wheel,
 )
+from feilun.gateway.endpoints.proof import insights, leaderboard, rollouts, turning
 from feilun.gateway.health import ProviderHealth
 from feilun.gateway.hot import Admission, bound, known
 from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.hotpath.upstream import Upstreams
 from feilun.gateway.observability import Watch, watching
 from feilun.gateway.providing import Providing
+from feilun.gateway.rollouts import Steering
 from feilun.gateway.shapes import ErrorBody
 from feilun.gateway.sitting import Sitter
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.state import Gateway, HotHandler
 from feilun.gateway.surface.batch_work import BatchWork
 from feilun.gateway.writer import Writer
-from feilun.records import JSON
 from feilun.serving.fleet import Fleet
 from feilun.settings import Settings
 from feilun.store import Database, Journal
-from feilun.training import run_training
 from feilun.wire import Pool, Server, ServerLimits
 
-_GROUPS = (health, models, responses, batches, files, fine_tuning, evals, eval_runs, wheel, admin)
+_GROUPS = (
+    health,
+    models,
+    responses,
+    batches,
+    files,
+    fine_tuning,
+    fine_tuning.graders,
+    fine_tuning.exports,
+    evals,
+    eval_runs,
+    wheel,
+    insights,
+    rollouts,
+    turning,
+    leaderboard,
+    admin,
+)
 _HOT = (chat, messages, responses, embeddings, rerank, moderations)
 _ERRORS = {
     400: "the request is wrong",
@@ -130,17 +146,15 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
         upstreams, settings.telemetry, calls=settings.log_calls, prompts=settings.log_prompts
     )
 
-    async def train(context: Context) -> JSON:
-        result = await run_training(context, db, settings, context.job.spec["training"])
-        return await fine_tuning.trained(db, context.job, result)
-
     sitter = Sitter(db, answering, hotpath, settings.batch)
     batch = BatchWork(db, journal, batches.asks(hotpath, db, settings))
     kinds = {
-        fine_tuning.KIND: (fine_tuning.PREFIX, train),
+        fine_tuning.KIND: (fine_tuning.PREFIX, fine_tuning.Work(db, settings, hotpath).run),
+        fine_tuning.exports.KIND: (fine_tuning.exports.PREFIX, fine_tuning.exports.ExportWork(db, settings).run),
         eval_runs.KIND: (eval_runs.PREFIX, sitter.sit),
         batches.KIND: (batches.PREFIX, batch.run),
     }
+    steering = Steering(db, snapshot, answering.prepare, hotpath.fallen)
     background = Background(journal, db.root / "locks", kinds)
     gateway = Gateway(settings, db, journal, snapshot, fleet, answering, hotpath, writer, background, provided)
     app = _App(
@@ -151,7 +165,7 @@ def create_app(settings: Settings, db: Database, fleet: Fleet | None = None) -> 
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_beside(gateway, pool, watch),
+        lifespan=_beside(gateway, steering, pool, watch),
     )
     app.state.gateway = gateway
     elsewhere: dict[str, set[str]] = {}
@@ -177,7 +191,7 @@ def _hot() -> dict[tuple[str, str], HotHandler]:
 
 
 def _beside(
-    gateway: Gateway, pool: Pool, watch: Watch | None
+    gateway: Gateway, steering: Steering, pool: Pool, watch: Watch | None
 ) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -189,6 +203,8 @@ def _beside(
             asyncio.create_task(gateway.answering.run()),
             asyncio.create_task(gateway.snapshot.follow(gateway.answering.prepare)),
             asyncio.create_task(gateway.background.run()),
+            asyncio.create_task(steering.run()),
+            asyncio.create_task(Wheels(gateway.db, gateway.settings).run()),
             asyncio.create_task(gateway.health.run()),
             asyncio.create_task(gateway.writer.follow()),
         ]

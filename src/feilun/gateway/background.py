@@ -1,23 +1,65 @@
-"""Jobs that calls have queued, run one at a time per kind in this process; unfinished ones go on at the next start.
+"""Jobs that calls have queued, run one at a time per kind; unfinished ones go on at the next start; and the wheels.
 
-This module knows the journal and which work belongs to which kind of job. It does not know what the work does.
+This module knows the journal, which work belongs to which kind of job, and that wheels turn in a process of their own.
+It does not know what the work does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
-from feilun.compute import Context, run
+from feilun.compute import Command, Context, Process, Restart, run
 from feilun.errors import Busy, Cancelled, FeilunError
 from feilun.records import JSON, Job
-from feilun.store import Journal
+from feilun.settings import Settings
+from feilun.store import Database, Journal, wheel
 
 Work = Callable[[Context], Awaitable[JSON]]
 LOOK_SECONDS = 5.0
 _log = logging.getLogger(__name__)
+
+
+class Wheels:
+    """The process in which wheels turn by themselves: there while one is on, started again should it fall."""
+
+    def __init__(self, db: Database, settings: Settings) -> None:
+        """Keep what is needed; :meth:`run` does the work."""
+        self._db, self._settings = db, settings
+
+    async def run(self) -> None:
+        """Have the process whenever it is needed, for ever."""
+        while True:
+            if await self._needed():
+                await self._beside()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _beside(self) -> None:
+        log = self._settings.root / "logs" / "wheel.log"
+        env = {"WHEEL_SETTINGS": json.dumps(asdict(self._settings))}
+        argv = (sys.executable, "-m", "feilun.flywheel.alone")
+        command = Command("the wheel", argv, log, env=env, ready_seconds=0, background=True)
+        try:
+            async with Process(command, restart=Restart()) as process:
+                while await self._needed():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await process.wait()
+                            return
+        except FeilunError as error:
+            _log.warning("the wheel stands still: %s", error.message)
+
+    async def _needed(self) -> bool:
+        try:
+            return bool(await asyncio.to_thread(wheel.turning, self._db))
+        except FeilunError:  # a database that is away is told of elsewhere
+            return False
 
 
 class Background:

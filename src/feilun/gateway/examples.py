@@ -1,52 +1,119 @@
-"""Training examples in the OpenAI form: one JSON object per line, ``{"messages": [...]}``, the answer last.
+"""Training files: one JSON object a line, in the form that its method takes.
 
-This module knows that form, and how an example becomes a record. It does not know files' permissions.
+``chat`` is OpenAI's ``{"messages"}`` with the answer last, ``preference`` OpenAI's ``{"input", "preferred_output",
+"non_preferred_output"}``, ``prompt`` is ``{"messages"}`` without an answer, beside whatever a grader compares with,
+``judged`` is a chat with ``liked``, ``text`` is ``{"text"}``. This module knows these forms, and how an example becomes
+a record. It does not know files' permissions, nor how anything is learnt.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from feilun.errors import BadRequest
 from feilun.records import JSON, Record, Source, content_hash, derived_id
 
 MINIMUM = 10
 MOST_NAMED = 5
+Form = Literal["chat", "prompt", "preference", "judged", "text"]
+LOOKS: dict[Form, str] = {
+    "chat": '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
+    "prompt": '{"messages": [{"role": "user", "content": "…"}], "reference": "…"}',
+    "preference": (
+        '{"input": {"messages": [{"role": "user", "content": "…"}]}, '
+        '"preferred_output": [{"role": "assistant", "content": "…"}], '
+        '"non_preferred_output": [{"role": "assistant", "content": "… …"}]}'
+    ),
+    "judged": '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}], "liked": true}',
+    "text": '{"text": "…"}',
+}
+_KINDS: dict[Form, Literal["chat", "passage", "preference"]] = {
+    "chat": "chat",
+    "prompt": "chat",
+    "judged": "chat",
+    "preference": "preference",
+    "text": "passage",
+}
 _ROLES = ("system", "developer", "user", "assistant")
-_HINT = 'Each line is {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}.'
+_TOOLS = {"tools", "functions", "parallel_tool_calls"}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One line: the messages of a chat, or of a prompt with the better and the worse answer behind it, or a text."""
+
+    line: int
+    form: Form
+    messages: tuple[JSON, ...] = ()
+    text: str = ""
+    meta: JSON = field(default_factory=dict)
+
+    def record(self, source: Source) -> Record:
+        """Return it as a record of ``source``; the same example has the same id wherever it stands."""
+        whole: list[Any] = list(self.messages)
+        if self.form not in {"chat", "prompt"} or self.meta:
+            whole = [self.form, whole, self.text, self.meta]
+        record_id = derived_id("record", source.workspace, source.id, content_hash(whole))
+        meta = {**self.meta, "place": f"line {self.line}"}
+        return Record(record_id, _KINDS[self.form], (source.id,), self.messages, self.text, meta)
 
 
 def check(lines: Iterable[bytes], name: str) -> int:
     """Return how many examples there are; raise BadRequest that names the first wrong lines."""
-    count, wrong = 0, 0
-    named: list[str] = []
+    return len(read(lines, name, "file"))
+
+
+def read(
+    lines: Iterable[bytes], name: str, param: str, forms: Collection[Form] = (), method: str = ""
+) -> list[Example]:
+    """Return the examples of a file, all of one form; raise BadRequest that names the first wrong lines.
+
+    Only ``forms`` are taken, if any are named: those that ``method`` learns from.
+    """
+    found: list[Example] = []
+    wrong: dict[int, str] = {}
     for number, line in _filled(lines):
         try:
-            _messages(line)
-            count += 1
+            found.append(_example(number, line))
         except BadRequest as error:
-            wrong += 1
-            if len(named) < MOST_NAMED:
-                named.append(f"line {number}: {error.message}")
+            wrong[number] = error.message
+    present = [example.form for example in found]
+    # An answer may have been lost: prompts among chats are chats without one.
+    first: Form = "chat" if "chat" in present and present[0] == "prompt" else next(iter(present), "chat")
+    taken = forms or {first}
+    for example in found:
+        if example.form not in taken:
+            wrong[example.line] = _reason(example, taken, method)
+    hint = " Or: ".join(f"Each line is {LOOKS[form]}." for form in taken)
+    if method and found and not any(example.form in taken for example in found):
+        wrong = dict(list(wrong.items())[:1])  # all of them: once is enough
     if wrong:
-        more = f"; and {wrong - len(named)} more" if wrong > len(named) else ""
-        raise BadRequest(f"{name} cannot be used: {'; '.join(named)}{more}.", _HINT, "file")
-    if not count:
-        raise BadRequest(f"{name} holds no example.", _HINT, "file")
-    return count
+        named = [f"line {number}: {wrong[number]}" for number in sorted(wrong)[:MOST_NAMED]]
+        more = f"; and {len(wrong) - len(named)} more" if len(wrong) > len(named) else ""
+        raise BadRequest(f"{name} cannot be used: {'; '.join(named)}{more}.", hint, param)
+    if not found:
+        raise BadRequest(f"{name} holds no example.", hint, param)
+    return found
 
 
-def chat_records(lines: Iterable[bytes], source: Source) -> list[Record]:
-    """Return the examples of a file as records; the same file gives the same ids. Raises BadRequest."""
+def records(examples: Iterable[Example], source: Source) -> list[Record]:
+    """Return examples as records, each once; the same file gives the same ids."""
     found: dict[str, Record] = {}
-    for number, line in _filled(lines):
-        messages = _messages(line)
-        record_id = derived_id("record", source.workspace, source.id, content_hash(list(messages)))
-        record = Record(record_id, "chat", (source.id,), messages, meta={"place": f"line {number}"})
-        found.setdefault(record_id, record)
+    for example in examples:
+        record = example.record(source)
+        found.setdefault(record.id, record)
     return list(found.values())
+
+
+def _reason(example: Example, taken: Collection[Form], method: str) -> str:
+    if example.form == "prompt" and {"chat", "judged"} & set(taken):
+        return "the last message is not the assistant's"
+    if method:
+        return f"{method} does not learn from lines like {LOOKS[example.form]}"
+    return "it has another form than the lines before it"
 
 
 def _filled(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -56,21 +123,84 @@ def _filled(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
             yield number, text
 
 
-def _messages(line: bytes) -> tuple[JSON, ...]:
+def _example(number: int, line: bytes) -> Example:
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise BadRequest("not JSON") from error
-    if not isinstance(row, dict) or not isinstance(row.get("messages"), list):
+    if not isinstance(row, dict):
         raise BadRequest("no list of messages")
-    if unknown := sorted(row.keys() - {"messages"}):
+    if {"input", "preferred_output", "non_preferred_output"} & row.keys():
+        return _preference(number, row)
+    if row.keys() == {"text"}:
+        if not isinstance(row["text"], str) or not row["text"].strip():
+            raise BadRequest("a text that is empty")
+        return Example(number, "text", text=row["text"])
+    if not isinstance(row.get("messages"), list):
+        raise BadRequest("no list of messages")
+    if unknown := sorted(row.keys() & _TOOLS):
         raise BadRequest(f"{', '.join(unknown)[:80]} cannot be learned here")
-    messages = tuple(_message(message) for message in row["messages"])
+    more = {name: value for name, value in row.items() if name != "messages"}
+    messages = _messages(row["messages"])
+    if "liked" in more:
+        if not isinstance(more["liked"], bool) or len(more) > 1:
+            raise BadRequest('"liked" is true or false, and stands beside the messages alone')
+        _answered(messages)
+        return Example(number, "judged", messages, meta=more)
+    if messages and messages[-1]["role"] != "assistant":
+        _asked(messages)
+        return Example(number, "prompt", messages, meta={"item": more} if more else {})
+    if more:
+        raise BadRequest(f"{', '.join(sorted(more))[:80]} cannot be learned here")
+    _answered(messages)
+    return Example(number, "chat", messages)
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(word)
+
+
+def _preference(number: int, row: JSON) -> Example:
+    asked = row.get("input")
+    if not isinstance(asked, dict) or not isinstance(asked.get("messages"), list):
+        raise BadRequest('no "input" with a list of messages')
+    if unknown := sorted(row.keys() - {"input", "preferred_output", "non_preferred_output"}):
+        raise BadRequest(f"{', '.join(unknown)[:80]} cannot be learned here")
+    if used := sorted(name for name in asked.keys() - {"messages"} if asked[name] and name != "parallel_tool_calls"):
+        raise BadRequest(f"{', '.join(used)[:80]} cannot be learned here")
+    prompt = _messages(asked["messages"])
+    _asked(prompt)
+    if prompt[-1]["role"] == "assistant":
+        raise BadRequest("the input ends with an answer, which belongs into preferred_output")
+    sides = [_side(row, name) for name in ("preferred_output", "non_preferred_output")]
+    if sides[0]["content"].strip() == sides[1]["content"].strip():
+        raise BadRequest("both answers are the same, so neither is preferred")
+    return Example(number, "preference", (*prompt, *sides))
+
+
+def _side(row: JSON, name: str) -> JSON:
+    given = row.get(name)
+    if not isinstance(given, list) or len(given) != 1:
+        raise BadRequest(f"{name} is not a list of one answer")
+    message = _message(given[0])
+    if message["role"] != "assistant":
+        raise BadRequest(f"{name} is not the assistant's but the {message['role']}'s")
+    return message
+
+
+def _messages(given: list[Any]) -> tuple[JSON, ...]:
+    return tuple(_message(message) for message in given)
+
+
+def _answered(messages: tuple[JSON, ...]) -> None:
     if not messages or messages[-1]["role"] != "assistant":
         raise BadRequest("the last message is not the assistant's")
+    _asked(messages)
+
+
+def _asked(messages: tuple[JSON, ...]) -> None:
     if not any(message["role"] == "user" for message in messages):
         raise BadRequest("no message of the user")
-    return messages
 
 
 def _message(message: Any) -> JSON:

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
+from feilun.compute import permit_files
 from feilun.compute.locks import lock
 from feilun.errors import Busy, PortTaken
 from feilun.gateway.app import create_app, create_server
@@ -39,6 +40,7 @@ async def up(settings: Settings, say: Say = print, workspace: str = "") -> None:
 
     Raises PortTaken, BadSetting, Busy if another gateway serves this home, or what keeps the store from opening.
     """
+    permit_files()
     with closing(bind(settings.host, settings.port)) as listener:
         log_to(settings.root / "logs")
         async with _alone(settings.root / "locks" / "gateway.lock", say):

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from feilun.compute import Context
+from feilun.compute.energy import Meter
 from feilun.engines.seam import Delta, Request
 from feilun.errors import (
     BadRequest,
@@ -27,12 +28,13 @@ from feilun.errors import (
     Unauthorized,
     UpstreamTimeout,
 )
-from feilun.evaluation import render_template, string_check
+from feilun.evaluation.answered import answered_by
 from feilun.gateway.answering import Answering
 from feilun.gateway.hotpath import Hotpath
 from feilun.gateway.hotpath.routes import alone
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.surface.patience import Holder, patiently
+from feilun.grading import Judge, grade, render_template
 from feilun.records import JSON, EvalAnswer, EvalRun, ModelVersion, Usage
 from feilun.store import Database, evals, models, sources
 
@@ -65,11 +67,13 @@ Ask = Callable[[_Said, JSON, tuple[JSON, ...]], Awaitable[None]]  # an answer to
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a run's model is asked, how many questions together, and which errors are not one question's: they end it."""
+    """How a run's model is asked and told apart, how many questions together, which errors end it, the job's spec."""
 
     ask: Ask
+    identity: Callable[[], Awaitable[JSON]]  # of the model that answers: nothing, where nobody can know
     together: int
     ends: tuple[type[FeilunError], ...]
+    spec: JSON
 
 
 def called(snapshot: Snapshot, ws: str, name: str) -> str:
@@ -153,17 +157,28 @@ def _given_output(row: JSON) -> str:
     return text
 
 
-def grade(criteria: list[JSON], item: JSON, output: str) -> list[JSON]:
-    """Return one result per criterion; a template that names what is not there is an error of that criterion."""
+def judging(criteria: list[JSON]) -> set[str]:
+    """Return the names of the models that criteria ask, those within others too."""
+    found: set[str] = set()
+    for each in criteria:
+        inner = each.get("graders") or []
+        found |= judging(list(inner.values()) if isinstance(inner, dict) else inner)
+        if each.get("type") in {"score_model", "label_model", "rubric"}:
+            found.add(str(each.get("model") or ""))
+    return found
+
+
+async def graded(criteria: list[JSON], item: JSON, sample: JSON, judges: Callable[[str], Judge]) -> list[JSON]:
+    """Return one result per criterion; a criterion that fails itself says so in its ``error``.
+
+    ``judges`` gives who answers for the model that a criterion names.
+    """
     results = []
     for criterion in criteria:
-        result: JSON = {"name": criterion["name"], "type": "string_check"}
-        try:
-            sides = [render_template(criterion[side], item, {"output_text": output}) for side in ("input", "reference")]
-            score = string_check(criterion["operation"], *sides)
-            result |= {"score": score, "passed": score == 1.0}
-        except BadRequest as error:
-            result |= {"score": 0.0, "passed": False, "error": error.message}
+        result: JSON = {"name": criterion["name"], "type": criterion["type"]}
+        found = await grade(criterion, item, sample, judges(str(criterion.get("model") or "")))
+        result |= {"score": found.score, "passed": found.passed}
+        result |= {"error": found.error} if found.error else {"reason": found.why} if found.why else {}
         results.append(result)
     return results
 
@@ -191,11 +206,12 @@ class Sitter:
         await asyncio.to_thread(evals.set_run, self._db, ws, run_id, "running", {"total": len(rows)})
         waiting = [(index, row) for index, row in enumerate(rows) if item_id(index) not in done]
         for start in range(0, len(waiting), way.together):
-            chunk = waiting[start : start + way.together]
-            asked = (self._one(run, exam.meta, way, index, row) for index, row in chunk)
+            chunk, meter = waiting[start : start + way.together], Meter()
+            asked = (self._one(run, exam.meta, way, row) for row in chunk)
             found = await asyncio.gather(*asked, return_exceptions=True)
             # What was answered and paid for is kept, whatever became of the others.
-            answers = [each for each in found if isinstance(each, EvalAnswer)]
+            given = [each for each in found if isinstance(each, EvalAnswer)]
+            answers = answered_by(given, await way.identity() if given else {}, meter.spent())
             await asyncio.to_thread(evals.add_answers, self._db, answers)
             for each in found:
                 if isinstance(each, BaseException):
@@ -210,12 +226,45 @@ class Sitter:
         if spec.get("called"):
             holder = Holder(self._db, run.workspace, spec["key"], "run")
             ends = (EngineError, RateLimited, Unauthorized, ModelNotFound)
-            return _Way(partial(self._call, run, holder, spec["called"], how), min(self._batch, CALLS), ends)
+            return _Way(
+                partial(self._call, run, holder, spec["called"], how),
+                _unknown,
+                min(self._batch, CALLS),
+                ends,
+                spec["key"],
+            )
         version = await asyncio.to_thread(models.get, self._db, run.workspace, spec["version"])
-        return _Way(partial(self._ask, run.workspace, version, how), self._batch, (EngineDown,))
+        here = partial(self._identity, run.workspace, version)
+        # The answers of a jsonl run came with its rows.
+        identity = _unknown if run.meta["data_source"]["type"] == "jsonl" else here
+        return _Way(partial(self._ask, run.workspace, version, how), identity, self._batch, (EngineDown,), spec)
 
-    async def _one(self, run: EvalRun, exam: JSON, way: _Way, index: int, row: JSON) -> EvalAnswer:
-        source, item = run.meta["data_source"], row["item"]
+    async def _identity(self, ws: str, version: ModelVersion) -> JSON:
+        try:
+            return await self._answering.identity(ws, version)
+        except EngineDown:  # what was answered is kept all the same
+            return {}
+
+    def _judge(self, run: EvalRun, spec: JSON, name: str) -> Judge:
+        """Return who judges in the name of ``name``: an endpoint or a provider's model as runs ask them, or ours."""
+        how: JSON = {"max_completion_tokens": LONGEST}
+
+        async def ask(messages: tuple[JSON, ...]) -> str:
+            said = _Said()
+            if name in spec.get("judges", []):
+                await self._call(
+                    run, Holder(self._db, run.workspace, spec["key"], "run"), name, how, said, {}, messages
+                )
+            else:
+                routed = await self._answering.route(run.workspace, name or self._answering.base_name)
+                await self._ask(run.workspace, routed.version, how, said, {}, messages)
+            return said.text
+
+        return ask
+
+    async def _one(self, run: EvalRun, exam: JSON, way: _Way, numbered: tuple[int, JSON]) -> EvalAnswer:
+        (index, row), source = numbered, run.meta["data_source"]
+        item = row["item"]
         said, error = _Said(), None
         sample: JSON = {"model": asked_for(run), "error": None}
         if source["type"] == "jsonl":
@@ -230,7 +279,9 @@ class Sitter:
             except FeilunError as failure:
                 error = failure
                 sample["error"] = {"code": failure.code, "message": failure.message}
-        results = [] if error else grade(exam["testing_criteria"], item, said.text)
+        seen = {**(row.get("sample") or {}), "output_text": said.text}
+        judges = partial(self._judge, run, way.spec)
+        results = [] if error else await graded(exam["testing_criteria"], item, seen, judges)
         passed = bool(results) and all(result["passed"] for result in results)
         sample |= {
             "input": list(messages),
@@ -283,6 +334,10 @@ class Sitter:
         said.finish = choice.get("finish_reason") or "stop"
         counted = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
         said.usage = Usage(*(int(number or 0) for number in counted))
+
+
+async def _unknown() -> JSON:
+    return {}
 
 
 def _inserted(item: JSON, messages: tuple[JSON, ...]) -> list[str]:

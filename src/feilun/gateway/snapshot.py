@@ -12,12 +12,13 @@ import hmac
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from feilun.errors import FeilunError
 from feilun.records import Deployment, Endpoint, Key, Limit, Provider, Target
-from feilun.store import Database, changes, evals, keys, models, sources, verdicts, workspaces
+from feilun.store import Database, changes, evals, keys, models, rollouts, sources, verdicts, workspaces
 from feilun.store.access import endpoints, limits, providers
+from feilun.store.rollouts import Rollout
 
 POLL_SECONDS = 0.3
 _log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Found:
     scores: dict[str, Scores] = field(default_factory=dict)
     turned_on: dict[tuple[str, str], str] = field(default_factory=dict)
     on: dict[tuple[str, str], str] = field(default_factory=dict)
+    rollouts: list[Rollout] = field(default_factory=list)
+    divided: dict[tuple[str, str], Endpoint] = field(default_factory=dict)
 
 
 class Snapshot:
@@ -64,6 +67,7 @@ class Snapshot:
         self._ready: dict[tuple[str, str], str] = {}  # the last deployment that was prepared
         self._preparing: dict[str, asyncio.Task[None]] = {}
         self._guard = asyncio.Lock()
+        self.prepared: set[str] = set()  # rollouts whose candidates can serve
         self.heard: list[Callable[[Found], None]] = []
 
     def key(self, secret: str) -> Key | None:
@@ -100,10 +104,37 @@ class Snapshot:
         deployment = self._now.deployments.get((ws, name))
         if deployment is None:
             return None
+        divided = self._now.divided.get((ws, name))
+        if divided is not None:
+            return divided, deployment.id
         kept = self._promoted.get((ws, name))
         if kept is None or kept.id != deployment.id:
             kept = self._promoted[ws, name] = implicit(ws, name, deployment.model, deployment.id)
         return kept, deployment.id
+
+    def rollouts(self) -> list[Rollout]:
+        """Return what every workspace tries now."""
+        return self._now.rollouts
+
+    def deployed(self, rollout: Rollout) -> str:
+        """Return the deployment that serves a rollout's endpoint; empty if none."""
+        found = self._now.deployments.get((rollout.workspace, rollout.endpoint))
+        return found.id if found else ""
+
+    def offer(self, rollout: str) -> None:
+        """Let calls go to a rollout's candidate from now on: it can serve."""
+        self.prepared.add(rollout)
+        self._now.divided = self._divide(self._now)
+
+    def _divide(self, found: Found) -> dict[tuple[str, str], Endpoint]:
+        """Return the endpoints whose calls are divided; a conversation stays where its hash puts it."""
+        return {
+            (one.workspace, one.endpoint): divided(one)
+            for one in found.rollouts
+            if one.id in self.prepared
+            and (now := found.deployments.get((one.workspace, one.endpoint))) is not None
+            and now.id == one.deployment
+        }
 
     def on(self, ws: str, model: str) -> str:
         """Return why a version answers to its id: a deployment, an endpoint, or who turned it on; empty: it is off."""
@@ -129,6 +160,7 @@ class Snapshot:
             found = await asyncio.to_thread(self._read)
             if prepare is not None:
                 self._hold_back(found, prepare)
+            found.divided = self._divide(found)
             found.on = models.on(found.turned_on, found.deployments.values(), found.endpoints.values())
             self._now = found
             for hear in self.heard:
@@ -184,6 +216,7 @@ class Snapshot:
         for ws in workspaces.names(db):
             for deployment in verdicts.deployments(db, ws):
                 found.deployments[ws, deployment.endpoint] = deployment
+        found.rollouts = rollouts.running(db)
         found.endpoints = {(one.workspace, one.name): one for one in endpoints.all_of(db)}
         for provider in providers.all_of(db):
             try:
@@ -200,6 +233,16 @@ class Snapshot:
 def implicit(ws: str, name: str, model: str, endpoint_id: str = "") -> Endpoint:
     """Return the endpoint of a name that stands for one model that is served here."""
     return Endpoint(endpoint_id or f"endpoint-{name}", ws, name, (Target(model),), created=0.0)
+
+
+def divided(rollout: Rollout) -> Endpoint:
+    """Return the endpoint of a rollout: what serves it so far, first, and the candidate with its share of the calls."""
+    targets = (
+        Target(rollout.incumbent, weight=1.0 - rollout.share),
+        Target(rollout.model, weight=rollout.share),
+    )
+    found = implicit(rollout.workspace, rollout.endpoint, rollout.incumbent, rollout.deployment)
+    return replace(found, targets=targets, sticky="conversation")
 
 
 def _scores(db: Database, ws: str) -> Scores:

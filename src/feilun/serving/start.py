@@ -30,19 +30,21 @@ CACHED_CALLS = 8  # calls of full length that the cache is expected to hold
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "F8_E4M3": 1}
 
 
-async def start_engine(settings: Settings, root: Path, *, keep_up: bool = True) -> Engine:
-    """Return an engine that is ready; with ``keep_up`` its process is started again after a crash.
+async def start_engine(
+    settings: Settings, root: Path, *, keep_up: bool = True, base: ModelVersion | None = None
+) -> Engine:
+    """Return an engine of ``base`` (else of the settings' model) that is ready; ``keep_up`` restarts it after a crash.
 
     Raises BadSetting for an unknown engine, BadModel for a base that cannot be used, EngineDown with the log's path.
     """
     if settings.engine == "fake":
         return FakeEngine()
     check_choice(settings)
-    base = await asyncio.to_thread(ensure_base, root, settings.model)
-    command, token = engine_command(settings, base, root / "logs" / "engine.log")
+    served = base if base is not None else await asyncio.to_thread(ensure_base, root, settings.model)
+    command, token = engine_command(settings, served, root / "logs" / "engine.log")
     process = Process(command, restart=Restart(at_once=True) if keep_up else None)
     await process.start()
-    return ProcessEngine(process, token, base.folder)
+    return ProcessEngine(process, token, served.folder)
 
 
 def check_choice(settings: Settings) -> None:

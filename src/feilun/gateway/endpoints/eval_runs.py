@@ -12,12 +12,13 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from feilun.errors import BadRequest, NotFound
+from feilun.evaluation.scoring import grader_of
 from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.endpoints.evals import Limit, Order
 from feilun.gateway.endpoints.files import uploaded
 from feilun.gateway.hot import permit
 from feilun.gateway.shapes import WHOLE, Deleted, Given, Page, cut, page
-from feilun.gateway.sitting import LONGEST, asked_for, called, check_rows, counts, read_rows
+from feilun.gateway.sitting import LONGEST, asked_for, called, check_rows, counts, judging, read_rows
 from feilun.gateway.state import Gateway, Here
 from feilun.records import JSON, Eval, EvalAnswer, EvalRun, Job, JobStatus, new_id
 from feilun.store import evals
@@ -194,6 +195,11 @@ async def create_run(eval_id: str, given: RunRequest, request: Request, here: He
     if kept:
         permit(key, "/v1/chat/completions")
     version = kept or (await here.answering.route(key.workspace, name)).version.id
+    asked = {each: called(here.snapshot, key.workspace, each) for each in judging(exam.meta["testing_criteria"])}
+    for judge in [each for each, way in asked.items() if not way]:
+        await here.answering.route(key.workspace, judge or here.answering.base_name)  # or it says that there is none
+    if any(asked.values()):
+        permit(key, "/v1/chat/completions")
     source = given.data_source.model_dump(exclude_none=True)
     if source["source"]["type"] == "file_id":
         await uploaded(here, key.workspace, source["source"]["id"], "data_source.source.id")
@@ -209,6 +215,7 @@ async def create_run(eval_id: str, given: RunRequest, request: Request, here: He
         "total": len(rows),
     }
     spec = {"eval": exam.id, "version": version, "called": name if kept else "", "key": key.id, "meta": meta}
+    spec["judges"] = sorted(each for each, way in asked.items() if way)
     job = await asyncio.to_thread(here.journal.create, Job(new_id(PREFIX), key.workspace, KIND, spec))
     run = EvalRun(job.id, key.workspace, exam.id, version, created=job.created, meta=meta)
     run = await asyncio.to_thread(evals.add_run, here.db, run)
@@ -307,7 +314,7 @@ def _output_item(run: EvalRun, exam: Eval, place: int, answer: EvalAnswer) -> Ou
     if answer.item in questions:
         asked = questions[answer.item]
         item: JSON = {"question": asked.question, "accept": list(asked.accept), "reject": list(asked.reject)}
-        results = [{"name": exam.name, "type": "contains", "score": answer.score, "passed": passed}]
+        results = [{"name": exam.name, "type": grader_of(asked)["type"], "score": answer.score, "passed": passed}]
         sample: JSON = {
             "model": run.model,
             "input": [{"role": "user", "content": asked.question}],

@@ -12,12 +12,17 @@ from feilun.errors import BadRequest
 from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.shapes import Deleted, Given, Page, cut, page
 from feilun.gateway.state import Here
+from feilun.grading import check
+from feilun.grading.similarity import Metric
 from feilun.records import Eval, new_id
 from feilun.store import evals
 
 router = APIRouter(prefix="/v1/evals", tags=["evals"], route_class=StrictRoute)
 Order = Literal["asc", "desc"]
 Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class StringCheck(BaseModel):
@@ -30,6 +35,96 @@ class StringCheck(BaseModel):
     input: str
     reference: str
     operation: Literal["eq", "ne", "like", "ilike"]
+
+
+class TextSimilarity(BaseModel):
+    """OpenAI's ``text_similarity``: a measure of likeness from 0 to 1, passed from ``pass_threshold`` on."""
+
+    model_config = _STRICT
+
+    type: Literal["text_similarity"]
+    name: str = Field(min_length=1, max_length=200)
+    input: str
+    reference: str
+    evaluation_metric: Metric
+    pass_threshold: float
+
+
+class PythonCheck(BaseModel):
+    """OpenAI's ``python``: ``source`` defines ``grade(sample, item)``, which returns a score; it runs shut in."""
+
+    model_config = _STRICT
+
+    type: Literal["python"]
+    name: str = Field(min_length=1, max_length=200)
+    source: str
+    image_tag: str | None = None
+    pass_threshold: float | None = None
+
+
+class JudgeMessage(BaseModel):
+    """A message to the model that judges, with templates in it."""
+
+    role: str
+    content: str | dict[str, Any] | list[str | dict[str, Any]]
+    type: Literal["message"] | None = None
+
+
+class ScoreModel(BaseModel):
+    """OpenAI's ``score_model``: a model of this house or an endpoint gives a number within ``range``."""
+
+    model_config = _STRICT
+
+    type: Literal["score_model"]
+    name: str = Field(min_length=1, max_length=200)
+    model: str
+    input: list[JudgeMessage] = Field(min_length=1)
+    range: list[float] | None = None
+    pass_threshold: float | None = None
+    sampling_params: dict[str, Any] | None = None
+
+
+class LabelModel(BaseModel):
+    """OpenAI's ``label_model``: a model of this house or an endpoint chooses one of ``labels``."""
+
+    model_config = _STRICT
+
+    type: Literal["label_model"]
+    name: str = Field(min_length=1, max_length=200)
+    model: str
+    input: list[JudgeMessage] = Field(min_length=1)
+    labels: list[str] = Field(min_length=1)
+    passing_labels: list[str]
+    sampling_params: dict[str, Any] | None = None
+
+
+class OwnGrader(BaseModel):
+    """A grader that OpenAI has only for training (``multi``), or that is ours; what else it takes is its own."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    type: Literal[
+        "multi",
+        "contains",
+        "exact",
+        "exact_match",
+        "choice",
+        "numeric",
+        "math",
+        "f1",
+        "regex",
+        "json_schema",
+        "code",
+        "tool_call",
+        "citation",
+        "rubric",
+    ]
+    name: str = Field(min_length=1, max_length=200)
+
+
+Criterion = Annotated[
+    StringCheck | TextSimilarity | PythonCheck | ScoreModel | LabelModel | OwnGrader, Field(discriminator="type")
+]
 
 
 class CustomSource(BaseModel):
@@ -47,7 +142,7 @@ class EvalRequest(Given):
 
     name: str = Field(default="", max_length=200)
     data_source_config: CustomSource
-    testing_criteria: list[StringCheck] = Field(min_length=1, max_length=32)
+    testing_criteria: list[Criterion] = Field(min_length=1, max_length=32)
     metadata: dict[str, Any] | None = None
 
 
@@ -83,10 +178,16 @@ async def create_eval(given: EvalRequest, here: Here, key: Builder) -> EvalObjec
     names = [criterion.name for criterion in given.testing_criteria]
     if len(set(names)) != len(names):
         raise BadRequest("Two criteria have one name.", "Give each its own.", "testing_criteria")
+    criteria = [criterion.model_dump(exclude_none=True) for criterion in given.testing_criteria]
+    for criterion in criteria:
+        try:
+            check(criterion)
+        except BadRequest as error:
+            raise BadRequest(f"{criterion['name']}: {error.message}", error.hint, "testing_criteria") from error
     meta = {
         "schema": given.data_source_config.item_schema,
         "include_sample_schema": given.data_source_config.include_sample_schema,
-        "testing_criteria": [criterion.model_dump() for criterion in given.testing_criteria],
+        "testing_criteria": criteria,
         "metadata": given.metadata,
     }
     exam = Eval(new_id("eval"), key.workspace, given.name or "eval", meta=meta)

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from feilun.compute import disk_errors, ensure_space
 from feilun.errors import BadRequest, NotFound, TooLarge
 from feilun.gateway.door import Builder, StrictRoute
-from feilun.gateway.examples import chat_records, check
+from feilun.gateway.examples import check, read, records
 from feilun.gateway.hot import LARGEST_FILE
 from feilun.gateway.shapes import Deleted, Page, cut, page
 from feilun.gateway.state import Gateway, Here
@@ -170,7 +170,8 @@ def _keep(here: Gateway, source: Source, part: Path, said: dict[str, Any]) -> So
     kept = sources.add(here.db, source, part, said)
     # Also of a file that may not be trained on: a copy of its texts elsewhere is then refused with it.
     with part.open("rb") as lines:
-        digests = {digest for record in chat_records(lines, kept) for digest in record_digests(record)}
+        found = records(read(lines, kept.name, "file"), kept)
+    digests = {digest for record in found for digest in record_digests(record)}
     sources.note_digests(here.db, kept.workspace, kept.id, digests)
     return kept
 

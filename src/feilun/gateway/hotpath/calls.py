@@ -27,6 +27,7 @@ class Call:
     """A call. ``body`` is the parsed request; ``prompt`` bounds its prompt in tokens: no token is less than a byte.
 
     ``left`` says that its client is gone; ``place`` is the engine of ours that answers it just now.
+    ``unit`` is what it sticks to, where its endpoint has several targets.
     """
 
     key: Key
@@ -46,6 +47,7 @@ class Call:
     sources: tuple[str, ...] = ()
     left: bool = False
     place: Place | None = None
+    unit: str = ""
     id: str = field(default_factory=lambda: new_id("trace"))
     created: float = field(default_factory=time.time)
     began: float = field(default_factory=time.perf_counter)
@@ -120,7 +122,8 @@ def sticky_key(call: Call, how: str) -> str:
             texts.append(str(message.get("content") or ""))
             if how == "prefix" or message.get("role") == "user":
                 break
-    return "\n".join(texts)[:512]
+    text = "\n".join(texts)
+    return text if how == "conversation" else text[:512]
 
 
 def messages_of(call: Call) -> list[JSON]:

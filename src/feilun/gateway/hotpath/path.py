@@ -66,6 +66,7 @@ class Hotpath:
         self._planner = Planner(snapshot, self.ledger, self.breakers, resolve, context)
         self._running: set[asyncio.Task[Any]] = set()
         self.watch: Watch | None = None
+        self.fallen: dict[tuple[str, str, str], int] = {}  # (workspace, endpoint, model) -> calls that it failed
 
     def allow(self, private_hosts: frozenset[str]) -> None:
         """Permit pictures at these hosts of private networks."""
@@ -238,6 +239,8 @@ class Hotpath:
         if choice is None and done.sent is not None:
             choice = done.sent.choice
         if choice is not None:
+            place = choice.endpoint.workspace, choice.endpoint.name, choice.target.model
+            self.fallen[place] = self.fallen.get(place, 0) + 1
             self.breakers.failed(choice.name)
             self.upstreams.conceal(choice, error)
         if done.sent is not None:

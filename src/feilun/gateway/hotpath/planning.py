@@ -6,7 +6,7 @@ This module knows endpoints, limits and permissions. It does not send anything.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feilun.errors import BadRequest
 from feilun.gateway.hotpath.breaker import Breakers
@@ -58,6 +58,8 @@ class Planner:
         only = alone(self._snapshot.endpoints(ws), call.name) if call.kind == "eval" else None
         endpoint, deployment = (only, "") if only else await self._resolve(ws, call.name)
         reason = ""
+        if deployment and len(endpoint.targets) > 1 and call.kind == "eval":
+            endpoint = replace(endpoint, targets=endpoint.targets[:1])  # an exam is sat by one version
         targets = endpoint.targets
         if len(targets) == 1 and not endpoint.fallback:  # the common case
             target = targets[0]
@@ -70,7 +72,8 @@ class Planner:
             if any(target.provider for one, _ in chain for target in one.targets):
                 reason = kept_inside(call, self._snapshot.private(ws))
             answer = MOST_ANSWER if call.answer is None else call.answer
-            wanted = Wanted(call.prompt, answer, sticky_key(call, endpoint.sticky), call.images, reason)
+            call.unit = sticky_key(call, endpoint.sticky)
+            wanted = Wanted(call.prompt, answer, call.unit, call.images, reason)
             order = self._routes.order(chain, wanted, self._snapshot.scores(ws))
             price_in = max(choice.target.price_in for choice in order)
             price_out = max(choice.target.price_out for choice in order)

@@ -75,7 +75,8 @@ class Routes:
         is open.
         """
         found = [
-            Choice(one, target, deployment)
+            # What an endpoint only tries is no deployment: its calls are known by the version that answered.
+            Choice(one, target, deployment if target is one.targets[0] else "")
             for one, deployment in chain
             for target in self._ordered(one, wanted, scores)
         ]

@@ -5,6 +5,7 @@ This module knows traces and how they are written. It does not know budgets' rul
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
@@ -68,6 +69,8 @@ def lines_of(call: Call, choice: Choice, model: str, reading: Reading, finish: s
         meta: JSON = {}
         if said is not None and said.tools:
             meta["tool_calls"] = [said.tools[place] for place in sorted(said.tools)]
+        if call.unit:
+            meta["conversation"] = hashlib.blake2b(call.unit.encode(errors="replace"), digest_size=8).hexdigest()
         if not found and reading.estimated:
             meta["estimated"] = True
         text, end = ("".join(said.parts), said.finish) if said is not None else ("", "")
