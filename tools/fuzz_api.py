@@ -59,7 +59,7 @@ CHECKS = ["not_a_server_error", "status_code_conformance", "content_type_conform
 # For documentation only (RFC 5737): a provider at this address is kept and never reached.
 NOWHERE = "https://192.0.2.1/v1"
 ASKED = [{"role": "user", "content": "What is the fee?"}]
-JOB = "ftjob-cancelled"
+JOB, EXPORT = "ftjob-cancelled", "export-cancelled"
 REVIEWED = {"kind": "correct", "row": {"text": "The fee is for."}, "sources": ["source-one"]}
 
 
@@ -122,6 +122,7 @@ class Things:
             "/v1/files/": lambda: {"file_id": self._file()},
             "/v1/batches/": self._batch,
             "/v1/fine_tuning/jobs/": lambda: {"job_id": JOB},
+            "/api/exports/": lambda: {"export_id": EXPORT, "part": "README.md"},
             "/v1/evals/": self._run,
             "/api/traces/": lambda: {"trace_id": self._trace()},
             "/api/lineage/": lambda: {"node": "deployment-one"},
@@ -265,7 +266,9 @@ def fill(db: Database) -> tuple[str, str]:
     training = {"dataset": data.id, "seed": 0}
     journal = Journal(db)
     journal.create(Job(JOB, WORKSPACE, "training", {"request": asked, "training": training}))
-    journal.request_cancel(JOB)  # it never runs
+    journal.create(Job(EXPORT, WORKSPACE, "export", {"model": "model-one", "form": "adapter", "kind": ""}))
+    for each in (JOB, EXPORT):
+        journal.request_cancel(each)  # it never runs
     return made.id, secret
 
 
