@@ -93,7 +93,7 @@ def _wheel(gateway: Any, http: httpx.Client, ws: str) -> Values:
 def _admin(http: httpx.Client) -> Values:
     member = http.post("/api/members", json={"name": "Vaultmember", "role": "builder"}).json()["id"]
     key = http.post("/api/keys", json={"name": "vaultkey", "member": member}).json()["id"]
-    http.put("/api/providers/vault-cloud", json={"url": "https://vault.example.com/v1", "key": "sk-vaultsecret-0001"})
+    http.put("/api/providers/vault-cloud", json={"url": "https://vault.example.com/v1", "key": "sk-vaultsecret-Zyxw"})
     target = {"model": "vaultremote", "provider": "vault-cloud", "weight": 0}
     http.put("/api/endpoints/vault-task", json={"targets": [{"model": "vault-own"}, target]})
     limit = http.put("/api/limits", json={"scope": "member", "target": member, "tokens_per_day": 987654321}).json()

@@ -254,7 +254,7 @@ def test_every_operation_with_the_ids_of_somebody_else(street: Street) -> None:
                 assert word not in said, f"{one}: {said}"
             for word in ("vaultreviewed", "vaultdisputed", "vaultcorrected"):
                 assert word not in said, f"{one}: {said}"
-            for word in ("alfabank", "vault.example.com", "0001", "987654321", "vaultverdict", "vaultrow", "vaultjob"):
+            for word in ("alfabank", "vault.example.com", "Zyxw", "987654321", "vaultverdict", "vaultrow", "vaultjob"):
                 assert word not in said or word in json.dumps(one.body), f"{one}: {said}"
     assert count > 150
     assert street.seen() == before
