@@ -72,8 +72,9 @@ def facts() -> tuple[list[Record], list[Record]]:
 
 
 def spread(records: Sequence[Item], count: int) -> list[Item]:
-    """Return so many, evenly spread over the list."""
-    return [records[index * len(records) // count] for index in range(min(count, len(records)))]
+    """Return so many at most, evenly spread over the list."""
+    count = min(count, len(records))
+    return [records[index * len(records) // count] for index in range(count)]
 
 
 def exam_of(name: str, records: Sequence[Record]) -> Eval:

@@ -25,7 +25,9 @@ from feilun.records import Role
 from feilun.serving.indoors import IndoorFleet
 from feilun.settings import Settings, load
 from feilun.store import Database, keys, open_database, workspaces
-from feilun.training.plan import replay_file
+from feilun.training.plan import Plan
+from feilun.training.prompts import replay_file
+from feilun.training.recipes import DEFAULTS
 from feilun.wire import Server
 
 BASE = "smollm2-135m-instruct"
@@ -168,9 +170,11 @@ def replay_of() -> Callable[[Settings], None]:
 
     def note(settings: Settings) -> None:
         base = ensure_base(settings.root, settings.model)
-        file = replay_file(settings.root, base.id)
-        file.parent.mkdir(parents=True, exist_ok=True)
+        plans = [Plan("", "", "", "", "", **defaults) for defaults in ({}, *DEFAULTS.values())]
         lines = [{"prompt": f"Say {i}.", "answer": f"{i}", "finish": "stop"} for i in range(8)]
-        file.write_text("\n".join(json.dumps(line) for line in lines) + "\n", encoding="utf-8")
+        for shape in {(plan.replay_prompts, plan.replay_tokens) for plan in plans}:
+            file = replay_file(settings.root, base.id, *shape)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n".join(json.dumps(line) for line in lines) + "\n", encoding="utf-8")
 
     return note

@@ -49,7 +49,7 @@ def estimate(plan: Plan, home: Path) -> Estimate:
     lengths = [min(length, plan.longest) if plan.method == "cpt" else length for length in lengths]
     fitting = [length for length in lengths if length <= plan.longest]
     replayed = plan.replay_share if plan.replay else 0.0
-    once = sum(fitting) * PASSES.get(plan.method, 1.0) + replayed * len(fitting) * 60
+    once = sum(fitting) * PASSES.get(plan.method, 1.0) + replayed * len(fitting) * (36 + plan.replay_tokens)
     by_rows = math.ceil(once / plan.rows)
     steps = math.ceil(len(fitting) / plan.batch) if plan.batch else by_rows
     epochs = plan.epochs or max(EPOCHS, min(MOST_EPOCHS, math.ceil(LEAST_STEPS / max(1, steps))))

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,8 @@ from feilun.store import datasets, lineage, models
 from feilun.store.access import revoked
 from feilun.store.database import Database
 from feilun.training.estimate import estimate, note_speed
-from feilun.training.plan import Plan, replay_file
+from feilun.training.plan import Plan
+from feilun.training.prompts import replay_file
 from feilun.training.recipes import DEFAULTS, METHODS, samples_of
 
 MINIMUM = 10
@@ -163,11 +164,10 @@ def _plan(settings: Settings, base: ModelVersion, spec: JSON, folder: Path, star
     if settings.epochs and "epochs" not in chosen:
         chosen["epochs"] = settings.epochs
     named = tuple(sorted(chosen))
-    replay = replay_file(settings.root, base.id)
-    return Plan(
+    plan = Plan(
         base=base.folder,
         samples=str(folder / "samples.jsonl"),
-        replay=str(replay) if spec.get("replay", True) else "",
+        replay="",
         out=str(folder / "out"),
         scratch=str(folder / "scratch"),
         start=start,
@@ -176,6 +176,9 @@ def _plan(settings: Settings, base: ModelVersion, spec: JSON, folder: Path, star
         named=named,
         **{**DEFAULTS.get(chosen.get("method", "supervised"), {}), **chosen},
     )
+    if not spec.get("replay", True):
+        return plan
+    return replace(plan, replay=str(replay_file(settings.root, base.id, plan.replay_prompts, plan.replay_tokens)))
 
 
 async def _fit(context: Context, plan: Plan, folder: Path, log: Path, progress: Progress) -> JSON:

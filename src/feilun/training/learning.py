@@ -10,7 +10,6 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -149,7 +148,7 @@ def read_replay(plan: Plan, prompter: Prompter) -> list[Sample]:
     """Return what the base model itself answers to everyday prompts, encoded; it is asked once per base."""
     if not plan.replay or not plan.replay_share:
         return []
-    ensure_replay(Path(plan.base), Path(plan.replay), say)
+    ensure_replay(plan, say)
     replayed = []
     for line in read_lines(plan.replay):
         messages = [{"role": "user", "content": line["prompt"]}, {"role": "assistant", "content": line["answer"]}]

@@ -26,7 +26,8 @@ from feilun.engines.prompts import Prompter
 from feilun.errors import BadRequest
 from feilun.records import JSON
 from feilun.training.golden import record_golden
-from feilun.training.plan import PROMPTS, Plan, read_lines
+from feilun.training.plan import Plan, read_lines
+from feilun.training.prompts import EVERYDAY, prompts_of
 
 CLIP = 1.0
 PATIENCE = 3  # so many looks at the held-out loss without a gain end the run
@@ -271,7 +272,7 @@ def conclude(plan: Plan, state: State, more: Mapping[str, object] | None = None)
 def questions(plan: Plan) -> list[str]:
     """Return the prompts of the golden outputs: some questions of the samples, evenly spread, then everyday ones."""
     found = [text for text in map(_question, read_lines(plan.samples)) if text]
-    everyday = [str(line["prompt"]) for line in read_lines(str(PROMPTS))]
+    everyday = prompts_of(EVERYDAY)
     spread = found[:: max(1, len(found) // 22)]
     return list(dict.fromkeys(["What is the capital of France?", "你好，请问你是谁？", *spread, *everyday]))
 

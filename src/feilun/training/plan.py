@@ -12,8 +12,6 @@ from pathlib import Path
 
 from feilun.records import JSON, content_hash
 
-PROMPTS = Path(__file__).with_name("replay.jsonl")
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -21,7 +19,8 @@ class Plan:
 
     The defaults were chosen on the sample organisation (docs/decisions/0007-training.md): enough passes to learn a fact
     from six wordings, and replay of the base model's own answers so that it keeps what it knew. ``epochs`` 0 lets the
-    recipe choose. ``samples`` and ``held_out`` are JSON lines of the shape that ``method`` takes; ``options`` are what
+    recipe choose. ``replay_prompts`` names what the base is asked (``prompts``), ``replay_tokens`` how far its answers
+    are followed. ``samples`` and ``held_out`` are JSON lines of the shape that ``method`` takes; ``options`` are what
     it alone knows. ``batch`` is samples a step (0: as many as fit into ``rows`` tokens), ``micro`` samples a backward
     pass at most (0: as many as fit). Products are made in ``dtype``. So many
     ``checkpoints`` on the way are left as adapters of their own. ``named`` are the settings that somebody chose: no
@@ -42,6 +41,8 @@ class Plan:
     rows: int = 768
     longest: int = 512
     replay_share: float = 0.5
+    replay_prompts: str = "everyday"
+    replay_tokens: int = 24
     keep: float = 4.0
     frozen: float = 0.5
     seed: int = 0
@@ -92,8 +93,3 @@ def read_lines(file: str) -> list[JSON]:
         return []
     # Not splitlines(): JSON texts may hold U+2028 unescaped.
     return [json.loads(line) for line in Path(file).read_text(encoding="utf-8").split("\n") if line]
-
-
-def replay_file(root: Path, base: str) -> Path:
-    """Return where a base's answers to everyday prompts lie below ``root``; those of another release are others."""
-    return root / "models" / "replay" / f"{base}-{content_hash(PROMPTS.read_text(encoding='utf-8'))[:8]}.jsonl"

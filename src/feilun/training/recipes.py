@@ -23,12 +23,14 @@ METHODS.add("grpo", "feilun.training.methods.grpo:train")
 METHODS.add("distillation", "feilun.training.methods.distil:train")
 METHODS.add("reasoning", "feilun.training.methods.reasoning:train")
 
+# A preference shows after an answer's first sentence and spreads to all that is asked: so more is looked after.
+BROAD: Mapping[str, Any] = {"replay_prompts": "broad", "replay_tokens": 64}
 # What a method takes unless somebody says otherwise, where it is not what the plan says.
 DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "full": {"learning_rate": 2e-5, "replay_share": 0.0},
     "cpt": {"learning_rate": 2e-4, "replay_share": 0.0},
-    "dpo": {"learning_rate": 1e-3, "batch": 8, "replay_share": 2.0},
-    "kto": {"learning_rate": 5e-4, "batch": 16},
+    "dpo": {"learning_rate": 1e-3, "batch": 8, "replay_share": 2.0, **BROAD},
+    "kto": {"learning_rate": 5e-4, "batch": 16, **BROAD},
     "reward": {"learning_rate": 2e-4, "batch": 8},
     "grpo": {"learning_rate": 2e-4, "batch": 4},
 }

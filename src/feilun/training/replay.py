@@ -1,8 +1,6 @@
-"""Replay against forgetting: what the base model itself answers to everyday prompts, asked once per base.
+"""Replay against forgetting: what the base model itself answers to a list of prompts, asked once per base.
 
-The prompts are simple questions, none of them an exam's. More kinds of prompts, in two languages, cost what is learnt a
-tenth and kept no more (docs/decisions/0007). It knows prompts and answers. It does not know how they are mixed into a
-run.
+It knows prompts and answers. It does not know how they are mixed into a run.
 
 Source: rehearsal of the model's own outputs (self-distillation; Li and Hoiem 2017, *Learning without Forgetting*).
 """
@@ -17,24 +15,26 @@ from pathlib import Path
 from feilun.engines.batch import Batcher
 from feilun.engines.seam import Delta, Request
 from feilun.errors import FeilunError
-from feilun.training.plan import PROMPTS
+from feilun.training.plan import Plan
 from feilun.training.progress import Say
+from feilun.training.prompts import prompts_of
 
-SLOTS, LONGEST = 64, 24
+SLOTS = 64
 
 
-def ensure_replay(base: Path, file: Path, say: Say) -> None:
-    """Write ``{"prompt", "answer", "finish"}`` lines to ``file`` unless it is there."""
+def ensure_replay(plan: Plan, say: Say) -> None:
+    """Write ``{"prompt", "answer", "finish"}`` lines to the plan's file unless it is there."""
+    base, file = Path(plan.base), Path(plan.replay)
     if file.is_file():
         return
-    prompts = [json.loads(line)["prompt"] for line in PROMPTS.read_text(encoding="utf-8").splitlines() if line]
+    prompts = prompts_of(plan.replay_prompts)
     batcher = Batcher(base, SLOTS, 512)
     batcher.load("base", base, None)
     lines = []
     for begin in range(0, len(prompts), SLOTS):
         say(note=f"The base model answers everyday questions, to remember them: {begin} of {len(prompts)}.")
         chunk = prompts[begin : begin + SLOTS]
-        for prompt, (answer, finish) in zip(chunk, _ask(batcher, chunk, str(begin)), strict=True):
+        for prompt, (answer, finish) in zip(chunk, _ask(batcher, chunk, plan.replay_tokens, str(begin)), strict=True):
             lines.append(json.dumps({"prompt": prompt, "answer": answer, "finish": finish}, ensure_ascii=False))
     batcher.stop()
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def ensure_replay(base: Path, file: Path, say: Say) -> None:
     fresh.replace(file)
 
 
-def _ask(batcher: Batcher, prompts: list[str], group: str) -> list[tuple[str, str]]:
+def _ask(batcher: Batcher, prompts: list[str], longest: int, group: str) -> list[tuple[str, str]]:
     answers: list[list[str]] = [[] for _ in prompts]
     finishes = [""] * len(prompts)
     over = threading.Semaphore(0)
@@ -61,7 +61,7 @@ def _ask(batcher: Batcher, prompts: list[str], group: str) -> list[tuple[str, st
 
     for index, prompt in enumerate(prompts):
         request = Request(
-            "base", ({"role": "user", "content": prompt},), LONGEST, group=f"replay-{group}", group_size=len(prompts)
+            "base", ({"role": "user", "content": prompt},), longest, group=f"replay-{group}", group_size=len(prompts)
         )
         batcher.submit(request, partial(listen, index))
     for _ in prompts:

@@ -25,7 +25,6 @@ from feilun.training.pack import Sample, epoch, pack
 from feilun.training.plan import Plan
 from feilun.training.preference.odds import Policy
 
-KEPT = 192  # everyday answers that are looked after: what the base makes of each is computed before the first step
 LOW_BYTES = 1 << 30  # states of the frozen layers are kept up to this size
 
 
@@ -108,7 +107,6 @@ def new_keeping(plan: Plan, prompter: Prompter, policy: Policy) -> Keeping:
     if not plan.replay or not plan.replay_share:
         return Keeping(plan, policy, [], {})
     samples = list(dict.fromkeys(read_replay(plan, prompter)))
-    samples = random.Random(plan.seed).sample(samples, min(KEPT, len(samples)))
     known: dict[Sample, Known] = {}
     for group in epoch(samples, plan.rows, 0):
         known.update(learn_base(policy.decoder, group, plan.rows, policy.first, low=policy.first > 0))
