@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -84,7 +85,9 @@ class Batcher:
 
         ``grammars`` makes those of a tokenizer at their first use; without it, requests with a grammar are refused.
         """
-        self.decoder = Packed(folder)
+        # A thread that stays would keep a team of threads for its products, and the loop's steps took half as long again.
+        with ThreadPoolExecutor(1) as loader:
+            self.decoder = loader.submit(Packed, folder).result()
         self.context = min(context, self.decoder.shape.window)
         self.cache = Cache(self.decoder.shape, slots, self.context)
         self.slots = slots
@@ -273,7 +276,7 @@ class Batcher:
     def _step(self) -> None:
         """Make the next token of every answer that has begun, and read on in the prompts of the others."""
         answering = sorted((call for call in self.running if call.fed == len(call.prompt)), key=lambda call: call.slot)
-        reading = self._reading(BESIDE_TOKENS if answering else PREFILL_TOKENS)
+        reading = self._reading(BESIDE_TOKENS if answering and not self.alone else PREFILL_TOKENS)
         ids = [call.made[-1] for call in answering]
         slots = [call.slot for call in answering]
         places = [len(call.prompt) + len(call.made) - 1 for call in answering]
@@ -296,14 +299,14 @@ class Batcher:
             self._emit(asked, self.decoder.logits(hidden[torch.tensor(wanted)] if spans else hidden))
 
     def _reading(self, room: int) -> list[tuple[Call, int]]:
-        """Return how many tokens to read of which prompts: ``room`` tokens in all, in fair shares.
+        """Return how many tokens to read of which prompts: ``room`` tokens in all, in fair shares (not in a group).
 
         A beginning that is known is not read; one that another call is about to read is waited for.
         """
         coming: set[Key] = set()
         begun = [call for call in self.running if call.fed < len(call.prompt)]
         begun = [call for call in begun if call.fed or not self._look_up(call, coming)]
-        share = max(SHARE_TOKENS, room // max(1, len(begun)))
+        share = room if self.alone else max(SHARE_TOKENS, room // max(1, len(begun)))
         found: list[tuple[Call, int]] = []
         for call in begun:
             size = min(len(call.prompt) - call.fed, share, room)

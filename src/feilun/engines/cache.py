@@ -115,32 +115,31 @@ class Cache:
         """Return the attention for one new token in each of ``slots`` at ``positions``.
 
         It goes over all slots up to the highest, in one product, without copying keys; one that is not asked for sees
-        its first key and is dropped.
+        its first key and is dropped. Where few slots are asked for, copying their keys costs less.
         """
-        high, longest = slots[-1] + 1, max(positions) + 1
-        dense = list(slots) == list(range(high))
-        rows, last = torch.tensor(slots), torch.zeros(high, dtype=torch.long)
-        last[rows] = torch.tensor(positions)
-        where = (rows[:, None] * self.heads + torch.arange(self.heads)).view(-1)
-        at = torch.tensor(positions).repeat_interleave(self.heads)
-        beyond = torch.zeros(high, longest).masked_fill_(torch.arange(longest) > last[:, None], float("-inf"))
-        beyond = beyond.repeat_interleave(self.heads, 0)[:, None]
+        high, longest, heads = slots[-1] + 1, max(positions) + 1, self.heads
+        dense, few = len(slots) == high, 2 * len(slots) < high
+        rows, last = torch.tensor(slots), torch.tensor(positions)
+        where = (rows[:, None] * heads + torch.arange(heads)).view(-1)
+        at = last.repeat_interleave(heads)
+        if not (dense or few):
+            last = torch.zeros(high, dtype=torch.long).index_put((rows,), last)
+        beyond = torch.zeros(len(last), longest).masked_fill_(torch.arange(longest) > last[:, None], float("-inf"))
+        beyond = beyond.repeat_interleave(heads, 0)[:, None]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self.keys[layer], self.values[layer]
-            heads, dim = q.shape[1:]
-            keys[where, at] = k.reshape(-1, dim)
-            values[where, at] = v.reshape(-1, dim)
-            query = q
-            if not dense:
-                query = q.new_zeros(high, heads, dim)
-                query[rows] = q
+            shape = q.shape[1:]
+            keys[where, at] = k.reshape(-1, shape[1])
+            values[where, at] = v.reshape(-1, shape[1])
+            seen = where if few else slice(high * heads)
+            if not (dense or few):
+                q = q.new_zeros(high, *shape).index_put((rows,), q)
             # Query heads that share a key head stand as several queries of it.
-            query = query.reshape(high * self.heads, self.groups, dim)
-            seen = slice(high * self.heads)
-            scores = torch.baddbmm(beyond, query, keys[seen, :longest].transpose(1, 2), alpha=dim**-0.5)
-            mixed = torch.bmm(scores.softmax(-1), values[seen, :longest]).view(high, heads, dim)
-            return mixed if dense else mixed[rows]
+            query = q.reshape(-1, self.groups, shape[1])
+            scores = torch.baddbmm(beyond, query, keys[seen, :longest].transpose(1, 2), alpha=shape[1] ** -0.5)
+            mixed = torch.bmm(scores.softmax(-1), values[seen, :longest]).view(-1, *shape)
+            return mixed if dense or few else mixed[rows]
 
         return attend
 
