@@ -1,6 +1,6 @@
 """Whether DPO from a hundred thumbs and edits changes the behaviour that was rated, and nothing else.
 
-    python bench/preference.py [--method dpo|kto] [--option beta=0.1 …] [--asked 99]
+    python bench/preference.py [--method dpo|kto] [--option beta=0.1 …] [--asked 99] [--guards 24]
 
 The embedded model answers questions of the sample organisation's members, rambling and without a source. A hundred
 judgements are given about these calls, in English and Chinese: edits into one short sentence with a line that names its
@@ -85,7 +85,7 @@ def exam_of(name: str, records: Sequence[Record]) -> Eval:
 
 
 def guards(most: int) -> Eval:
-    """Return so many questions of each of the ready guard exams, but for knowledge: the general exam asks that."""
+    """Return at most so many questions of each ready guard exam, but for knowledge: the general exam asks that."""
     items = [item for name in EXAMS if name != "knowledge" for item in spread(ready(name, WS).items, most)]
     return Eval(derived_id("eval", WS, "guards", most), WS, "guards", tuple(items))
 
@@ -147,7 +147,7 @@ async def learnt_version(db: Database, settings: Settings, base: str, dataset: s
     )
 
 
-async def measure(home: Path, spec: JSON, most: int) -> JSON:
+async def measure(home: Path, spec: JSON, most: int, each: int) -> JSON:
     """Go the whole way once; return both comparisons and what was learnt from."""
     settings = Settings(home=str(home), batch=32)
     db = open_database(settings.root)
@@ -157,7 +157,7 @@ async def measure(home: Path, spec: JSON, most: int) -> JSON:
     known, apart = facts()
     count = EDITS + COMPARED + THUMBS
     judged, held = exam_of("judged", spread(known, count)), exam_of("held out", spread(apart, most))
-    proof = [held, load_exam(GENERAL, WS, "general"), guards(most // 4)]
+    proof = [held, load_exam(GENERAL, WS, "general"), guards(each)]
     before = await answers_of(settings, base, [judged, *proof])
     asked = {item.id: item.question for item in judged.items}
     said = {asked[row.item]: row.answer for row in before["judged"]}
@@ -202,13 +202,14 @@ def main() -> None:
     parser.add_argument("--method", choices=["dpo", "kto"], default="dpo", help="what learns")
     parser.add_argument("--option", action="append", default=[], metavar="NAME=NUMBER", help="an option of the method")
     parser.add_argument("--asked", type=int, default=99, help="held-out questions at most")
+    parser.add_argument("--guards", type=int, default=999, help="questions of each guard exam at most")
     given = parser.parse_args()
     options = {name: float(value) for name, _, value in (each.partition("=") for each in given.option)}
     home = OUT / "preference"
     for path in home.glob("*"):
         if path.name != "models":  # the converted base is kept
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    found = asyncio.run(measure(home, {"method": given.method, "options": options}, given.asked))
+    found = asyncio.run(measure(home, {"method": given.method, "options": options}, given.asked, given.guards))
     report(OUT / "preference.json", rows_of(found))
 
 
