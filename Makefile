@@ -18,7 +18,7 @@ up: setup
 	$(BIN)/feilun up
 
 test: check
-	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile -m "not long"
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile -m "not long" --durations=20
 	$(BIN)/python tools/house.py
 
 # The slow tier: every training method on the embedded model, killed and resumed; turns and upgrades killed throughout.
