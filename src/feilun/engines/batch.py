@@ -85,7 +85,7 @@ class Batcher:
 
         ``grammars`` makes those of a tokenizer at their first use; without it, requests with a grammar are refused.
         """
-        # A thread that stays would keep a team of threads for products, and the loop's steps took half as long again.
+        # A thread that stays would keep a team of threads for products, and slow those of the loop.
         with ThreadPoolExecutor(1) as loader:
             self.decoder = loader.submit(Packed, folder).result()
         self.context = min(context, self.decoder.shape.window)
