@@ -20,7 +20,7 @@ from pathlib import Path
 
 from feilun.curation.mask import masked
 from feilun.engines.models import ensure_base
-from feilun.feedback.insights import Given, accept, examined, look
+from feilun.feedback.insights import Given, accept, encoder, examined, look
 from feilun.flywheel import sample_paths, turn
 from feilun.records import JSON
 from feilun.settings import Settings
@@ -62,7 +62,7 @@ def measure(home: Path, theme: str, seed: int) -> list[JSON]:
         workspaces.ensure(db, WS)
         models.add(db, ensure_base(settings.root, settings.model))
         script = play(db, WS, "museum", seed)
-        insights = look(db, WS, masked)
+        insights = look(db, WS, masked, encoder(settings.embedding))
         named = script.found(insights)
         for one in insights:
             print(f"  {one.name}: {len(one.evidence)} calls, {one.proposal}", flush=True)
