@@ -11,6 +11,7 @@ import pytest
 import torch
 from tests.engines.calls import Heard, ask
 from tests.models import tiny_adapter
+from torch.nn import functional
 
 from feilun.engines import batch
 from feilun.engines.batch import Batcher
@@ -113,6 +114,27 @@ def test_logits_with_and_without_a_known_beginning(llama: Path) -> None:
     assert prefixes.find("another", ids.tolist())[0] == []
 
 
+@pytest.mark.parametrize("slots", [(2, 11), (0, 1, 3, 4, 5, 7, 9, 11), tuple(range(12))], ids=["few", "gaps", "all"])
+def test_a_token_sees_what_its_own_slot_holds(llama: Path, slots: tuple[int, ...]) -> None:
+    """Whichever slots are asked for, attention is that of each sequence alone over its keys up to its position."""
+    shape = Packed(llama).shape
+    cache, draw = Cache(shape, 12, 64), torch.Generator().manual_seed(4)
+    size = (shape.layers * 2, shape.kv_heads, 30, shape.head_dim)
+    for slot in range(12):
+        cache.write(slot, torch.randn(size, generator=draw))
+    places = [5 + 2 * slot for slot in slots]
+    q = torch.randn(len(slots), shape.heads, shape.head_dim, generator=draw)
+    k, v = (torch.randn(len(slots), shape.kv_heads, shape.head_dim, generator=draw) for _ in range(2))
+    found = cache.attend(slots, places)(1, q, k, v)
+    for row, (slot, place) in enumerate(zip(slots, places, strict=True)):
+        keys, values = (kept[1][cache.own(slot), : place + 1] for kept in (cache.keys, cache.values))
+        assert torch.equal(keys[:, place], k[row])
+        alone = functional.scaled_dot_product_attention(
+            q[row][None, :, None], keys[None], values[None], enable_gqa=True
+        )
+        torch.testing.assert_close(found[row], alone[0, :, 0], atol=1e-5, rtol=1e-5)
+
+
 def test_a_long_prompt_does_not_hold_up_streams(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While an answer streams, a long prompt is read in pieces, and a short one beside it answers before it."""
     monkeypatch.setattr(batch, "BESIDE_TOKENS", 32)
@@ -138,6 +160,29 @@ def test_a_long_prompt_does_not_hold_up_streams(llama: Path, monkeypatch: pytest
         heard.wait()
     assert max(rows[first:]) <= 32 + 3
     assert order == ["short", "long"]
+
+
+def test_a_group_reads_its_prompts_at_full_size(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody streams a group, so that its first answers do not slow the reading of the other prompts."""
+    monkeypatch.setattr(batch, "BESIDE_TOKENS", 4)
+    batcher = Batcher(llama, 4, 512)
+    batcher.load("base", llama, None)
+    real, rows = batcher.decoder.hidden, list[int]()
+
+    def counted(ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+        rows.append(len(ids))
+        return real(ids, *rest)
+
+    monkeypatch.setattr(batcher.decoder, "hidden", counted)
+    asked = [ask(f"{number} " + TEXT * 2, max_tokens=3, group="exam", group_size=4) for number in range(4)]
+    heard = [Heard(batcher, request) for request in asked]
+    for one in heard:
+        one.wait()
+    whole = sum(len(one.call.prompt) for one in heard)
+    assert whole > 2 * batch.PREFILL_TOKENS
+    assert sum(size > batch.PREFILL_TOKENS - 5 for size in rows) >= whole // batch.PREFILL_TOKENS - 1
+    assert len(rows) <= whole // batch.PREFILL_TOKENS + 4 + 3
+    batcher.stop()
 
 
 def test_thirty_two_adapters_come_and_go(llama: Path, tmp_path: Path) -> None:
