@@ -346,7 +346,7 @@ def main() -> None:
     write_text(exams / "exam_own.jsonl", json_lines(own_exam(sample)))
     write_text(exams / "forbidden.jsonl", json_lines(forbidden_exam(sample)))
     write_text(GENERAL, json_lines(general_exam()))
-    write_text(PACKAGE / "training" / "replay.jsonl", json_lines(replay_prompts()))
+    write_text(PACKAGE / "training" / "replay" / "everyday.jsonl", json_lines(replay_prompts()))
     text = json.dumps(sample.expected, ensure_ascii=False, indent=2) + "\n"
     write_text(TARGET / "expected.json", text)
     print(f"wrote {len(sample.expected)} files to {TARGET}")

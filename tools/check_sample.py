@@ -279,7 +279,7 @@ def grams(text: str) -> set[tuple[str, ...]]:
 def check_replay() -> None:
     """Check the general exam and the replay prompts for overlap."""
     general = jsonl(GENERAL)
-    replay = [r["prompt"] for r in jsonl(PACKAGE / "training" / "replay.jsonl")]
+    replay = [r["prompt"] for r in jsonl(PACKAGE / "training" / "replay" / "everyday.jsonl")]
     need(len(general) >= 200 and len(replay) >= 300, "too few general rows")
     questions = [row["question"] for row in general]
     for rows in (questions, replay):

@@ -26,8 +26,8 @@ from feilun.serving.indoors import IndoorFleet
 from feilun.settings import Settings, load
 from feilun.store import Database, keys, open_database, workspaces
 from feilun.training.plan import Plan
-from feilun.training.prompts import replay_file
 from feilun.training.recipes import DEFAULTS
+from feilun.training.replay.prompts import replay_file
 from feilun.wire import Server
 
 BASE = "smollm2-135m-instruct"

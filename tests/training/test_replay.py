@@ -13,8 +13,8 @@ from feilun.evaluation.ready import EXAMS, ready
 from feilun.flywheel.result import GENERAL
 from feilun.records import JSON
 from feilun.training.plan import Plan, read_lines
-from feilun.training.prompts import BROAD, EVERYDAY, prompts_of, replay_file
-from feilun.training.replay import ensure_replay
+from feilun.training.replay.answers import ensure_replay
+from feilun.training.replay.prompts import BROAD, EVERYDAY, prompts_of, replay_file
 
 NEAR = 22  # letters and digits
 

@@ -25,8 +25,8 @@ from feilun.store.access import revoked
 from feilun.store.database import Database
 from feilun.training.estimate import estimate, note_speed
 from feilun.training.plan import Plan
-from feilun.training.prompts import replay_file
 from feilun.training.recipes import DEFAULTS, METHODS, samples_of
+from feilun.training.replay.prompts import replay_file
 
 MINIMUM = 10
 # Large products are made and dropped at every step: memory that is given back each time must be cleared each time.

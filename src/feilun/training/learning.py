@@ -23,7 +23,7 @@ from feilun.training.loop import HeldOut, State, Step, fit
 from feilun.training.pack import Sample, encode, epoch, passes
 from feilun.training.plan import Plan, read_lines
 from feilun.training.probe import probe
-from feilun.training.replay import ensure_replay
+from feilun.training.replay.answers import ensure_replay
 
 EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 30, 60  # a handful of samples needs more passes than a few hundred
 HELD_FROM, HELD_SHARE, HELD_MOST = 1000, 0.05, 64  # of so many samples on, this share is held out, so many at most

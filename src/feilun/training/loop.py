@@ -27,7 +27,7 @@ from feilun.errors import BadRequest
 from feilun.records import JSON
 from feilun.training.golden import record_golden
 from feilun.training.plan import Plan, read_lines
-from feilun.training.prompts import EVERYDAY, prompts_of
+from feilun.training.replay.prompts import EVERYDAY, prompts_of
 
 CLIP = 1.0
 PATIENCE = 3  # so many looks at the held-out loss without a gain end the run

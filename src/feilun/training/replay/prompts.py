@@ -15,7 +15,7 @@ from feilun.errors import BadRequest
 from feilun.records import content_hash
 
 EVERYDAY, BROAD = "everyday", "broad"
-FILES = {EVERYDAY: Path(__file__).with_name("replay.jsonl"), BROAD: Path(__file__).with_name("replay_broad.jsonl")}
+FILES = {EVERYDAY: Path(__file__).with_name("everyday.jsonl"), BROAD: Path(__file__).with_name("broad.jsonl")}
 EVERY = 5  # of the simple questions, every fifth is asked beside the other kinds
 
 

@@ -17,7 +17,7 @@ from feilun.engines.seam import Delta, Request
 from feilun.errors import FeilunError
 from feilun.training.plan import Plan
 from feilun.training.progress import Say
-from feilun.training.prompts import prompts_of
+from feilun.training.replay.prompts import prompts_of
 
 SLOTS = 64
 
