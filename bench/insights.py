@@ -4,9 +4,10 @@
 
 Calls as the tests script them (``tests/feedback/insights``: garbled, in two languages, many of them ordinary) go into a
 new home beside the sample organisation. Insights are looked for; the one about ``--theme`` is accepted with an answer
-in each language; then the embedded model makes a whole turn over the sample organisation. Some of the theme's questions
-were held back for the turn's exam: how many of them were answered rightly before and after is what ``feilun insights
-show`` tells. Prints the figures and writes ``bench/out/insights.json``. Does not know how anything is found or learnt.
+in each language; then the embedded model makes a whole turn over the sample organisation. Its exam has questions of the
+theme that were held back, and other wordings of those that were taught: how many of all these are answered rightly
+before and after is what ``feilun insights show`` tells. Prints the figures and writes ``bench/out/insights.json``. Does
+not know how anything is found or learnt.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def measure(home: Path, theme: str, seed: int) -> list[JSON]:
         print(f"  {result['reason']}", flush=True)
         return [
             row("themes found, of 5", len(named), 4, 5),
-            row("held-back questions of the accepted theme", seen["questions"]),
+            row("exam questions of the accepted theme", seen["questions"]),
             row("share of them right before", seen["before"]),
             row("the same, after the next turn", seen["after"], seen["before"] + 0.01, 0.8),
             row("promoted (1: yes)", float(seen["promoted"]), 1),

@@ -29,9 +29,8 @@ def cached(heard: Heard) -> int:
     return usage.cached_tokens
 
 
-def test_a_known_beginning_is_not_read_again(batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same prompt again is known but for its last block, costs as many rows less, and is answered the same."""
-    first = Heard(batcher, ask(TEXT)).wait()
+def counting(batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the number of rows of every step from now on."""
     real, rows = batcher.decoder.hidden, list[int]()
 
     def counted(ids: torch.Tensor, *rest: Any) -> torch.Tensor:
@@ -39,6 +38,13 @@ def test_a_known_beginning_is_not_read_again(batcher: Batcher, monkeypatch: pyte
         return real(ids, *rest)
 
     monkeypatch.setattr(batcher.decoder, "hidden", counted)
+    return rows
+
+
+def test_a_known_beginning_is_not_read_again(batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same prompt again is known but for its last block, costs as many rows less, and is answered the same."""
+    first = Heard(batcher, ask(TEXT)).wait()
+    rows = counting(batcher, monkeypatch)
     again = Heard(batcher, ask(TEXT)).wait()
     length = len(first.call.prompt)
     assert cached(first) == 0
@@ -140,13 +146,7 @@ def test_a_long_prompt_does_not_hold_up_streams(llama: Path, monkeypatch: pytest
     monkeypatch.setattr(batch, "BESIDE_TOKENS", 32)
     batcher = Batcher(llama, 4, 512)
     batcher.load("base", llama, None)
-    real, rows = batcher.decoder.hidden, list[int]()
-
-    def counted(ids: torch.Tensor, *rest: Any) -> torch.Tensor:
-        rows.append(len(ids))
-        return real(ids, *rest)
-
-    monkeypatch.setattr(batcher.decoder, "hidden", counted)
+    rows = counting(batcher, monkeypatch)
     began = threading.Event()
     stream = Heard(batcher, ask("x", max_tokens=300), lambda delta: began.set() if delta.token else None)
     assert began.wait(30)
@@ -167,13 +167,7 @@ def test_a_group_reads_its_prompts_at_full_size(llama: Path, monkeypatch: pytest
     monkeypatch.setattr(batch, "BESIDE_TOKENS", 4)
     batcher = Batcher(llama, 4, 512)
     batcher.load("base", llama, None)
-    real, rows = batcher.decoder.hidden, list[int]()
-
-    def counted(ids: torch.Tensor, *rest: Any) -> torch.Tensor:
-        rows.append(len(ids))
-        return real(ids, *rest)
-
-    monkeypatch.setattr(batcher.decoder, "hidden", counted)
+    rows = counting(batcher, monkeypatch)
     asked = [ask(f"{number} " + TEXT * 2, max_tokens=3, group="exam", group_size=4) for number in range(4)]
     heard = [Heard(batcher, request) for request in asked]
     for one in heard:

@@ -6,9 +6,6 @@ It knows plans, the training process and a method's step. It does not know any m
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,35 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests.training.processes import running, said
 from torch import Tensor
 
 from feilun.training.plan import Plan
 from feilun.training.run import train
 
 TOLD = "training.json"  # it has times in it
-
-
-@contextmanager
-def process(plan: Plan, **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run the training process; it is gone after the block."""
-    file = Path(plan.scratch).parent / "plan.json"
-    plan.write(file)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "feilun.training.run", str(file)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, **options
-    ) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def messages(child: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """Yield what the process says."""
-    assert child.stdout is not None
-    for line in child.stdout:
-        yield json.loads(line)
 
 
 @contextmanager
@@ -75,9 +50,9 @@ def killed_at(plan: Plan, points: Sequence[int]) -> tuple[list[int], dict[str, A
     """
     begun: list[int] = []
     for point in [*points, -1]:
-        with process(plan) as child:
+        with running(plan) as child:
             last: dict[str, Any] = {}
-            for last in messages(child):
+            for last in said(child):
                 if "total" in last and "loss" not in last:
                     begun.append(last["step"])
                 if last.get("step") == point and "loss" in last:

@@ -15,13 +15,14 @@ from feilun.training.plan import Plan
 
 
 @contextmanager
-def running(plan: Plan) -> Iterator[subprocess.Popen[str]]:
-    """Run a plan in a process of its own; it is gone after the block."""
+def running(plan: Plan, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """Run a plan in a process of its own; it is gone after the block. ``options`` are those of ``Popen``."""
     file = Path(plan.scratch).parent / "plan.json"
     plan.write(file)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(plan.threads or 1), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, "-m", "feilun.training.run", str(file)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment) as it:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, **options}
+    with subprocess.Popen(command, text=True, env=environment, **pipes) as it:
         try:
             yield it
         finally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.training.invariants import messages, process
+from tests.training.processes import running, said
 
 from feilun.engines.prompts import Prompter
 from feilun.errors import BadModel, BadRequest, BadSetting, FeilunError, TooFewSamples
@@ -79,8 +80,8 @@ def test_a_base_that_has_disappeared(make_plan: MakePlan, tmp_path: Path, method
     lame = tmp_path / "lame"
     shutil.copytree(plan.base, lame)
     (lame / "model.safetensors").unlink()
-    for base, said in ((tmp_path / "gone", "tokenizer.json"), (lame, "safetensors")):
-        with pytest.raises(BadModel, match=said):
+    for base, named in ((tmp_path / "gone", "tokenizer.json"), (lame, "safetensors")):
+        with pytest.raises(BadModel, match=named):
             train(replace(plan, base=str(base), replay=""))
     assert not Path(plan.out).exists()
 
@@ -96,8 +97,8 @@ def test_a_method_that_is_none(make_plan: MakePlan) -> None:
 def test_a_process_ends_with_the_reason(make_plan: MakePlan) -> None:
     """Its last line is the failure, as an error of ours, and it leaves no traceback."""
     plan = filled(make_plan(), {"messages": [SAY, ASK]})
-    with process(plan) as child:
-        last = list(messages(child))[-1]
+    with running(plan, stderr=subprocess.PIPE) as child:
+        last = list(said(child))[-1]
         assert child.wait() == 2
         assert child.stderr is not None
         assert "Traceback" not in child.stderr.read()

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from tests.training.invariants import assert_restart_leaves_no_trace, messages, process, quiet, results, trained
+from tests.training.invariants import assert_restart_leaves_no_trace, quiet, results, trained
+from tests.training.processes import running, said
 from transformers import AutoModelForCausalLM
 
 from feilun.engines.decoder import Decoder
@@ -103,10 +104,10 @@ def test_a_full_disk_is_named_and_leaves_nothing_half_written(make_plan: MakePla
     def small() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    with process(plan, preexec_fn=small) as child:
-        said = list(messages(child))
+    with running(plan, preexec_fn=small) as child:
+        told = list(said(child))
         assert child.wait() == 7
-    assert said[-1]["failure"]["error"]["code"] == "out_of_space"
+    assert told[-1]["failure"]["error"]["code"] == "out_of_space"
     assert not (Path(plan.scratch) / "checkpoint.pt").exists()
     assert not Path(plan.out).exists()
     assert trained(plan)["losses"] == trained(make_plan("calm"))["losses"]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.training.preference.conftest import pairs, rated, tasks
+from tests.training.processes import running, said
 
 from feilun.engines.models import ensure_base
 from feilun.training.plan import Plan
@@ -25,42 +22,19 @@ LINES = {"dpo": [*pairs(8), *rated(4)], "kto": rated(), "reward": pairs(), "grpo
 OPTIONS: dict[str, dict[str, Any]] = {"grpo": {"grader": SHORT, "samples": 4, "max_tokens": 12, "temperature": 0.9}}
 
 
-@contextmanager
-def process(plan: Plan) -> Iterator[subprocess.Popen[str]]:
-    """Run the training process; it is gone after the block."""
-    file = Path(plan.scratch).parent / "plan.json"
-    plan.write(file)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(plan.threads), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "feilun.training.run", str(file)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    ) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def messages(child: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """Yield what the process says."""
-    assert child.stdout is not None
-    for line in child.stdout:
-        yield json.loads(line)
-
-
 def whole(plan: Plan) -> dict[str, Any]:
     """Run to the end; return the last message, and where it began."""
-    with process(plan) as child:
-        said = list(messages(child))
-        assert child.wait() == 0, said[-1]
-    begun = next(message["step"] for message in said if "samples" in message)
-    return {**said[-1], "begun": begun}
+    with running(plan) as child:
+        told = list(said(child))
+        assert child.wait() == 0, told[-1]
+    begun = next(message["step"] for message in told if "samples" in message)
+    return {**told[-1], "begun": begun}
 
 
 def killed(plan: Plan, point: int) -> None:
     """Run until step ``point`` is told, then kill -9."""
-    with process(plan) as child:
-        for message in messages(child):
+    with running(plan) as child:
+        for message in said(child):
             if message.get("step") == point and "loss" in message:
                 child.kill()
                 break
