@@ -18,6 +18,8 @@ from feilun.records import ModelVersion
 from feilun.serving import start_engine
 from feilun.settings import Settings
 
+LONGEST = 8192  # tokens that the base can take: an answer of as many is still running whenever a test looks
+
 
 @dataclass(frozen=True)
 class House:
@@ -33,7 +35,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     """Return a home folder whose base is a tiny model."""
     root = tmp_path_factory.mktemp("house")
-    folder = tiny_model(root / "tiny")
+    folder = tiny_model(root / "tiny", max_position_embeddings=LONGEST)
     base = ensure_base(root, str(folder))
     adapter = tiny_adapter(root / "models" / "model-red", folder, seed=1)
     red = ModelVersion(

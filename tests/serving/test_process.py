@@ -17,7 +17,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from tests.models import tiny_adapter, tiny_model
-from tests.serving.conftest import House
+from tests.serving.conftest import LONGEST, House
 
 from feilun.engines import Delta, Request
 from feilun.engines.fake import FakeEngine
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine(house: House) -> AsyncIterator[ProcessEngine]:
     """Give the real engine with both versions loaded; afterwards its process is gone."""
-    made = await start_engine(house.settings, house.root)
+    made = await start_engine(replace(house.settings, context=LONGEST), house.root)
     assert isinstance(made, ProcessEngine)
     await made.load(house.base)
     await made.load(house.red)
@@ -59,9 +59,14 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     raise AssertionError("it did not happen within a minute")
 
 
+END = 2  # of the tiny model's tokens
+LONG = LONGEST - 1000
+"""Tokens of an answer that takes some seconds: far longer than a busy machine keeps a caller from reading it."""
+
+
 def ask(model: str, most: int = 8, content: str = "What is the rate?") -> Request:
-    """Return a request."""
-    return Request(model, ({"role": "user", "content": content},), most, logprobs=True)
+    """Return a request whose answer never ends before ``most`` tokens."""
+    return Request(model, ({"role": "user", "content": content},), most, logprobs=True, logit_bias=((END, -100.0),))
 
 
 async def answer(engine: ProcessEngine, request: Request) -> list[Delta]:
@@ -84,7 +89,7 @@ async def test_killed_in_the_middle(engine: ProcessEngine, house: House) -> None
     begun = asyncio.Event()
 
     async def interrupted(model: str) -> None:
-        async with aclosing(engine.generate(ask(model, 200))) as deltas:
+        async with aclosing(engine.generate(ask(model, LONG))) as deltas:
             async for delta in deltas:
                 if delta.text:
                     begun.set()
@@ -109,11 +114,11 @@ async def test_killed_in_the_middle(engine: ProcessEngine, house: House) -> None
 
 async def test_leaving_tells_the_engine(engine: ProcessEngine, house: House) -> None:
     """When a caller leaves, its call ends inside the engine too, long before it would have."""
-    async with aclosing(engine.generate(ask(house.base.id, 200))) as deltas:
+    async with aclosing(engine.generate(ask(house.base.id, LONG))) as deltas:
         async for delta in deltas:
             if delta.text:
                 break
-    leavers = [asyncio.create_task(answer(engine, ask(house.red.id, 200))) for _ in range(3)]
+    leavers = [asyncio.create_task(answer(engine, ask(house.red.id, LONG))) for _ in range(3)]
 
     async def busy() -> bool:
         return (await health(engine))["running"] == 3
