@@ -53,7 +53,7 @@ def kill(pid: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_killed_at_random_points(tmp_path: Path) -> None:
     """The same data, exams, answers, model and verdict, nothing twice, nothing half written, nobody left running."""
     folder, base = write_organisation(tmp_path / "files"), write_base(tmp_path / "base")

@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from feilun.errors import EngineDown, FeilunError
 from feilun.store import Database
-from feilun.store.calls.calllog import CallLog
+from feilun.store.calls.calllog import Batch, CallLog
+from feilun.store.calls.disk import Disk
 
 LOOK_SECONDS = 0.25
 AGAIN_SECONDS = 2.0
@@ -29,6 +29,7 @@ PACE = 4  # under load, a drain rests so many times as long as it worked
 SLICE = 32 << 10  # bytes of the log that it makes rows of at a time
 LARGEST_BACKLOG = 64 << 20  # bytes of the log; above, it does not rest
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 _Waiting = tuple[list[bytes], asyncio.Future[None]]
 
 
@@ -39,7 +40,10 @@ class Writer:
         """Keep calls in ``folder`` until they are rows of ``db``; :meth:`run` and :meth:`follow` do the work."""
         self._db = db
         self._log = CallLog(folder, f"gateway-{os.getpid()}")
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._disk: Disk | None = None  # while :meth:`run` runs
+        self._waiting: list[_Waiting] = []
+        self._busy = False  # something is on its way to the disk, or will be at once
+        self._ended = asyncio.Event()
         self._draining = asyncio.Lock()
         self._undrained = False
         self._calls = 0  # that were made durable
@@ -49,53 +53,60 @@ class Writer:
         """Return once lines are safe, those of a cancelled caller too; raise what the disk raises."""
         if self._closed:
             raise EngineDown("The gateway is shutting down.", "Try again in a moment.")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.put((lines, done))
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((lines, done))
+        if not self._busy and self._disk is not None:
+            self._busy = True
+            loop.call_soon(self._commit, self._disk)  # with all that come in the same turn of the loop
         await done
 
     async def run(self) -> None:
         """Make what is queued durable until :meth:`close`."""
-        loop = asyncio.get_running_loop()
-        ended = asyncio.Event()
-
-        def tell(call: Callable[..., None], *given: object) -> None:
-            loop.call_soon_threadsafe(call, *given)
-
-        def work() -> None:
-            try:
-                while self._commit(tell):
-                    pass
-            finally:
-                tell(ended.set)
-
-        # A thread of its own: what others do in threads must not keep a finished answer waiting.
-        thread = threading.Thread(target=work, name="call log", daemon=True)
-        thread.start()
-        await ended.wait()
-        thread.join()
-
-    def _commit(self, tell: Callable[..., None]) -> bool:
-        """Make durable all that waits, at least one call's lines; return whether to go on."""
-        waiting = [self._queue.get()]
-        with suppress(Empty):
-            while True:
-                waiting.append(self._queue.get_nowait())
-        found = [each for each in waiting if each is not None]
-        error: FeilunError | None = None
+        await asyncio.to_thread(self._log.make_room)
+        self._disk = disk = Disk()
         try:
-            self._log.write([line for lines, _ in found for line in lines])
+            self._busy = True
+            self._commit(disk)
+            await self._ended.wait()
+        finally:
+            self._disk = None
+            disk.close()
+
+    def _commit(self, disk: Disk) -> None:
+        """Have all that waits made durable with one sync; when it is, what came meanwhile is next."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            self._busy = False
+            if self._closed:
+                self._ended.set()
+            return
+        batch, error = self._tried(lambda: self._log.append([line for lines, _ in waiting for line in lines]))
+        if batch is None:
+            self._done(waiting, error)
+            asyncio.get_running_loop().call_soon(self._commit, disk)
+        else:
+            disk.sync(batch.handle, partial(self._synced, disk, batch, waiting))
+
+    def _synced(self, disk: Disk, batch: Batch, waiting: list[_Waiting], failure: OSError | None) -> None:
+        _, error = self._tried(lambda: self._log.settle(batch, failure))
+        self._done(waiting, error)
+        self._commit(disk)
+
+    def _tried(self, step: Callable[[], T]) -> tuple[T | None, FeilunError | None]:
+        """Return what a step returns, or what those who wait for it are told: whatever happens, somebody waits."""
+        try:
+            return step(), None
         except FeilunError as failure:
-            error = failure
+            return None, failure
         except Exception:
             logger.exception("calls cannot be made safe")
-            error = FeilunError("The service failed to keep this call.", "The reason is in its log.")
-        tell(self._done, [done for _, done in found], error)
-        return len(found) == len(waiting)
+            return None, FeilunError("The service failed to keep this call.", "The reason is in its log.")
 
-    def _done(self, waiting: list[asyncio.Future[None]], error: FeilunError | None) -> None:
+    def _done(self, waiting: list[_Waiting], error: FeilunError | None) -> None:
         self._undrained = self._undrained or error is None
         self._calls += len(waiting)
-        for done in waiting:
+        for _, done in waiting:
             if done.done():
                 continue
             if error is None:
@@ -153,7 +164,8 @@ class Writer:
     async def close(self) -> None:
         """Accept no more; :meth:`run` ends when everything queued is written."""
         self._closed = True
-        self._queue.put(None)
+        if not self._busy:
+            self._ended.set()
 
     async def end(self) -> None:
         """Bring the rest into rows if the database is there, and close the log's file; the next start finds it else."""

@@ -44,13 +44,26 @@ class _Segment:
     drained: int = 0
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Lines that were written up to ``end`` and count once ``handle`` is synced."""
+
+    segment: _Segment
+    end: int
+
+    @property
+    def handle(self) -> int:
+        """Return the file's handle."""
+        return self.segment.handle
+
+
 class CallLog:
     """The log of one process, in a folder that it may share with others. For any number of threads."""
 
     def __init__(self, folder: Path, name: str, largest: int = LARGEST_SEGMENT) -> None:
         """Keep where to write, and how large (bytes) a segment may become; nothing is written yet."""
         self._folder, self._name, self._largest = folder, name, largest
-        self._writing, self._draining = threading.Lock(), threading.Lock()
+        self._turn, self._writing, self._draining = threading.Lock(), threading.Lock(), threading.Lock()
         self._current: _Segment | None = None
         self._next: _Segment | None = None
         self._full: list[_Segment] = []
@@ -62,18 +75,40 @@ class CallLog:
         """
         if not lines:
             return
+        with self._turn:
+            batch, failure = self.append(lines), None
+            try:
+                os.fdatasync(batch.handle)
+            except OSError as error:
+                failure = error
+            self.settle(batch, failure)
+
+    def append(self, lines: Sequence[bytes]) -> Batch:
+        """Write lines without a sync: :meth:`settle` has to follow before anything else is written. Raises as write."""
         data = b"\n".join(lines) + b"\n"
         with self._writing:
             try:
                 if self._current is None:
                     self._current, self._next = self._next or self._open(), None
-                segment = self._current
-                _append(segment, data)
+                return Batch(self._current, _append(self._current, data))
             except OSError as error:
                 self._retire()
                 raise _refusal(error, self._folder) from error
-            if segment.safe >= self._largest:
+
+    def settle(self, batch: Batch, failure: OSError | None) -> None:
+        """Count the lines of a batch that was synced, or take them back if that failed; raises as write then."""
+        segment = batch.segment
+        with self._writing:
+            if failure is None:
+                segment.safe = batch.end
+                if segment.safe >= self._largest:
+                    self._retire()
+                return
+            try:
+                _take_back(segment)
+            finally:
                 self._retire()
+        raise _refusal(failure, self._folder) from failure
 
     def drain(self, db: Database, most: int = 0) -> int:
         """Make rows of what is safe on the disk here, and of what dead processes left; return how many calls were new.
@@ -183,19 +218,22 @@ class CallLog:
             yield _Segment(path, handle)
 
 
-def _append(segment: _Segment, data: bytes) -> None:
-    rest, end = memoryview(data), segment.safe + len(data)
+def _append(segment: _Segment, data: bytes) -> int:
+    end = segment.safe + len(data)
     try:
         if end > segment.room:
             _reserve(segment, max(segment.room + STEP, end))
-        _put(segment.handle, rest, segment.safe)
-        os.fdatasync(segment.handle)
+        _put(segment.handle, memoryview(data), segment.safe)
     except OSError:
-        # Half a line must not run into the next one, nor a line that was refused be counted after all.
-        os.ftruncate(segment.handle, segment.safe)
-        segment.room = segment.safe
+        _take_back(segment)
         raise
-    segment.safe = end
+    return end
+
+
+def _take_back(segment: _Segment) -> None:
+    """Forget what is not safe: half a line must not run into the next one, nor a refused one be counted after all."""
+    os.ftruncate(segment.handle, segment.safe)
+    segment.room = segment.safe
 
 
 def _reserve(segment: _Segment, end: int) -> None:
