@@ -94,7 +94,9 @@ async def upstream(script: Script) -> AsyncIterator[int]:
     finally:
         server.close()
         for writer in writers:
-            writer.transport.abort()
+            # asyncio's own transports cannot be aborted once they have closed by themselves
+            if not writer.is_closing() or writer.transport.get_write_buffer_size():
+                writer.transport.abort()
         await asyncio.sleep(0.01)
 
 
