@@ -170,6 +170,19 @@ async def test_runs_over_other_data_are_other_exams(db):
     assert widths[1] > 0.9 > widths[0]
 
 
+@pytest.mark.parametrize("told", [None, "elsewhere", {}, {"type": "imported"}, {"type": "completions", "source": None}])
+async def test_runs_that_do_not_say_where_their_rows_were_are_told_apart_by_them(db, told):
+    """A run that was brought in without its source stands on the board, beside those over the same rows."""
+    evals.add(db, Eval("eval-api", WS, "api", meta={"testing_criteria": []}))
+    for model, mark in (("one", "a"), ("two", "a"), ("three", "b")):
+        run = EvalRun(f"evalrun-{model}", WS, "eval-api", model, "succeeded", meta={"data_source": told, "total": 2})
+        evals.add_run(db, run)
+        rows = [EvalAnswer(run.id, f"item-{n}", "q", "x", 1.0, {"item": {"q": f"{mark}{n}"}}) for n in range(2)]
+        evals.add_answers(db, rows)
+    found = {cell.model: cell.exam for cell in board(db, WS, 0.5).cells}
+    assert found["one"] == found["two"] != found["three"]
+
+
 async def test_a_rerun_gives_the_same_answers(db):
     """The same model, exam and settings: every answer again, and nothing kept is changed."""
     run = await sat(db, "model-tuned", 30)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from feilun.evaluation.compare import cluster_of
 from feilun.evaluation.leaderboard.table import Board, Cell, Model, Price, cell, smallest
@@ -32,7 +33,7 @@ def board(db: Database, ws: str, bar: float, exam: str = "", *, every: bool = Fa
             answers = [answer for answer in given if not answer.meta.get("errored")]  # nobody knows if those are right
             if not answers or run.meta.get("trial"):
                 continue
-            key, name = _exam_of(each, run)
+            key, name = _exam_of(each, run, given)
             exams[key] = name
             found[run.model, key] = _cell(each, key, run, answers, prices.get(run.model))
     cells = tuple(found.values())
@@ -48,14 +49,16 @@ def _wanted(exams: Sequence[Eval], wanted: str, *, every: bool) -> list[Eval]:
     return [each for each in named if newest[each.name if each.items else each.id] is each]
 
 
-def _exam_of(exam: Eval, run: EvalRun) -> tuple[str, str]:
+def _exam_of(exam: Eval, run: EvalRun, given: Sequence[EvalAnswer]) -> tuple[str, str]:
     """Return the key and the name of what was sat: over other data, or by likelihood, it is another exam."""
     if run.meta.get("by") == "likelihood":
         return f"{exam.id}/likelihood", f"{exam.name} (likelihood)"
-    source = run.meta.get("data_source")
-    if source is None:
+    if "data_source" not in run.meta:
         return exam.id, exam.name
-    rows = source["source"]
+    told = run.meta["data_source"]
+    source: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    # A run that was brought in may not say where its rows were; its answers still hold them.
+    rows = source.get("source") or sorted(content_hash([each.item, each.meta.get("item")]) for each in given)
     mark = content_hash([rows, source.get("input_messages")])[:8]
     return f"{exam.id}/{mark}", f"{exam.name} ({mark})"
 
