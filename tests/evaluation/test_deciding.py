@@ -136,6 +136,26 @@ def test_too_few_questions_cannot_tell():
     assert "无法判断" in reason["zh"]
 
 
+@pytest.mark.parametrize("questions", [1, 2, 3, 4, 5])
+def test_an_exam_too_small_to_decide_says_so_whatever_it_shows(questions):
+    """Up to five questions, all outcomes, own and guard: cannot tell, in both languages, and no other finding."""
+    for gained in range(questions + 1):
+        for lost in range(questions + 1 - gained):
+            small = comparison(questions, lost, gained, lost)
+            _, reason = decide(small, FINE, 0.1, 0.0)
+            own = {"en": reason["en"].split("On the general")[0], "zh": reason["zh"].split("通用考试")[0]}
+            told = [own]
+            if small.interval[0] <= -0.1:
+                _, reason = decide(BETTER, FINE, 0.1, 0.0, {"small": small})
+                told.append({"en": reason["en"].split("small: ")[1], "zh": reason["zh"].split("small：")[1]})
+            for said in told:
+                assert "cannot tell" in said["en"]
+                assert not any(word in said["en"] for word in ("better", "worse", "reaches"))
+                assert "无法判断" in said["zh"]
+                assert not any(word in said["zh"] for word in ("进步。", "更差", "已达到", "确有"))
+            assert findings({"small": small}) == {"small": "cannot tell"}
+
+
 @pytest.mark.parametrize("worse_on", ["own", "general", "guard", "nothing"])
 def test_the_whole_rule_promotes_what_is_no_better_at_most_five_times_in_a_hundred(worse_on):
     """Simulated candidates that are no better, or worse by the margin on one exam, are promoted at most 5 in 100."""

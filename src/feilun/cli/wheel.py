@@ -220,9 +220,9 @@ def upgrade(given: argparse.Namespace, teller: Teller) -> int:
 
 def _tell_upgrade(teller: Teller, result: JSON) -> None:
     counts = [len(result[group]) for group in ("better", "not_better", "failed")]
-    teller.say("On {}: {} better, {} not better, {} failed.", result["name"], *counts)
+    teller.say("On {}: {} better, {} not shown to be better, {} failed.", result["name"], *counts)
     chinese = teller.language == "zh"
-    for group, words in (("better", "better"), ("not_better", "not better"), ("failed", "failed")):
+    for group, words in (("better", "better"), ("not_better", "not shown to be better"), ("failed", "failed")):
         for one in result[group]:
             told = one.get("reason_zh" if chinese else "reason") or one.get("message", "")
             print(f"  {teller.text(words)}  {one['name']}  {one['adapter']} -> {one.get('model', '-')}  {told}")

@@ -11,7 +11,7 @@ Source of the sample sizes: R. J. Connor, Biometrics 43 (1987) 207-211.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from feilun.errors import BadRequest
@@ -97,6 +97,11 @@ def decide(
     }
 
 
+def beyond(interval: Sequence[float], p_value: float, margin: float) -> bool:
+    """Say whether an exam shows that more than ``margin`` was lost: a few questions never show it."""
+    return interval[1] <= -margin and p_value < _ALPHA
+
+
 def signed_points(share: float) -> str:
     """Return a difference of shares as percentage points with its sign (U+2212 for minus): ``+65.8``."""
     return f"{100 * share + 0.0:+.1f}".replace("-", "\u2212").replace("+0.0", "0.0").replace("\u22120.0", "0.0")
@@ -174,15 +179,12 @@ def _own_reason(own: Comparison, better: bool, pass_mark: float) -> tuple[str, s
     if own.interval[1] < 0 and own.p_value < _ALPHA:
         return f"{en}: it is worse.", f"{zh}：新模型更差。"
     if own.gained + own.lost == 0:
-        return (
-            f"{en}: no question changed, so nothing shows that it is better.",
-            f"{zh}：没有一道题的对错发生变化，看不出进步。",
-        )
+        return f"{en}: cannot tell, no question changed.", f"{zh}：无法判断，没有一道题的对错发生变化。"
     needed = questions_to_prove(own)
-    if needed is None:
-        return f"{en}: it is not better.", f"{zh}：没有进步。"
+    if own.difference == 0:
+        return f"{en}: cannot tell, as much was gained as lost.", f"{zh}：无法判断，得失相当。"
     en, zh = f"{en}: cannot tell, this may be chance.", f"{zh}：无法判断，这一差别可能出于偶然。"
-    if needed > own.questions:
+    if needed is not None and needed > own.questions:
         en += f" To prove a gain of this size, the exam would need about {needed} questions."
         zh += f"若要证明这样大小的进步，考试约需 {needed} 题。"
     return en, zh
@@ -204,12 +206,12 @@ def _limit_reason(c: Comparison, margin: float) -> tuple[str, str]:
     """Return why an exam does not show that the limit is kept."""
     en, zh = _figures(c)
     limit = signed_points(-margin)
-    needed = questions_to_clear(c, margin)
-    if needed is None:
+    if beyond(c.interval, c.p_value, margin):
         return f"{en}: the loss reaches the limit of {limit} points.", f"{zh}：退步已达到 {limit} 个百分点的界限。"
     en = f"{en}: cannot tell; a loss beyond the limit of {limit} points cannot be ruled out."
     zh = f"{zh}：无法判断，不能排除退步超过 {limit} 个百分点的界限。"
-    if needed > c.questions:
+    needed = questions_to_clear(c, margin)
+    if needed is not None and needed > c.questions:
         en += f" To rule it out, the exam would need about {needed} questions."
         zh += f"若要排除，考试约需 {needed} 题。"
     return en, zh

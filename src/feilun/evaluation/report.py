@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from feilun.errors import BadRequest
 from feilun.evaluation import charts
 from feilun.evaluation.compare import Flip, signed_points
+from feilun.evaluation.deciding import beyond
 from feilun.evaluation.words import LANGUAGES, WORDS
 from feilun.records import JSON, Comparison, Eval, EvalAnswer, Verdict
 
@@ -226,7 +227,8 @@ def _power(comparison: Comparison, words: Mapping[str, str]) -> str:
 def _guard(name: str, found: JSON, margin: float, words: Mapping[str, str]) -> dict[str, str]:
     """Return the figures of one guard exam, from a comparison as it is kept."""
     low, high = found["interval"]
-    state = "guard_kept" if low > -margin else "guard_open" if found["difference"] > -margin else "guard_lost"
+    lost = beyond(found["interval"], found["p_value"], margin)
+    state = "guard_kept" if low > -margin else "guard_lost" if lost else "guard_open"
     difference, ends = signed_points(found["difference"]), (signed_points(low), signed_points(high))
     note = words["figure_note"].format(difference=difference, low=ends[0], high=ends[1])
     return {"name": name, "state": words[state], "note": note}
