@@ -10,7 +10,8 @@ import pytest
 from tests.models import tiny_model
 
 from feilun.cli import main
-from feilun.store import evals, open_database
+from feilun.records import Eval
+from feilun.store import evals, open_database, workspaces
 
 ROWS = [{"question": f"What is {n}?", "A": "one", "B": "two", "answer": "AB"[n % 2]} for n in range(40)]
 
@@ -78,6 +79,20 @@ def test_answers_that_nobody_could_grade_leave_a_run_incomplete(
     db.close()
     assert exam(tmp_path, "run", "essays", "--by", "likelihood") == 2
     assert "No question of essays offers options" in capsys.readouterr().err
+
+
+def test_an_exam_without_questions_is_not_sat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is an error that says where its rows come from; no run of it is kept."""
+    db = open_database(tmp_path / "home")
+    workspaces.ensure(db, "default")
+    evals.add(db, Eval("eval-api", "default", "api", meta={"testing_criteria": []}))
+    for by in ("likelihood", "words"):
+        assert exam(tmp_path, "run", "api", "--by", by) == 2
+        said = capsys.readouterr()
+        assert "no question" in said.err
+        assert "%" not in said.out
+    assert evals.find_runs(db, "default", "eval-api") == []
+    db.close()
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,30 @@ def test_tables_numbers_from_one_and_several_right_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        "D and A",
+        "a and d",
+        "A, D",
+        "A、D",
+        "Ａ和Ｄ",
+        "A & D",
+        "A/D",
+        "A与D",
+        "A + D",
+        "(A) and (D)",
+        "[A] [D]",
+        ["D", "a"],
+        "AD",
+    ],
+)
+def test_several_right_letters_however_they_are_joined(tmp_path: Path, answer: Any) -> None:
+    """Words and marks between letters, in both languages and widths."""
+    row = {"question": "Which two?", "A": "one", "B": "two", "C": "three", "D": "four", "answer": answer}
+    assert only(imported(tmp_path, "exam.jsonl", [row])).accept == ("one", "four")
+
+
+@pytest.mark.parametrize(
     ("row", "grader"),
     [
         ({"question": "1 + 1?", "answer": "2"}, {"type": "numeric", "reference": ["2"], "relative": 1e-6}),

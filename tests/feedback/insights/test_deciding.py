@@ -123,6 +123,25 @@ def test_an_exam_only_asks(db: Database, insight: Insight) -> None:
     assert {one.accept for one in asked} == {("red leash",)}
 
 
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ((ANSWER,), ("cat",)),
+        ((ANSWER,), ("a leash of",)),
+        ((ANSWER, "狗须系绳入内。"), ("leash",)),
+        (("狗须系绳。",), ("猫",)),
+    ],
+)
+def test_an_answer_that_its_own_words_refuse_is_refused(
+    db: Database, insight: Insight, answers: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    """Of each language: a question whose right answer would be marked wrong never gets into an exam."""
+    for kind in ("exam", "samples"):
+        with pytest.raises(BadRequest, match="holds none of"):
+            accept(db, "bank", insight.id, Given(answers, words, kind=kind), list)
+    assert kept.get(db, "bank", insight.id).status != "accepted"
+
+
 def test_without_an_answer_it_is_a_note(db: Database, insight: Insight) -> None:
     """Knowledge to add is kept as a proposal; samples and exam items cannot be made of nothing."""
     with pytest.raises(BadRequest) as wrong:

@@ -103,6 +103,7 @@ def find_model(db: Any, settings: Settings, ws: str, name: str) -> ModelVersion:
 async def sit(db: Any, settings: Settings, ws: str, order: Order, progress: Any) -> Score:
     """Have the model sit the exam, and return the score of all that is answered."""
     exam, parts = order.exam, ("likelihood",) if order.by == "likelihood" else ()
+    asked = _limited(order)
     run = EvalRun(derived_id("evalrun", ws, exam.id, order.model.id, *parts), ws, exam.id, order.model.id)
     await asyncio.to_thread(PARTS.load("add run"), db, run)
     given: list[EvalAnswer] = await asyncio.to_thread(PARTS.load("answers"), db, ws, run.id)
@@ -111,7 +112,6 @@ async def sit(db: Any, settings: Settings, ws: str, order: Order, progress: Any)
     async def save(answers: list[EvalAnswer]) -> None:
         await asyncio.to_thread(PARTS.load("add answers"), db, answers)
 
-    asked = _limited(order)
     if order.by == "likelihood":
         await _read(settings, order, asked, run, save, done, progress)
     else:
@@ -135,6 +135,11 @@ async def sit(db: Any, settings: Settings, ws: str, order: Order, progress: Any)
 
 def _limited(order: Order) -> Eval:
     items = order.exam.items
+    if not items:
+        raise BadRequest(
+            f"The exam {order.exam.name} has no question of its own.",
+            f"Give its rows with a run: POST /v1/evals/{order.exam.id}/runs",
+        )
     if order.by == "likelihood":
         items = tuple(item for item in items if PARTS.load("possible")(item))
         if not items:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -59,6 +60,7 @@ _LETTERED = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"^\s*[(（\[]?\s*([A-Ja-j])\s*[)）\].、．:：]\s*")
+_BETWEEN = re.compile(r"[\s,、;()\[\].。&/+\"']|\band\b|[和与與及]", re.IGNORECASE)  # what stands between right letters
 _INLINE = re.compile(r"(?:(?<=\s)|(?<=^)|(?<=[。；;）)（( ]))([A-J])\s*[.．、:：)）]\s*", re.MULTILINE)
 
 
@@ -168,7 +170,7 @@ def letters_of(value: Any, count: int) -> str:
         return "".join(sorted(set("".join(found)))) if all(found) else ""
     if isinstance(value, bool) or not isinstance(value, str):
         return ""
-    plain = re.sub(r"[\s,，、;；()（）\[\].。．]|and|和", "", value.strip().strip("\"'").upper())
+    plain = _BETWEEN.sub("", unicodedata.normalize("NFKC", value)).upper()
     offered = LETTERS[:count]
     return "".join(sorted(set(plain))) if plain and all(c in offered for c in plain) and len(plain) <= count else ""
 

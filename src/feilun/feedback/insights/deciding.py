@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from feilun.errors import BadRequest, NotFound
 from feilun.feedback.insights.near import is_chinese
 from feilun.feedback.insights.signs import questions
+from feilun.grading import contains
 from feilun.records import JSON, Feedback, Purpose, Trace, derived_id, normalise_text
 from feilun.store import Database, traces
 from feilun.store import feedback as judgements
@@ -141,6 +142,10 @@ def _planned(db: Database, ws: str, insight: Insight, said: JSON, mask: Mask) ->
             hint = f'feilun insights accept {insight.id} --answer "…"'
             raise BadRequest("Nobody has given a right answer to these questions yet.", hint, "answer")
         return {"kind": kind, "left_out": left_out, "taught": [], "held": [], "feedback": []}
+    for answer in answers.values():
+        if said["accept"] and not contains(answer, said["accept"]):
+            message = f"The right answer {answer[:80]!r} holds none of {', '.join(said['accept'])}: it would be wrong."
+            raise BadRequest(message, "Name words that stand in it, in each language that is answered in.", "accept")
     asked, more = _usable(found, answers, mask)
     taught, kept_back = _split(insight.id, asked, answers, teach=kind != "exam")
     if not taught and not kept_back:
