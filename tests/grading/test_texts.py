@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from feilun.errors import BadRequest
 from feilun.grading.texts import contains, render_template, string_check, tokens
+from feilun.signs import signed
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,14 @@ from feilun.grading.texts import contains, render_template, string_check, tokens
         ("the temperature is \u22125 degrees", "-5"),
         ("5-10 days", "10 days"),
         ("It ends at 10.Then", "10"),
+        ("The language is C++.", "C++"),
+        ("so x ≥ 5 holds", ">=5"),
+        ("a fee of 5 dollars", "$5"),
+        ("共50元", "¥50"),
+        ("that is 10³ of them", "10^3"),
+        ("an area of 12 m2", "12 m²"),
+        ("they are **12** in all", "12"),
+        ("增长了百分之四十", "百分之四十"),
     ],
 )
 def test_contains_matches(answer, accept):
@@ -61,12 +70,89 @@ def test_contains_matches(answer, accept):
         ("九月", "九点"),
         ("", "yes"),
         ("anything", "!!!"),
+        ("x < 5", "x > 5"),
+        ("<5", ">5"),
+        ("C", "C++"),
+        ("C++", "C"),
+        ("C#", "C"),
+        ("5", "±5"),
+        ("百分之四十", "百分之四"),
+        ("三千五百", "三千"),
+        ("十三", "三"),
+        ("四分之三", "三"),
+        ("负五度", "五"),
+        ("€5", "$5"),
+        ("103", "10³"),
+        ("5%", "5‰"),
         ("anything", ""),
     ],
 )
 def test_contains_refuses(answer, accept):
     """Parts of words and numbers are not matches, and a text without words matches nothing."""
     assert contains(answer, [accept]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The “answer” is **four** years.", "the answer is four years"),
+        ("state-of-the-art", "State of the art!"),
+        ("GPT-4", "gpt 4"),
+        ("4.50 percent", "4.5%"),
+        ("−5", "－5"),
+        ("+5", "5"),
+        ("x = - 5", "x=-5"),
+        ("a-b", "a − b"),
+        ("2*3", "2 × 3"),
+        ("6÷2", "6/2"),
+        ("2½", "2 1/2"),
+        (".5", "0.50"),
+        ("1,00,000", "100,000"),
+        ("$5$ apples", "5 apples"),
+        ("O’Brien", "O'Brien"),
+        ("百分之四十", "四十％"),
+        ("3～5天", "3-5天"),
+    ],
+)
+def test_ordinary_marks_do_not_count(one, other):
+    """Spelling, emphasis and sentence marks part nothing."""
+    assert signed(one) == signed(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("-5", "5"),
+        ("(-5)", "5"),
+        ("- 5", "5"),
+        ("-x", "x"),
+        ("50%", "50"),
+        ("5‰", "5%"),
+        ("<5", ">5"),
+        ("≤5", "<5"),
+        ("±5", "5"),
+        ("C++", "C#"),
+        ("C++", "C"),
+        ("A+", "A-"),
+        ("A-", "A"),
+        ("a+b", "a-b"),
+        ("a->b", "a>b"),
+        ("3×4", "3/4"),
+        ("3-5", "3, 5"),
+        ("1.5", "1, 5"),
+        (".5", "5"),
+        ("$5", "€5"),
+        ("10³", "103"),
+        ("10⁻³", "10³"),
+        ("2½", "21/2"),
+        ("≠", "="),
+        ("√2", "2"),
+        ("负五", "五"),
+    ],
+)
+def test_signs_that_mean_something_count(one, other):
+    """What a sign beside a letter or a digit changes is another text."""
+    assert signed(one) != signed(other)
 
 
 def test_contains_any_accept_and_no_reject():

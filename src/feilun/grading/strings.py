@@ -10,8 +10,7 @@ from typing import Literal
 import msgspec
 
 from feilun.grading.seam import Case, Grade, right_or_wrong
-from feilun.grading.texts import contains, render_template, string_check, tokens
-from feilun.records import normalise_text
+from feilun.grading.texts import contains, render_template, same_words, string_check, tokens
 
 OUTPUT = "{{ sample.output_text }}"
 References = str | float | list[str | float]
@@ -50,7 +49,10 @@ class Contains(msgspec.Struct, tag="contains", forbid_unknown_fields=True):
 
 
 class Exact(msgspec.Struct, tag="exact", forbid_unknown_fields=True):
-    """The answer is one of the references; case, width, marks and spaces do not count unless ``strict``."""
+    """The answer is one of the references; unless ``strict``, case, width, ordinary marks and spaces do not count.
+
+    Signs do: ``-5`` is not ``5``, ``C++`` not ``C#``.
+    """
 
     reference: References
     strict: bool = False
@@ -63,8 +65,8 @@ class Exact(msgspec.Struct, tag="exact", forbid_unknown_fields=True):
         references = case.fill_all(self.reference)
         if self.strict:
             return right_or_wrong(said in references)
-        plain = normalise_text(said)
-        # What is marks only ("+", "<=") is nothing when normalised, and would equal any other.
+        words = tokens(said)
+        # Of marks only ("...", "!") no token is left, and they would equal any other.
         return right_or_wrong(
-            any(plain == normalise_text(r) if plain else said.strip() == r.strip() for r in references)
+            any(same_words(words, tokens(r)) if words else said.strip() == r.strip() for r in references)
         )

@@ -12,43 +12,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from feilun.errors import BadRequest
+from feilun.signs import signed
 
-_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?!\d)")
-_PERCENT_WORD = re.compile(r"(?<=\d)\s*(?:per\s?cent\b|pct\b)")
-_PERCENT_CHINESE = re.compile(r"百分之\s*(\d+(?:\.\d+)?)")
-# Scripts that are written without spaces (Thai to Khmer, kana, Han) or with endings glued on (Hangul): one token each.
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-    "\U00020000-\U0003ffff"
-)
-_NUMBER = r"(?:(?<![\w.])-)?\d+(?:[.:]\d+)*"
-_TOKEN = re.compile(rf"{_NUMBER}|%|[{_UNSPACED}]|[^\W\d_{_UNSPACED}][^\W_{_UNSPACED}]*")
-_DECIMAL = re.compile(r"-?\d+\.\d+")
-_CLOCK = re.compile(r"\d{1,2}(?::\d{2}){1,2}")
 _VARIABLE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KNOWN = re.compile(r"\{\{\s*(?:item|sample)\.[\w.\-]+\s*\}\}")
 
 
 def tokens(text: str) -> list[str]:
-    """Return the words, numbers and percent signs of ``text`` in comparable form.
-
-    Case and width are folded; thousands lose their comma (``1,250`` = ``1250``), decimals their closing zeros
-    (``4.50`` = ``4.5``), clock times their opening zero (``09:30`` = ``9:30``); ``percent``, ``per cent`` and
-    ``百分之`` become ``%``. A number is one token, so is a word of a spaced script, so is each character of an unspaced
-    one.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2212", "-")
-    folded = _THOUSANDS.sub(lambda match: match.group().replace(",", ""), folded)
-    folded = _PERCENT_WORD.sub("%", _PERCENT_CHINESE.sub(r"\1%", folded))
-    return [_canonical(token) for token in _TOKEN.findall(folded)]
-
-
-def _canonical(token: str) -> str:
-    if _DECIMAL.fullmatch(token):
-        return token.rstrip("0").rstrip(".")
-    if _CLOCK.fullmatch(token):
-        return token.removeprefix("0")
-    return token
+    """Return the words, numbers and meaningful signs of ``text`` in comparable form (see ``signed``)."""
+    return signed(text).split()
 
 
 def _occurs(needle: list[str], hay: list[str]) -> bool:
@@ -56,15 +28,33 @@ def _occurs(needle: list[str], hay: list[str]) -> bool:
     return width > 0 and any(hay[at : at + width] == needle for at in range(len(hay) - width + 1))
 
 
+def same_words(said: list[str], wanted: list[str]) -> bool:
+    """Say whether two texts are the same by their tokens; a currency that only one of them names does not part them."""
+    return said == wanted or (_in_money(said) != _in_money(wanted) and _bare(said) == _bare(wanted) != [])
+
+
+def _in_money(words: list[str]) -> bool:
+    return any(unicodedata.category(word[0]) == "Sc" for word in words)
+
+
+def _bare(words: list[str]) -> list[str]:
+    return [word for word in words if unicodedata.category(word[0]) != "Sc"]
+
+
+def _held(needle: list[str], hay: list[str]) -> bool:
+    return _occurs(needle, hay) or (_in_money(needle) and not _in_money(hay) and _occurs(_bare(needle), hay))
+
+
 def contains(answer: str, accept: Iterable[str], reject: Iterable[str] = ()) -> float:
     """Return 1.0 if ``answer`` contains any of ``accept`` and none of ``reject``, else 0.0.
 
     Matches are bounded by tokens (see :func:`tokens`): ``4.35`` is in ``4.35 %`` but neither in ``14.35`` nor in
-    ``4.355``; ``cat`` is not in ``category``; Chinese matches as a substring. A text without any token matches nothing.
+    ``4.355``; ``cat`` is not in ``category``, nor ``C`` in ``C++``; Chinese matches as a substring, its numerals as
+    wholes. A currency counts where both name one. A text without any token matches nothing.
     """
     hay = tokens(answer)
-    right = any(_occurs(tokens(text), hay) for text in accept)
-    return float(right and not any(_occurs(tokens(text), hay) for text in reject))
+    right = any(_held(tokens(text), hay) for text in accept)
+    return float(right and not any(_held(tokens(text), hay) for text in reject))
 
 
 def string_check(operation: str, value: str, reference: str) -> float:
