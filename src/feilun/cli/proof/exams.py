@@ -70,6 +70,9 @@ def add_exam(found: Any, command: Callable[..., argparse.ArgumentParser]) -> Non
     parser.add_argument("--dev", action="append", default=[], metavar="FILE", help="where solved examples are")
     parser.add_argument("--shots", type=int, default=0, metavar="N", help="how many solved examples stand before each")
     parser.add_argument("--grader", default="", help="another grader: contains, exact, f1, math, numeric")
+    parser.add_argument(
+        "--first", type=int, choices=[0, 1], help="the number of the first option, if right ones are numbers"
+    )
     parser.add_argument("--field", default="", metavar="NAME", help="where in a JSON object the questions are")
     parser.add_argument("--data", metavar="PATH", help="the data of a task, instead of what it names")
     parser.add_argument("--not-sealed", action="store_true", help="it may be trained on")
@@ -107,6 +110,7 @@ def _import(db: Any, given: argparse.Namespace, teller: Teller) -> int:
         field=given.field,
         data=Path(given.data) if given.data else None,
         sealed=not given.not_sealed,
+        first=given.first,
     )
     if given.shots and not given.dev:
         raise BadRequest(

@@ -17,13 +17,13 @@ from feilun.errors import BadRequest
 from feilun.evaluation.formats import fields as naming
 from feilun.evaluation.formats.choice import Chosen, base_of, chosen, looks_so, meta_of
 from feilun.evaluation.formats.free import GRADERS, Free, flattened, free
-from feilun.evaluation.formats.rows import Row, read_rows
+from feilun.evaluation.formats.gradable import fault_of, whole
+from feilun.evaluation.formats.rows import Row, named, read_rows
 from feilun.evaluation.formats.tasks import task_items
-from feilun.grading import check
-from feilun.records import JSON, Eval, EvalItem, content_hash, derived_id, normalise_text
+from feilun.records import JSON, Eval, EvalItem, content_hash, derived_id
+from feilun.signs import signed
 
 FEW = 30  # below this many questions hardly any difference can be seen
-NAMED = 8  # places that a message names
 ENDINGS = {".csv", ".tsv", ".json", ".jsonl", ".yaml", ".yml"}
 
 
@@ -32,7 +32,8 @@ class Wishes:
     """How files are to be taken.
 
     ``shots`` examples from ``dev``, another ``grader``, a ``field`` of a JSON object, the ``data`` of a task;
-    what is ``sealed`` is never trained on.
+    ``first`` is the number (0 or 1) from which right options are counted, None as it looks; what is ``sealed`` is never
+    trained on.
     """
 
     dev: tuple[Path, ...] = ()
@@ -41,6 +42,7 @@ class Wishes:
     field: str = ""
     data: Path | None = None
     sealed: bool = True
+    first: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def read_exam(paths: Sequence[Path], ws: str, name: str, wishes: Wishes | None =
     if wishes.grader and wishes.grader not in GRADERS:
         raise BadRequest(f"There is no grader {wishes.grader!r} for free answers.", f"Choices: {', '.join(GRADERS)}.")
     files = _files(paths)
+    if not whole([name, *(path.name for path in files)]):
+        raise BadRequest("The name of the exam or of a file is no text that can be kept.", "Give another name.", "name")
     tasks = [path for path in files if path.suffix.lower() in {".yaml", ".yml"}]
     if tasks and len(tasks) < len(files):
         raise BadRequest("Tasks (.yaml) and data cannot be imported together.", "Give the task alone; --data its data.")
@@ -65,7 +69,7 @@ def read_exam(paths: Sequence[Path], ws: str, name: str, wishes: Wishes | None =
     else:
         items, meta, warnings = _plain_items(files, ws, name, wishes)
     if not items:
-        raise BadRequest(f"The exam {name} has no usable question: {_named(warnings)}", "Mend the file.")
+        raise BadRequest(f"The exam {name} has no usable question: {named(warnings)}", "Mend the file.")
     if len(items) < FEW:
         warnings.append(f"Only {len(items)} questions: hardly any difference between models can be shown with them.")
     version = content_hash([meta, [(item.id, item.question, item.meta) for item in items]])
@@ -93,28 +97,39 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 def _plain_items(files: list[Path], ws: str, name: str, wishes: Wishes) -> tuple[list[EvalItem], JSON, list[str]]:
     items: list[EvalItem] = []
     faults: list[str] = []
-    total = 0
+    read = [(path, _joined(path, flattened(read_rows(path, wishes.field)))) for path in files]
+    total = sum(len(rows) for _, rows in read)
+    offered = {path for path, rows in read if looks_so(rows) and not wishes.grader}
+    warnings: list[str] = []
+    base = _base([row for path, rows in read if path in offered for row in rows], wishes, warnings)
     heads: dict[str, str] = {}
-    for path in files:
-        rows = _joined(path, flattened(read_rows(path, wishes.field)))
-        total += len(rows)
+    for path, rows in read:
         topic = path.stem if len(files) > 1 else ""
-        if looks_so(rows) and not wishes.grader:
-            base = base_of(rows)
-            for row in rows:
-                items += _taken(chosen(row, base), row, faults, ws, name, topic)
-            heads |= _heads(path, topic, wishes)
-        else:
-            for row in rows:
-                items += _taken(free(row, wishes.grader), row, faults, ws, name, topic)
+        several = path in offered
+        for row in rows:
+            items += _taken(chosen(row, base) if several else free(row, wishes.grader), row, faults, ws, name, topic)
+        heads |= _heads(path, topic, wishes, base) if several else {}
     if faults and 2 * len(faults) > total:
         raise BadRequest(
-            f"Most rows of the exam {name} cannot be used ({len(faults)} of {total}): {_named(faults)}",
+            f"Most rows of the exam {name} cannot be used ({len(faults)} of {total}): {named(faults)}",
             "It needs a question and an answer in each row; options for multiple choice.",
         )
-    warnings = [f"{len(faults)} rows were left out: {_named(faults)}"] if faults else []
+    if faults:
+        warnings.append(f"{len(faults)} rows were left out: {named(faults)}")
     kept = _without_copies(items, warnings)
     return kept, {"heads": heads} if heads else {}, warnings
+
+
+def _base(rows: list[Row], wishes: Wishes, warnings: list[str]) -> int:
+    """Return from which number right options are counted; raise BadRequest where only people can know."""
+    if wishes.first is not None:
+        return wishes.first
+    base = base_of(rows)
+    if base.open and not base.usual:
+        raise BadRequest(f"In this exam {base.open}: nothing tells which.", "Say it with --first 1 or --first 0.")
+    if base.open:
+        warnings.append(f"In this exam {base.open}; 0 is assumed, as programs count. Otherwise give --first 1.")
+    return base.first
 
 
 def _joined(path: Path, rows: list[Row]) -> list[Row]:
@@ -126,13 +141,13 @@ def _joined(path: Path, rows: list[Row]) -> list[Row]:
     return [Row(r.file, r.line, {**answers.get(str(r.fields.get("id")), {}), **r.fields}) for r in rows]
 
 
-def _heads(path: Path, topic: str, wishes: Wishes) -> dict[str, str]:
+def _heads(path: Path, topic: str, wishes: Wishes, base: int) -> dict[str, str]:
     """Return the solved examples that stand before each question of a file."""
     if not wishes.shots:
         return {}
     same = [dev for place in wishes.dev for dev in _files([place]) if dev.stem == path.stem] or _files(wishes.dev)
     rows = [row for dev in same for row in read_rows(dev, wishes.field)]
-    solved = [each for row in rows if isinstance(each := chosen(row, base_of(rows)), Chosen) and len(each.gold) == 1]
+    solved = [each for row in rows if isinstance(each := chosen(row, base), Chosen) and len(each.gold) == 1]
     if len(solved) < wishes.shots:
         raise BadRequest(
             f"{wishes.shots} examples are wanted, and the dev files have {len(solved)}.", "Give more with --dev."
@@ -141,6 +156,8 @@ def _heads(path: Path, topic: str, wishes: Wishes) -> dict[str, str]:
 
 
 def _taken(found: Chosen | Free | str, row: Row, faults: list[str], ws: str, name: str, topic: str) -> list[EvalItem]:
+    if not whole(row.fields):
+        found = "it holds half a character (a lone surrogate)"
     if isinstance(found, str):
         faults.append(f"{row.place}: {found}")
         return []
@@ -158,10 +175,8 @@ def _taken(found: Chosen | Free | str, row: Row, faults: list[str], ws: str, nam
     for field in ("difficulty", "level", "cluster"):
         if row.fields.get(field) not in (None, ""):
             meta.setdefault("difficulty" if field == "level" else field, str(row.fields[field]))
-    try:
-        check(meta["grader"])
-    except BadRequest as error:
-        faults.append(f"{row.place}: {error.message}")
+    if fault := fault_of(meta["grader"], [each["function"]["name"] for each in meta.get("tools", ())]):
+        faults.append(f"{row.place}: {fault}")
         return []
     meta["key"] = key
     return [EvalItem(derived_id("item", ws, name, question, accept, meta["grader"]), question, accept, reject, meta)]
@@ -171,12 +186,12 @@ def _without_copies(items: list[EvalItem], warnings: list[str]) -> list[EvalItem
     """Return items without copies and without those that contradict each other; say which."""
     groups: dict[Any, list[EvalItem]] = defaultdict(list)
     for item in items:
-        choices = frozenset(normalise_text(text) or text for text in item.meta.get("choices", ()))
+        choices = frozenset(signed(text) or text for text in item.meta.get("choices", ()))
         wording = item.question.split("\nA. ")[0] if choices else item.question
-        groups[normalise_text(wording) or wording, choices, content_hash(item.meta.get("tools"))].append(item)
+        groups[signed(wording) or wording, choices, content_hash(item.meta.get("tools"))].append(item)
     kept, copies, contradictions = [], [], []
     for group in groups.values():
-        answers = Counter(frozenset(map(normalise_text, item.accept)) for item in group)
+        answers = Counter(frozenset(signed(text) or text for text in item.accept) for item in group)
         places = ", ".join(str(item.meta["line"]) for item in group)
         if len(answers) > 1:
             contradictions.append(places)
@@ -185,17 +200,12 @@ def _without_copies(items: list[EvalItem], warnings: list[str]) -> list[EvalItem
         if len(group) > 1:
             copies.append(places)
     if copies:
-        warnings.append(f"{len(copies)} questions stand there more than once and are taken once: {_named(copies)}")
+        warnings.append(f"{len(copies)} questions stand there more than once and are taken once: {named(copies)}")
     if contradictions:
         warnings.append(
             f"{len(contradictions)} questions have answers that contradict each other and are left out: "
-            f"{_named(contradictions)}"
+            f"{named(contradictions)}"
         )
     order = {item.id: place for place, item in enumerate(items)}
     unique = {item.id: item for item in kept}
     return sorted(unique.values(), key=lambda item: order[item.id])
-
-
-def _named(faults: Sequence[str]) -> str:
-    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
-    return "; ".join(faults[:NAMED]) + more + "."

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from feilun.evaluation.formats import fields as naming
 from feilun.evaluation.formats.rows import Row
 from feilun.records import JSON
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
-_COLUMNS = frozenset({"question", "answer", "label", "target"})
+_COLUMN = re.compile(r"(\d)\.?\s*$")
+_INDEX = re.compile(r"^(?:gold_|correct_)?label$|(?:^|_)(?:idx|index)$|^cop$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +69,56 @@ class Chosen:
 def looks_so(rows: Sequence[Row]) -> bool:
     """Say whether rows are multiple choice: most have options, and an answer that names one of them."""
     seen = rows[:200]
-    base = base_of(seen)
-    found = [chosen(row, base) for row in seen]
-    return sum(isinstance(each, Chosen) for each in found) * 2 > len(seen)
+    found = [any(isinstance(chosen(row, base), Chosen) for base in (0, 1)) for row in seen]
+    return sum(found) * 2 > len(seen)
 
 
-def base_of(rows: Sequence[Row]) -> int:
-    """Return from which number (0 or 1) right options are counted, where they are numbers."""
-    numbers, most = [], 0
+class Base(NamedTuple):
+    """From which number (0 or 1) right options are counted; ``open`` says what leaves that unsure.
+
+    ``usual``: the field is one that programs write, and they count from 0.
+    """
+
+    first: int
+    open: str = ""
+    usual: bool = False
+
+
+def base_of(rows: Sequence[Row]) -> Base:
+    """Return from which number right options are counted, where they are numbers.
+
+    A 0 tells it, a number as great as there are options, or the numbers of the columns that hold the options.
+    """
+    numbers: list[int] = []
+    firsts: set[int] = set()
+    names: set[str] = set()
     for row in rows:
-        choices, used = naming.options(row.fields)
-        number = naming.number_of(row.fields.get(_gold(row.fields, used)))
-        if choices and number is not None:
-            numbers.append(number)
-            most = max(most, len(choices))
-    return 1 if numbers and min(numbers) >= 1 and max(numbers) == most else 0
+        name, _, choices, used = _parts(row)
+        field = _gold(row.fields, [*used, name])
+        number = naming.number_of(row.fields.get(field))
+        if len(choices) < 2 or number is None or naming.said(row.fields[field]) in choices:
+            continue
+        if number in {0, len(choices)}:
+            return Base(int(number > 0))
+        numbers.append(number)
+        names.add(field)
+        column = _COLUMN.search(used[0]) if len(used) > 1 else None
+        firsts.add(int(column[1]) if column else -1)
+    if not numbers or firsts in ({0}, {1}):
+        return Base(max(firsts, default=0))
+    told = f"the right options are the numbers {min(numbers)} to {max(numbers)}, counted from 0 or from 1"
+    return Base(0, told, all(_INDEX.search(name.strip()) for name in names))
+
+
+def _parts(row: Row) -> tuple[str, str, list[str], list[str]]:
+    """Return the field of a row's question, the bare question, its options, and the fields that hold those."""
+    choices, used = naming.options(row.fields)
+    left = {name: value for name, value in row.fields.items() if name not in used}
+    name = naming.find(left, naming.QUESTION)
+    question = naming.said(left.get(name))
+    if question and not choices:
+        question, choices = naming.inline(question)
+    return name, question, choices, used
 
 
 def _gold(fields: JSON, used: list[str]) -> str:
@@ -92,14 +128,10 @@ def _gold(fields: JSON, used: list[str]) -> str:
 
 def chosen(row: Row, base: int) -> Chosen | str:
     """Return a row as a question with options, or what is wrong with it."""
-    choices, used = naming.options(row.fields)
+    name, question, choices, used = _parts(row)
     left = {name: value for name, value in row.fields.items() if name not in used}
-    name = naming.find(left, naming.QUESTION)
-    question = naming.said(left.get(name))
     if not question:
         return "it has no question"
-    if not choices:
-        question, choices = naming.inline(question)
     if len(choices) < 2:
         return "it offers no options"
     if len(choices) > len(naming.LETTERS):
@@ -120,7 +152,9 @@ def _letters(value: Any, choices: list[str], base: int) -> str:
     value = naming.literal(value)
     if isinstance(value, dict):
         flags = value.get("labels", value.get("label"))
-        value = flags.index(1) if isinstance(flags, list) and 1 in flags else naming.said(value)
+        if isinstance(flags, list) and 1 in flags[: len(choices)]:
+            return naming.LETTERS[flags.index(1)]
+        value = naming.said(value)
     # An option that reads like a letter or number is meant by its text only where no letter can be.
     if letters := naming.letters_of(value, len(choices)):
         return letters

@@ -51,6 +51,8 @@ REFERENCE = (
     *("response", "completion", "final_answer", "gold_answer", "reference_answer"),
     *("human_answer", "best_answer", "golden_answer", "solution", "accept"),
 )
+ACCEPT = ("accept", "accepted", "接受")
+REJECT = ("reject", "rejected", "拒绝")
 PASSAGE = ("passage", "context", "article", "background", "support", "paragraph", "document", "材料", "文章", "背景")
 TOPIC = ("topic", "subject", "category", "domain", "task", "type", "科目", "学科", "类别", "類別")
 IDS = ("id", "key", "qid", "uid", "question_id", "task_id", "idx", "编号")

@@ -5,13 +5,14 @@ This module knows the shapes that such exams come in, and which grader each need
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from feilun.evaluation.formats import fields as naming
+from feilun.evaluation.formats.gradable import readable
 from feilun.evaluation.formats.rows import Row
-from feilun.grading.numbers import numbers
 from feilun.records import JSON
 
 _NUMERIC = re.compile(
@@ -65,10 +66,16 @@ def _nested(row: Row) -> Iterator[Row]:
 
 def free(row: Row, wanted: str = "") -> Free | str:
     """Return a row as a question with a free answer, or what is wrong with it; ``wanted`` names another grader."""
-    for shape in (_tools, _code, _own):
-        found = shape(row)
-        if found is not None:
-            return found
+    found = _tools(row) or _code(row)
+    if found is not None:
+        return found
+    named = _named(row.fields)
+    if isinstance(named, str):
+        if named and named not in GRADERS:
+            return f"its grader {named[:60]!r} is none of {', '.join(GRADERS)}, nor an object with a type"
+        wanted = named or wanted
+    if (found := _own(row, named, wanted)) is not None:
+        return found
     name = naming.find(row.fields, naming.QUESTION)
     question = naming.said(row.fields.get(name))
     if not question:
@@ -110,10 +117,10 @@ def _grader(texts: list[str], fields: JSON, wanted: str, *, spans: bool) -> JSON
         return {"type": wanted, "reference": texts}
     if fields.get("answer_type") == "multi-span":
         return {"type": "f1", "reference": " ".join(texts)}
-    if (scale or not spans) and all(_NUMERIC.fullmatch(text) and numbers(text) for text in texts):
+    if (scale or not spans) and all(_NUMERIC.fullmatch(text) and readable(text) for text in texts):
         # With a scale ("thousand") an answer may be given as it is written, or in full.
         power = {"thousand": 1e3, "million": 1e6, "billion": 1e9, "percent": 0.01}.get(scale, 1.0)
-        full = [float(numbers(text)[-1].value) * power for text in texts] if power != 1.0 else []
+        full = [float(readable(text)[-1].value) * power for text in texts] if power != 1.0 else []
         return {"type": "numeric", "reference": [*texts, *full], "relative": 1e-4 if scale else 1e-6}
     if all(_FORMULA.search(text) and len(text) < 200 for text in texts) and not spans:
         return {"type": "math", "reference": texts}
@@ -139,20 +146,41 @@ def _marked(row: Row, question: str, rubric: Any, texts: list[str], more: JSON) 
     return Free(row, question, tuple(texts) or (criteria[0]["text"],), grader, more)
 
 
-def _own(row: Row) -> Free | str | None:
+def _named(fields: JSON) -> JSON | str:
+    """Return the grader that a row brings along: an object, or a name; empty if it brings none."""
+    own = naming.literal(fields.get("grader"))
+    return (
+        own if isinstance(own, dict) else naming.said(own) if isinstance(own, str) else json.dumps(own) if own else ""
+    )
+
+
+def _own(row: Row, named: JSON | str, wanted: str) -> Free | str | None:
     """Rows of our own form: question, accept, reject, perhaps a grader."""
     fields = row.fields
-    own = naming.literal(fields.get("grader"))
-    if isinstance(own, dict) and isinstance(fields.get("question"), str):
-        accept = _texts(fields.get("accept") or fields.get("answer") or fields.get("reference")) or ["-"]
-        return Free(row, fields["question"], tuple(accept), own, {})
-    if "accept" not in fields or "question" not in fields:
+    question = naming.said(fields.get(naming.find(fields, naming.QUESTION)))
+    accepted, rejected = naming.find(fields, naming.ACCEPT), naming.find(fields, naming.REJECT)
+    given = fields.get(accepted or naming.find(fields, (*naming.GOLD, *naming.REFERENCE)))
+    if isinstance(named, dict):
+        return Free(row, question, tuple(_texts(given)) or ("-",), named, {}) if question else "it has no question"
+    if not accepted and not rejected:
         return None
-    accept, reject = _texts(fields["accept"]), _texts(fields.get("reject"))
+    if not question:
+        return "it has no question"
+    accept, reject = _several(given), _several(fields.get(rejected))
     if not accept:
         return "it accepts no text"
-    grader = {"type": "contains", "accept": accept, "reject": reject}
-    return Free(row, naming.said(fields["question"]), tuple(accept), grader, {"reject": reject})
+    grader: JSON = {"type": "contains", "accept": accept, "reject": reject}
+    if wanted and wanted != "contains":
+        if reject:
+            return f"the grader {wanted} knows no rejected texts"
+        grader = {"type": wanted, "reference": accept}
+    return Free(row, question, tuple(accept), grader, {"reject": reject})
+
+
+def _several(value: Any) -> list[str]:
+    """Return texts that a cell holds, apart by ``|``: as an exam among the files of a turn has them."""
+    parts = [part.strip() for text in _texts(value) for part in re.split(r"[|｜]", text)]
+    return list(dict.fromkeys(part for part in parts if part))
 
 
 def _code(row: Row) -> Free | str | None:

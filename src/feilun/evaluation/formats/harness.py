@@ -14,13 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import yaml
-from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2 import StrictUndefined, Template, TemplateError, meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from feilun.errors import BadRequest
+from feilun.evaluation.formats.fields import QUESTION
 from feilun.evaluation.formats.filters import replaced
 from feilun.evaluation.formats.rows import Row, read_rows
 from feilun.records import JSON
@@ -30,6 +32,54 @@ _ENDINGS = (".json", ".jsonl", ".csv", ".tsv")
 SEED = 1234  # the harness's own, for examples that it draws
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
 _ENVIRONMENT.filters["regex_replace"] = replaced
+_UNFILLED = _ENVIRONMENT.overlay(finalize=lambda value: "" if value is None else value)
+
+
+class _Generating(msgspec.Struct):
+    """``generation_kwargs``: how a task has answers written."""
+
+    until: str | list[Any] | None = None
+    do_sample: bool | None = None
+    temperature: float | None = None
+    max_gen_toks: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
+class _Filter(msgspec.Struct):
+    filter: list[JSON]
+    name: str = ""
+
+
+class _Samples(msgspec.Struct):
+    sampler: str | None = None
+    samples: list[JSON] | None = None
+
+
+class _Data(msgspec.Struct):
+    data_files: str | list[str] | dict[str, str | list[str]] | None = None
+    field: str | None = None
+
+
+class _Shape(msgspec.Struct):
+    """What a task says, and of which kind it must be; fields that are not named here say nothing to us."""
+
+    task: str | None = None
+    num_fewshot: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    generation_kwargs: _Generating | None = None
+    filter_list: list[_Filter] | None = None
+    metric_list: list[JSON] | None = None
+    fewshot_config: _Samples | None = None
+    dataset_kwargs: _Data | None = None
+    dataset_path: str | None = None
+    test_split: str | None = None
+    validation_split: str | None = None
+    training_split: str | None = None
+    fewshot_split: str | None = None
+    description: str | None = None
+    gen_prefix: str | None = None
+    doc_to_choice: str | list[Any] | dict[Any, Any] | None = None
+    target_delimiter: str = " "
+    fewshot_delimiter: str = "\n\n"
 
 
 class _Loader(yaml.SafeLoader):
@@ -90,6 +140,10 @@ def read_task(path: Path, data: Path | None = None) -> Task:
     kind = config.get("output_type", "generate_until")
     if kind not in KINDS:
         raise BadRequest(f"The task's output_type is {str(kind)[:60]!r}.", f"Possible: {', '.join(KINDS)}.")
+    try:
+        msgspec.convert(config, _Shape)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"The task {path.name} cannot be: {error}.", "See the harness's task_guide.") from error
     for name in ("doc_to_text", "doc_to_target"):
         if not isinstance(config.get(name), str | int | list):
             raise BadRequest(f"The task has no {name}.", "It must be a template or the name of a field.")
@@ -162,6 +216,31 @@ def render(template: str, fields: Mapping[str, Any]) -> str:
         raise BadRequest(f"A template cannot be filled in: {error}.", "Compare its names with the data's.") from error
 
 
+def _without_nulls(template: str, fields: Mapping[str, Any]) -> str:
+    """Return a template filled in with nothing where the harness writes ``None`` for what is null."""
+    return _UNFILLED.from_string(template).render(**{str(name): value for name, value in fields.items()}).strip()
+
+
+def asks(config: JSON, fields: JSON) -> bool:
+    """Say whether a row gives its prompt a question, if the task takes its prompt from the row at all."""
+    given = str(config["doc_to_text"])
+    names = [given] if given in fields else _variables(given)
+    used = [name for name in names if name in fields]
+    told = [name for name in used if name.casefold() in QUESTION] or used
+    return not told or not all(_empty(fields[name]) for name in told)
+
+
+@lru_cache(maxsize=64)
+def _variables(template: str) -> list[str]:
+    return sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(template)))
+
+
+def _empty(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return all(_empty(each) for each in (value.values() if isinstance(value, dict) else value))
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def text_of(config: JSON, fields: JSON) -> str:
     """Return ``doc_to_text``."""
     given = config["doc_to_text"]
@@ -195,8 +274,10 @@ def target_of(config: JSON, fields: JSON) -> int | str | list[Any]:
         return given if isinstance(given, int | list) else str(given)
     if given in fields:
         found = fields[given]
-        return found if isinstance(found, int | str | list) else str(found)
+        return "" if found is None else found if isinstance(found, int | str | list) else str(found)
     text = render(given, fields)
+    if text.strip() == "None" and not _without_nulls(given, fields):
+        return ""
     if text.isdigit() and config.get("doc_to_choice") is not None:
         return int(text)
     if len(text) >= 2 and text[0] == "[" and text[-1] == "]":

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from feilun.evaluation.formats.fields import QUESTION, find
 from feilun.records import JSON
 
 MOST_BYTES = 256 << 20
+NAMED = 8  # places that a message names
 _LISTS = ("example", "examples", "data", "questions", "items", "rows", "samples", "test", "dev", "train", "eval")
 
 
@@ -32,6 +34,12 @@ class Row:
     def place(self) -> str:
         """Where it is, in words."""
         return f"{self.file}:{self.line}"
+
+
+def named(faults: Sequence[str]) -> str:
+    """Return the first of many faults, and how many more there are."""
+    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    return "; ".join(faults[:NAMED]) + more + "."
 
 
 def read_rows(path: Path, field: str = "") -> list[Row]:
