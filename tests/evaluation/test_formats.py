@@ -189,6 +189,145 @@ def test_what_cannot_be_used_is_named_by_its_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"grader": {"type": "numeric", "reference": "no number"}}, "holds no number"),
+        ({"grader": {"type": "numeric", "reference": ["没有数", "1/0"]}}, "holds no number"),
+        ({"grader": {"type": "json_schema", "schema": {"type": "banana"}}}, "its schema is wrong"),
+        ({"grader": {"type": "json_schema", "schema": {"$ref": "http://127.0.0.1:9/a"}}}, "its schema is wrong"),
+        ({"grader": {"type": "code", "tests": "assert f( =="}}, "no Python"),
+        ({"text": "Add.", "test_list": ["assert ((("]}, "no Python"),
+        ({"grader": {"type": "choice", "reference": "E", "choices": ["a", "b"]}}, "none of its options"),
+        ({"grader": {"type": "f1", "reference": "…"}}, "holds no word"),
+        ({"grader": {"type": "exact", "reference": " "}}, "is empty"),
+        ({"grader": {"type": "exact", "reference": "{{ item.nowhere }}"}}, "item.nowhere"),
+        ({"grader": {"type": "exact", "reference": "a", "input": "{{ item.nowhere }}"}}, "item.nowhere"),
+        (
+            {
+                "grader": {
+                    "type": "multi",
+                    "graders": {"a": {"type": "numeric", "reference": "none"}},
+                    "calculate_output": "a",
+                }
+            },
+            "holds no number",
+        ),
+        ({"accept": ["4 %", "five"], "reject": ["4 percent"]}, "it accepts and rejects"),
+        ({"accept": "猫", "reject": "狗|猫"}, "it accepts and rejects"),
+        ({"accept": "no fee", "reject": "fee"}, "holds one that it rejects"),
+        ({"answer": "5", "grader": "banana"}, "its grader 'banana' is none of"),
+        ({"answer": "five", "grader": "numeric"}, "holds no number"),
+        ({"answer": "5", "grader": 7}, "its grader '7' is none of"),
+        (
+            {
+                "tools": [{"name": "rain", "parameters": {}}],
+                "expected_calls": [{"name": "snow", "arguments": {}}],
+            },
+            "a call of snow",
+        ),
+    ],
+)
+def test_what_no_answer_could_satisfy_is_left_out_and_named(tmp_path: Path, row: dict[str, Any], said: str) -> None:
+    """Whatever grader it names: its line and the reason are told, the rest is taken."""
+    sound = [{"question": f"What is {n} + 1?", "answer": n + 1} for n in range(2)]
+    found = imported(tmp_path, "exam.jsonl", [*sound, {"question": "What?", **row}])
+    assert len(found.exam.items) == 2
+    assert "1 rows were left out: exam.jsonl:3: " in found.warnings[0]
+    assert said in found.warnings[0]
+
+
+def test_half_a_character_is_named(tmp_path: Path) -> None:
+    """A lone surrogate anywhere in a row, and in the name of the exam."""
+    rows = [{"question": "a?", "answer": "b"}, {"question": "c?", "answer": "d"}, {"question": "\ud83d?", "answer": "b"}]
+    found = imported(tmp_path, "exam.jsonl", "\n".join(map(json.dumps, rows)))
+    assert "exam.jsonl:3: it holds half a character" in found.warnings[0]
+    with pytest.raises(BadRequest, match="name"):
+        read_exam([tmp_path / "exam.jsonl"], "default", "\udcff")
+
+
+@pytest.mark.parametrize(
+    ("row", "grader"),
+    [
+        ({"answer": "5", "grader": "exact"}, {"type": "exact", "reference": ["5"]}),
+        ({"accept": "5|five", "grader": "f1"}, {"type": "f1", "reference": ["5", "five"]}),
+        ({"answer": "1/0"}, {"type": "math", "reference": ["1/0"]}),
+        ({"answer": "yes", "grader": {"type": "exact", "reference": "{{ item.accept.0 }}"}}, None),
+        ({"answer": "x", "grader": {"type": "math", "reference": r"\frac{{1}}{{2}}"}}, None),
+    ],
+)
+def test_graders_that_rows_name_are_theirs(tmp_path: Path, row: dict[str, Any], grader: dict[str, Any] | None) -> None:
+    """By name or as an object; what divides by zero is no number, and no crash."""
+    item = only(imported(tmp_path, "exam.jsonl", [{"question": "What?", **row}]))
+    assert item.meta["grader"] == (grader or row["grader"])
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "question,accept,reject\nFee?,5|five,6 | 7\n",
+        "Question,Accepted,Rejected\nFee?,5｜ five|,6|7\n",
+        "问题,接受,拒绝\nFee?,5|five,6｜7\n",
+        "question,answer,reject\nFee?,5|five,6|7\n",
+    ],
+)
+def test_several_texts_are_separated_as_in_a_turn_s_own_exam(tmp_path: Path, table: str) -> None:
+    """By ``|`` of either width, in both languages of columns."""
+    item = only(imported(tmp_path, "exam.csv", table))
+    assert (item.accept, item.reject) == (("5", "five"), ("6", "7"))
+    assert item.meta["grader"] == {"type": "contains", "accept": ["5", "five"], "reject": ["6", "7"]}
+
+
+def test_questions_that_differ_by_their_signs_are_different(tmp_path: Path) -> None:
+    """Sums and differences, negatives, names with signs, options with signs: all stay, and only true copies go."""
+    rows = [("7 + 5", "12"), ("7 - 5", "2"), ("7 × 5", "35"), ("(7 + 5)", "12"), ("7％", "x"), ("7", "y"), ("－7", "z")]
+    rows += [("C++", "one"), ("C#", "two"), ("C", "three")]
+    content = [{"question": f"{{}} 是什么？ What is {asked}?", "answer": answer} for asked, answer in rows]
+    found = imported(tmp_path, "exam.jsonl", content)
+    assert len(found.exam.items) == len(rows) - 1
+    assert "exam.jsonl:1, exam.jsonl:4" in found.warnings[0]
+    assert "contradict" not in " ".join(found.warnings)
+    options = [
+        {"question": "Which?", "A": "3", "B": b, "answer": answer} for b, answer in (("-3", "A"), ("+ 3 %", "B"))
+    ]
+    assert len(imported(tmp_path, "choice.jsonl", options).exam.items) == 2
+    signs = [
+        {"question": "Root?", "answer": "-5"},
+        {"question": "Root?", "answer": "5"},
+        {"question": "?!", "answer": "5"},
+    ]
+    assert "contradict" in imported(tmp_path, "signs.jsonl", signs).warnings[0]
+
+
+def numbered(tmp_path: Path, answers: list[int], heads: str = "A,B,C,D,answer", **wishes: Any) -> Imported:
+    """Return an exam of four options each whose right ones are numbers."""
+    rows = "".join(f"Which is {n}?,w,x,y,z,{answer}\n" for n, answer in enumerate(answers))
+    return imported(tmp_path, "exam.csv", f"question,{heads}\n{rows}", **wishes)
+
+
+def test_numbers_that_may_count_from_0_or_from_1_are_asked_for(tmp_path: Path) -> None:
+    """Nothing is shifted without a word: told by the numbers, by the columns, by whoever imports, or else refused."""
+
+    def right(found: Imported) -> str:
+        return "".join(item.meta["grader"]["reference"] for item in found.exam.items)
+
+    with pytest.raises(BadRequest, match="numbers 1 to 3") as error:
+        numbered(tmp_path, [1, 2, 3, 1, 2])
+    assert "--first" in error.value.hint
+    assert right(numbered(tmp_path, [1, 2, 3], first=1)) == "ABC"
+    assert right(numbered(tmp_path, [1, 2, 3], first=0)) == "BCD"
+    assert right(numbered(tmp_path, [1, 2, 4])) == "ABD"
+    assert right(numbered(tmp_path, [1, 2, 0])) == "BCA"
+    assert right(numbered(tmp_path, [1, 2, 3], "选项1,选项2,选项3,选项4,答案")) == "ABC"
+    assert right(numbered(tmp_path, [1, 2, 3], "ans0,ans1,ans2,ans3,answer")) == "BCD"
+    guessed = numbered(tmp_path, [1, 2, 3], "A,B,C,D,label")
+    assert right(guessed) == "BCD"
+    assert "0 is assumed" in guessed.warnings[0]
+    inline = [{"question": f"Which is {n}?\nA. w B. x C. y", "answer": n} for n in (1, 2)]
+    with pytest.raises(BadRequest, match="numbers 1 to 2"):
+        imported(tmp_path, "inline.jsonl", inline)
+
+
+@pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("exam.jsonl", "", "empty"),

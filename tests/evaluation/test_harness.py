@@ -97,6 +97,23 @@ async def test_generating_tasks_are_filtered_and_compared(tmp_path: Path) -> Non
         ({"num_fewshot": 9}, "asks for 9 examples"),
         ({"task": ["a", "b"]}, "group"),
         ({"doc_to_choice": "{{question}}"}, "not a list"),
+        *(
+            ({name: value}, name)
+            for name, value in (
+                ("generation_kwargs", 5),
+                ("generation_kwargs", {"temperature": "warm"}),
+                ("generation_kwargs", {"max_gen_toks": 0}),
+                ("num_fewshot", "many"),
+                ("num_fewshot", -1),
+                ("filter_list", 5),
+                ("filter_list", [{"filter": 5}]),
+                ("metric_list", {"metric": "acc"}),
+                ("fewshot_config", {"samples": ["one"]}),
+                ("dataset_kwargs", {"data_files": 5}),
+                ("test_split", ["test"]),
+                ("target_delimiter", None),
+            )
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_said(tmp_path: Path, change: dict[str, Any], said: str) -> None:
@@ -104,6 +121,40 @@ def test_what_cannot_be_taken_is_said(tmp_path: Path, change: dict[str, Any], sa
     with pytest.raises(BadRequest) as error:
         read_exam([task(tmp_path, CHOICE | change)], "default", "numbers")
     assert said in error.value.message
+
+
+@pytest.mark.parametrize("target", ["answer", "{{answer}}"])
+def test_rows_that_cannot_be_graded_are_named(tmp_path: Path, target: str) -> None:
+    """Without a question, with an empty target, null or an empty list: left out. Contradictions stay, and are told."""
+    sound = [{"question": f"Who is {n}?", "answer": f"Ann {n}"} for n in range(6)]
+    broken = [
+        {"question": " ", "answer": "x"},
+        {"answer": "None", "question": "None?"},
+        {"question": "\ud800", "answer": "x"},
+    ]
+    broken += [{"question": "What?", "answer": answer} for answer in ("", None, [])]
+    file = task(tmp_path, SPOKEN | {"doc_to_text": "Q: {{question}}\nA:", "doc_to_target": target})
+    rows = [*sound, *broken, {"question": "Who is 1?", "answer": "Bob"}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    found = read_exam([file], "default", "spoken")
+    assert [item.accept[0] for item in found.exam.items] == [*(f"Ann {n}" for n in range(6)), "None", "Bob"]
+    said = " ".join(found.warnings)
+    assert "5 rows were left out" in said
+    assert "rows.jsonl:7: its question is empty" in said
+    assert "rows.jsonl:9: it holds half a character" in said
+    assert all(f"rows.jsonl:{line}: its reference" in said for line in (10, 11, 12))
+    assert "contradict each other; they stay, as in the harness: rows.jsonl:2, rows.jsonl:13" in said
+
+
+def test_options_without_a_right_one_are_named(tmp_path: Path) -> None:
+    """A null, an empty list; a task whose prompt is empty on purpose is none of them."""
+    file = task(tmp_path, CHOICE | {"doc_to_text": "", "num_fewshot": 0})
+    rows = [*ROWS, {"question": "?", "options": ["a", "b"], "answer": None}, {"options": ["a", "b"], "answer": []}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    found = read_exam([file], "default", "numbers")
+    assert len(found.exam.items) == 3
+    assert "rows.jsonl:4: it names no right one" in found.warnings[0]
+    assert "rows.jsonl:5: it names no right one" in found.warnings[0]
 
 
 def test_functions_are_not_called(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from feilun.evaluation.formats.free import GRADERS, Free, flattened, free
 from feilun.evaluation.formats.gradable import fault_of, whole
 from feilun.evaluation.formats.rows import Row, named, read_rows
 from feilun.evaluation.formats.tasks import task_items
+from feilun.evaluation.scoring import item_fields
 from feilun.records import JSON, Eval, EvalItem, content_hash, derived_id
 from feilun.signs import signed
 
@@ -175,11 +176,12 @@ def _taken(found: Chosen | Free | str, row: Row, faults: list[str], ws: str, nam
     for field in ("difficulty", "level", "cluster"):
         if row.fields.get(field) not in (None, ""):
             meta.setdefault("difficulty" if field == "level" else field, str(row.fields[field]))
-    if fault := fault_of(meta["grader"], [each["function"]["name"] for each in meta.get("tools", ())]):
+    meta["key"] = key
+    item = EvalItem(derived_id("item", ws, name, question, accept, meta["grader"]), question, accept, reject, meta)
+    if fault := fault_of(meta["grader"], item_fields(item)):
         faults.append(f"{row.place}: {fault}")
         return []
-    meta["key"] = key
-    return [EvalItem(derived_id("item", ws, name, question, accept, meta["grader"]), question, accept, reject, meta)]
+    return [item]
 
 
 def _without_copies(items: list[EvalItem], warnings: list[str]) -> list[EvalItem]:

@@ -13,17 +13,21 @@ from typing import Any, NoReturn
 import jsonschema_rs
 
 from feilun.errors import BadRequest
-from feilun.grading import contains, tokens
+from feilun.grading import contains, render_template, tokens
 from feilun.grading.choices import LETTERS, Choice
 from feilun.grading.grade import Multi, make
 from feilun.grading.maths import Maths
 from feilun.grading.numbers import Number, Numeric, numbers
 from feilun.grading.patterns import ExactMatch, JsonSchema
 from feilun.grading.programs import Code
+from feilun.grading.seam import Case, Grader
 from feilun.grading.spans import F1, units
-from feilun.grading.strings import Contains, Exact, References
+from feilun.grading.strings import Contains, Exact, StringCheck
+from feilun.grading.texts import fill
 from feilun.grading.tools import ToolCall
 from feilun.records import JSON
+
+_SAMPLE: JSON = {"output_text": "", "output_tools": []}
 
 
 def readable(text: str) -> list[Number]:
@@ -47,47 +51,54 @@ def whole(value: Any) -> bool:
     return all(whole(each) for each in value) if isinstance(value, list | tuple) else True
 
 
-def fault_of(spec: JSON, tools: Collection[str] = ()) -> str:
-    """Return why no answer could be graded right by ``spec``; empty if one could. ``tools`` are those on offer."""
+def fault_of(spec: JSON, item: JSON | None = None) -> str:
+    """Return why no answer could be graded right by ``spec``; empty if one could.
+
+    ``item`` holds what templates may name as ``item.…``, and the tools that are offered.
+    """
+    item = item or {}
     try:
         grader = make(spec)
+        if isinstance(grader, Multi):
+            return next((fault for each in grader.named.values() if (fault := fault_of(each, item))), "")
+        if isinstance(grader, StringCheck):
+            render_template(grader.reference, item, _SAMPLE)
+        fill(str(getattr(grader, "input", "")), item, _SAMPLE)
+        return _fault(grader, item)
     except BadRequest as error:
         return error.message
+
+
+def _fault(grader: Grader, item: JSON) -> str:
+    case = Case(item, _SAMPLE)
     match grader:
-        case Multi():
-            return next((fault for each in grader.named.values() if (fault := fault_of(each, tools))), "")
         case Numeric():
-            return _unread(grader.reference, readable, "holds no number")
+            return _unread(case.fill_all(grader.reference), readable, "holds no number")
         case F1():
-            return _unread(grader.reference, units, "holds no word")
+            return _unread(case.fill_all(grader.reference), units, "holds no word")
         case Exact() | Maths():
-            return _unread(grader.reference, str.strip, "is empty")
+            return _unread(case.fill_all(grader.reference), str.strip, "is empty")
         case ExactMatch():
-            return _unread(list(grader.reference), str.strip, "is empty")
+            return _unread(grader.reference, str.strip, "is empty")
         case Contains():
-            return _refused(grader.accept, grader.reject)
-        case Choice():
-            return _not_offered(grader)
+            return _refused(*([case.fill(text) for text in texts] for texts in (grader.accept, grader.reject)))
+        case Choice(reference=str(reference)):
+            return _not_offered(case.fill(reference), grader.offered)
         case JsonSchema():
             return _no_schema(grader.schema)
-        case Code():
-            return _no_program(grader.tests) if isinstance(grader.tests, str) else ""
+        case Code(tests=str(tests)):
+            return _no_program(tests)
         case ToolCall():
-            return _no_tool([each.name for each in grader.reference], tools)
+            offered = [each["function"]["name"] for each in item.get("tools", ())]
+            return _no_tool([each.name for each in grader.reference], offered)
     return ""
 
 
-def _unread(reference: References, read: Callable[[str], object], why: str) -> str:
-    texts = [str(text) for text in (reference if isinstance(reference, list) else [reference])]
-    # What a template will hold is not known yet.
-    if any("{{" in text or read(text) for text in texts):
-        return ""
-    return f"its reference {', '.join(texts)[:60]!r} {why}"
+def _unread(texts: list[str], read: Callable[[str], object], why: str) -> str:
+    return "" if any(read(text) for text in texts) else f"its reference {', '.join(texts)[:60]!r} {why}"
 
 
 def _refused(accept: list[str], reject: list[str]) -> str:
-    if any("{{" in text for text in (*accept, *reject)):
-        return ""
     refused = {tuple(tokens(text)) for text in reject}
     both = next((text for text in accept if tokens(text) and tuple(tokens(text)) in refused), "")
     if both:
@@ -97,12 +108,9 @@ def _refused(accept: list[str], reject: list[str]) -> str:
     return ""
 
 
-def _not_offered(grader: Choice) -> str:
-    named = grader.reference
-    if isinstance(named, int) or "{{" in named:
-        return ""
+def _not_offered(named: str, offered: str) -> str:
     letters = set(named.upper()) & set(LETTERS)
-    return "" if letters and letters <= set(grader.offered) else f"{named[:60]!r} is none of its options"
+    return "" if letters and letters <= set(offered) else f"{named[:60]!r} is none of its options"
 
 
 def _no_schema(schema: JSON) -> str:
