@@ -80,3 +80,5 @@ def test_check_unseen():
     assert check_unseen(exam.items, ["Where were you?"]) == []
     seen = check_unseen(exam.items, ["  when DO you open", "几点开门"])
     assert [item.question for item in seen] == ["When do you open?", "几点开门?"]
+    signs = parse_exam("\n".join([line(question="What is 7 - 5?"), line(question="What is 7 + 5?")]), "demo", "own")
+    assert [item.question for item in check_unseen(signs.items, ["what is 7 + 5"])] == ["What is 7 + 5?"]

@@ -85,3 +85,16 @@ def test_an_exam_that_may_be_trained_on_takes_nothing(db: Database, tmp_path: Pa
     learnt, report = _data(db, tmp_path)
     assert any("FERRIES" in question for question in learnt)
     assert json.loads(report.read_text(encoding="utf-8"))["sealed"]["removed"] == 0
+
+
+def test_exam_questions_that_differ_by_their_signs_are_all_asked(db: Database, tmp_path: Path) -> None:
+    """Sums, differences and names with signs, among them one that the training has in another sign; copies once."""
+    asked = ["What is 7 + 5?,12", "What is 7 - 5?,2", "What is 7 × 5?,35", "什么是C++？,语言", "什么是C#？,另一种语言"]
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "exam_signs.csv").write_text("\n".join(["question,accept", *asked, asked[0].upper()]), encoding="utf-8")
+    ingest(db, WS, [folder])
+    _data(db, tmp_path)
+    (own,) = [exam for exam in evals.find(db, WS) if exam.name == "own exam"]
+    assert len(own.items) == 25 + len(asked)
+    assert {row.split(",")[0] for row in asked} <= {item.question for item in own.items}

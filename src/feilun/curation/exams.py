@@ -19,6 +19,7 @@ from feilun.curation.documents import MAX_ROWS, Block, Document
 from feilun.curation.readers.text import decode
 from feilun.errors import TooFewSamples
 from feilun.records import EvalItem, Record, derived_id, normalise_text
+from feilun.signs import signed
 
 _NAME = re.compile(r"(?i)(?:.*[^a-z])?exams?(?:[^a-z].*)?\.(?:jsonl|csv|xlsx)|.*(?:考题|考试).*\.(?:jsonl|csv|xlsx)")
 _QUESTION = {"question", "q", "prompt", "问题", "题目", "考题"}
@@ -85,7 +86,7 @@ def read_exam_lines(data: bytes, notes: list[str]) -> list[Block]:
 
 def _add(items: dict[str, EvalItem], question: str, accept: tuple[str, ...], reject: tuple[str, ...]) -> None:
     question = clean_text(question)
-    key = normalise_text(question)
+    key = signed(question)
     if key and (accept or reject) and key not in items:
         meta = {"lang": language(question)}
         items[key] = EvalItem(derived_id("item", question, list(accept), list(reject)), question, accept, reject, meta)

@@ -14,6 +14,7 @@ from typing import Any
 from feilun.errors import BadRequest
 from feilun.evaluation.scoring import tokens
 from feilun.records import JSON, Eval, EvalItem, derived_id, normalise_text
+from feilun.signs import signed
 
 _FIELDS = {"id", "question", "accept", "reject", "fact", "lang", "topic"}
 
@@ -47,7 +48,7 @@ def parse_exam(text: str, workspace: str, name: str) -> Eval:
         except BadRequest as error:
             mistakes.append(f"line {number}: {error.message}")
             continue
-        for what, key in (("id", f"id {item.meta['key']}"), ("question", f"question {normalise_text(item.question)}")):
+        for what, key in (("id", f"id {item.meta['key']}"), ("question", f"question {signed(item.question)}")):
             if first := seen.get(key):
                 mistakes.append(f"line {number}: the same {what} as line {first}")
             seen.setdefault(key, number)
@@ -90,6 +91,6 @@ def _texts(row: dict[str, Any], field: str) -> tuple[str, ...]:
 
 
 def check_unseen(items: Sequence[EvalItem], training_questions: Iterable[str]) -> list[EvalItem]:
-    """Return the items whose wording occurs in training (equal after ``normalise_text``); none is the proof."""
-    trained = {normalise_text(question) for question in training_questions}
-    return [item for item in items if normalise_text(item.question) in trained]
+    """Return the items whose wording occurs in training (equal after ``signed``); none is the proof."""
+    trained = {signed(question) for question in training_questions}
+    return [item for item in items if signed(item.question) in trained]

@@ -24,8 +24,9 @@ from feilun.feedback import Lesson, collect, exam_wordings, training_wordings
 from feilun.feedback.insights import Held, held
 from feilun.flywheel.result import GENERAL
 from feilun.flywheel.without import gone_records, still_asked
-from feilun.records import JSON, Eval, EvalItem, Job, Record, derived_id, normalise_text
+from feilun.records import JSON, Eval, EvalItem, Job, Record, derived_id
 from feilun.settings import Settings
+from feilun.signs import signed
 from feilun.store import datasets, evals
 from feilun.store.database import Database
 
@@ -37,11 +38,11 @@ def make_data(db: Database, settings: Settings, job: Job, skipped: Sequence[Skip
     ws = job.workspace
     lessons = collect(db, ws)
     corrections = [Correction(x.question, x.answer, x.source, x.created) for x in lessons.lessons]
-    corrected = {normalise_text(lesson.question) for lesson in lessons.lessons}
-    own = [item for item in exam_items(db, ws) if normalise_text(item.question) not in corrected]
+    corrected = {signed(lesson.question) for lesson in lessons.lessons}
+    own = [item for item in exam_items(db, ws) if signed(item.question) not in corrected]
     lesson_items = [item for lesson in lessons.lessons for item in _lesson_items(lesson)]
     lesson_items += [_held_item(one) for one in held(db, ws, {lesson.source for lesson in lessons.lessons})]
-    lesson_items = [item for item in lesson_items if normalise_text(item.question) not in corrected]
+    lesson_items = [item for item in lesson_items if signed(item.question) not in corrected]
     asked = [item.question for item in (*own, *lesson_items)]
     curated = curate(mended(db, ws, "train"), corrections, asked, skipped)
     chat = allowed(db, ws, curated.chat, "train")
@@ -50,10 +51,10 @@ def make_data(db: Database, settings: Settings, job: Job, skipped: Sequence[Skip
         own, lesson_items = (still_asked(items, gone, chat) for items in (own, lesson_items))
     if not own:
         chat, own = holdout(chat)
-    taken = {normalise_text(str(r.messages[0]["content"])) for r in chat}
-    taken |= {normalise_text(item.question) for item in (*own, *lesson_items)}
+    taken = {signed(str(r.messages[0]["content"])) for r in chat}
+    taken |= {signed(item.question) for item in (*own, *lesson_items)}
     extra = [x.record(w) for x in lessons.lessons for w in training_wordings(x.question)]
-    chat += [record for record in extra if normalise_text(str(record.messages[0]["content"])) not in taken]
+    chat += [record for record in extra if signed(str(record.messages[0]["content"])) not in taken]
     # A correction is learnt: what it gives away of the own exam is asked no more.
     given_away = {leak.item.id for leak in seal(extra, own).removed}
     own = [item for item in own if item.id not in given_away]
@@ -99,7 +100,7 @@ def _keep_report(folder: Path, curated: Curated, refused: Sequence[tuple[Record,
 
 
 def _own_exam(ws: str, items: Sequence[EvalItem]) -> Eval:
-    unique = {normalise_text(item.question): item for item in items}
+    unique = {signed(item.question): item for item in items}
     key = derived_id("eval", ws, "own", [[item.id, list(item.accept)] for item in unique.values()])
     own = tuple(replace(item, id=derived_id("item", key, item.id)) for item in unique.values())
     return Eval(key, ws, OWN_EXAM, own)

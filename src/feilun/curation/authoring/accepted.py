@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from feilun.curation.authoring.draft import queue_name
 from feilun.errors import NothingUsable
-from feilun.records import JSON, Eval, EvalItem, derived_id, normalise_text
+from feilun.records import JSON, Eval, EvalItem, derived_id
+from feilun.signs import signed
 from feilun.store import evals, lineage, sources
 from feilun.store.database import Database
 from feilun.store.review import queue
@@ -40,11 +41,11 @@ def authored_exam(db: Database, ws: str, name: str) -> Authored:
     answers: dict[str, set[str]] = {}
     for row in usable:
         told: JSON = row.row["exam"]
-        answers.setdefault(normalise_text(str(told["question"])), set()).add(normalise_text(str(told["answer"])))
+        answers.setdefault(signed(str(told["question"])), set()).add(signed(str(told["answer"])))
     items: dict[str, EvalItem] = {}
     edges = []
     for row in sorted(usable, key=lambda row: row.id):
-        key = normalise_text(str(row.row["exam"]["question"]))
+        key = signed(str(row.row["exam"]["question"]))
         if len(answers[key]) == 1 and key not in items:
             items[key] = _item(row.row["exam"])
             edges.append((row.id, items[key].id, "accepted"))

@@ -15,7 +15,8 @@ from feilun.curation.exams import Keys, answer_of, holdout, question_of
 from feilun.curation.recipe import curate
 from feilun.curation.recipes import mended
 from feilun.errors import NothingUsable, TooFewSamples
-from feilun.records import JSON, Record, derived_id, normalise_text
+from feilun.records import JSON, Record, derived_id
+from feilun.signs import signed
 from feilun.store import datasets
 from feilun.store.database import Database
 from feilun.store.review import ReviewItem
@@ -123,6 +124,6 @@ def _in_turn(drafts: Sequence[Draft]) -> Iterator[Draft]:
     seen: set[str] = set()
     for row in itertools.zip_longest(*ordered):
         for draft in row:
-            if draft is not None and (key := normalise_text(draft.question)) not in seen:
+            if draft is not None and (key := signed(draft.question)) not in seen:
                 seen.add(key)
                 yield draft

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from feilun.curation.synthetic.grounding import is_chinese, sentences
 from feilun.records import Record, normalise_text
+from feilun.signs import signed
 
 GAP = "____"
 _FIGURE = re.compile(r"(?<![\w.,/:-])\d+(?:[.,:]\d+)*(?![\w/-]|[.,:]\d)")
@@ -43,10 +44,10 @@ def gap_drafts(passages: Sequence[Record]) -> list[Gap]:
     found = [gap for record in passages if record.text for gap in _of(record)]
     answers: dict[str, set[str]] = {}
     for gap in found:
-        answers.setdefault(normalise_text(gap.question), set()).add(normalise_text(gap.answer))
+        answers.setdefault(signed(gap.question), set()).add(signed(gap.answer))
     once: dict[str, Gap] = {}
     for gap in found:
-        key = normalise_text(gap.question)
+        key = signed(gap.question)
         if len(answers[key]) == 1:
             once.setdefault(key, gap)
     return list(once.values())
