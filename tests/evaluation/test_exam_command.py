@@ -10,6 +10,7 @@ import pytest
 from tests.models import tiny_model
 
 from feilun.cli import main
+from feilun.curation.sealing import sealed_items
 from feilun.records import Eval
 from feilun.store import evals, open_database, workspaces
 
@@ -79,6 +80,56 @@ def test_answers_that_nobody_could_grade_leave_a_run_incomplete(
     db.close()
     assert exam(tmp_path, "run", "essays", "--by", "likelihood") == 2
     assert "No question of essays offers options" in capsys.readouterr().err
+
+
+def asked(tmp_path: Path, folder: str, *words: str) -> str:
+    """Write an exam ``test.jsonl`` of one question for each word, and return its file."""
+    file = tmp_path / folder / "test.jsonl"
+    file.parent.mkdir(exist_ok=True)
+    rows = [{"question": f"Where is the {word}?", "answer": f"in {word}"} for word in words]
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return str(file)
+
+
+def sealed(tmp_path: Path) -> set[str]:
+    """Return the words that the sealed questions ask for."""
+    db = open_database(tmp_path / "home")
+    found = {item.question.removeprefix("Where is the ").rstrip("?") for item in sealed_items(db, "default")}
+    db.close()
+    return found
+
+
+def test_another_exam_takes_the_place_of_none_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one name: a version that asks most again is one, another exam is refused unless somebody says so."""
+    first, other = asked(tmp_path, "a", "ox", "cow", "pig", "hen"), asked(tmp_path, "b", "ox", "cat", "dog", "rat")
+    grown = asked(tmp_path, "c", "cow", "ox", "bee")
+    assert exam(tmp_path, "import", first) == exam(tmp_path, "import", first) == 0
+    assert exam(tmp_path, "import", other) == 4
+    said = capsys.readouterr().err
+    assert "only 1 of its 4 questions" in said
+    assert "--new-version" in said
+    assert sealed(tmp_path) == {"ox", "cow", "pig", "hen"}
+    assert exam(tmp_path, "import", other, "--name", "pets") == 0
+    assert sealed(tmp_path) == {"ox", "cow", "pig", "hen", "cat", "dog", "rat"}
+    capsys.readouterr()
+    assert exam(tmp_path, "import", grown, "--json") == 0
+    assert told(capsys)["replaces"]
+    assert sealed(tmp_path) >= {"ox", "cow", "bee"}
+    assert exam(tmp_path, "import", first) == 4
+    assert "later version" in capsys.readouterr().err
+    assert exam(tmp_path, "import", other, "--new-version") == 0
+    assert "takes the place" in capsys.readouterr().out
+    assert sealed(tmp_path) == {"ox", "cat", "dog", "rat"}
+
+
+@pytest.mark.parametrize("name", ["own exam", "General  Exam", "own", "Ｏｗｎ exam"])
+def test_names_of_turns_are_theirs(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """An exam that is brought in or drafted is not called so, and nothing is kept."""
+    assert exam(tmp_path, "import", asked(tmp_path, "a", "ox"), "--name", name) == 2
+    assert "--name" in capsys.readouterr().err
+    assert exam(tmp_path, "author", "draft", name) == 2
+    assert exam(tmp_path, "list", "--json") == 0
+    assert told(capsys) == []
 
 
 def test_an_exam_without_questions_is_not_sat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -238,7 +238,11 @@ def test_what_no_answer_could_satisfy_is_left_out_and_named(tmp_path: Path, row:
 
 def test_half_a_character_is_named(tmp_path: Path) -> None:
     """A lone surrogate anywhere in a row, and in the name of the exam."""
-    rows = [{"question": "a?", "answer": "b"}, {"question": "c?", "answer": "d"}, {"question": "\ud83d?", "answer": "b"}]
+    rows = [
+        {"question": "a?", "answer": "b"},
+        {"question": "c?", "answer": "d"},
+        {"question": "\ud83d?", "answer": "b"},
+    ]
     found = imported(tmp_path, "exam.jsonl", "\n".join(map(json.dumps, rows)))
     assert "exam.jsonl:3: it holds half a character" in found.warnings[0]
     with pytest.raises(BadRequest, match="name"):

@@ -1,4 +1,4 @@
-"""Exams, their runs and every answer given. Knows their rows; does not know how answers are scored."""
+"""Exams, their runs and every answer given. Knows their rows and names; does not know how answers are scored."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from feilun.errors import BadRequest, Conflict
 from feilun.records import JSON, Eval, EvalAnswer, EvalRun, JobStatus
+from feilun.signs import signed
 from feilun.store import changes
 from feilun.store.database import Database, insert, one, rows
 from feilun.store.schema import ANSWERS, EVAL_RUNS, EVALS, from_row, to_row
+
+OF_TURNS = frozenset({"own", "own exam", "general exam"})
 
 
 def add(db: Database, exam: Eval) -> Eval:
@@ -18,6 +22,39 @@ def add(db: Database, exam: Eval) -> Eval:
     with db.writing() as conn:
         insert(conn, EVALS, [to_row(exam)])
     return get(db, exam.workspace, exam.id)
+
+
+def add_named(db: Database, exam: Eval, *, new_version: bool = False) -> tuple[Eval, Eval | None]:
+    """Keep an exam that people named; return it as kept, and the version that it takes the place of, if any.
+
+    Of exams of one name the newest counts, so it must be the same exam: of its last version at least half of the
+    questions must be asked again, unless somebody says that it is a ``new_version``. Raises BadRequest for a name of
+    turns, Conflict for that of another exam, and for a version that a later one has taken the place of.
+    """
+    check_name(exam.name)
+    named = [each for each in find(db, exam.workspace) if each.items and each.name == exam.name]
+    if not named or named[-1].id == exam.id:
+        return add(db, exam), None
+    if any(each.id == exam.id for each in named):
+        raise Conflict(f"A later version has taken the place of this one of {exam.name!r}.", "Choose another name.")
+    last = named[-1]
+    if last.meta.get("kind") != exam.meta.get("kind"):
+        raise Conflict(f"There is an exam {exam.name!r} of another kind.", "Choose another name.")
+    asked = {signed(item.question) for item in exam.items}
+    again = sum(signed(item.question) in asked for item in last.items)
+    if not new_version and 2 * again < len(last.items):
+        raise Conflict(
+            f"There is another exam {exam.name!r}: only {again} of its {len(last.items)} questions are asked here. In "
+            "its place, its questions would not be sealed any more.",
+            "Choose another name, or say that this is a new version of it (--new-version).",
+        )
+    return add(db, exam), last
+
+
+def check_name(name: str) -> None:
+    """Raise BadRequest for a name that turns give to exams that they make anew: those are not sealed by their names."""
+    if signed(name) in OF_TURNS:
+        raise BadRequest(f"{name!r} is what turns call an exam of their own.", "Choose another name (--name).", "name")
 
 
 def get(db: Database, ws: str, eval_id: str) -> Eval:

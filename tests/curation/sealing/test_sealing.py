@@ -12,7 +12,7 @@ import pytest
 from opencc import OpenCC
 
 from feilun.curation.sealing import LazyEmbedder, seal, seal_training, sealed_items
-from feilun.records import Eval, EvalItem, Record
+from feilun.records import Eval, EvalAnswer, EvalItem, EvalRun, Record
 from feilun.store import Database, evals, open_database, workspaces
 
 WS = "harbour"
@@ -223,6 +223,52 @@ def db(tmp_path: Path) -> Iterator[Database]:
     workspaces.ensure(database, "other")
     yield database
     database.close()
+
+
+def _ran(db: Database, exam: Eval, number: int, row: object, sample: object, **meta: object) -> None:
+    """Keep an eval and a run of it over one row."""
+    evals.add(db, exam)
+    evals.add_run(db, EvalRun(f"run-{number}", WS, exam.id, "gpt", "succeeded", meta=dict(meta)))
+    told = {"item": row, "sample": sample, "results": []}
+    evals.add_answers(db, [EvalAnswer(f"run-{number}", "item-000000", "p", "a", 1.0, told)])
+
+
+@pytest.mark.parametrize(
+    ("row", "sample"),
+    [
+        ({"question": QUESTIONS[0], "answer": "a longer answer than the question is long " * 9}, {}),
+        ({"题目": QUESTIONS[0], "答案": "北"}, {"input": []}),
+        (
+            {"asked": QUESTIONS[0], "kind": "x"},
+            {"input": [{"role": "user", "content": f"Please answer: {QUESTIONS[0]}"}]},
+        ),
+        ({}, {"input": [{"role": "system", "content": "Be kind."}, {"role": "user", "content": QUESTIONS[0]}]}),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": QUESTIONS[0]}]}]}, None),
+        ({"asked": QUESTIONS[0]}, None),
+    ],
+)
+def test_evals_whose_questions_came_with_their_runs_are_sealed(db: Database, row: object, sample: object) -> None:
+    """Brought in or of the API, wherever the row has its question; ``sealed: false`` of the metadata undoes it."""
+    meta = {"kind": "imported", "testing_criteria": []}
+    _ran(db, Eval("eval-1", WS, "mine", meta=meta), 1, row, sample, data_source={"type": "imported"})
+    (item,) = sealed_items(db, WS)
+    assert (item.question, item.meta["exam"], item.meta["eval"]) == (QUESTIONS[0], "mine", "eval-1")
+    sealed = seal_training(db, WS, [_asked(n, question) for n, question in enumerate(QUESTIONS)])
+    assert [leak.record.id for leak in sealed.removed] == ["row-0"]
+    evals.update(db, WS, "eval-1", "mine", {"metadata": {"sealed": "false"}})
+    assert sealed_items(db, WS) == []
+
+
+def test_an_exam_stays_sealed_under_whatever_name_others_use(db: Database) -> None:
+    """An eval of the API, an exam of another hand or one that a turn makes anew has no part in its versions."""
+    mine = EvalItem("i-1", QUESTIONS[0], ("x",))
+    for name in ("own exam", "guard refusal", "mine"):
+        evals.add(db, Eval(f"eval-{name}", WS, name, (mine,), 1.0, {"kind": "imported"}))
+        for number, meta in enumerate(({}, {"kind": "guard"})):
+            evals.add(db, Eval(f"eval-{name}-{number}", WS, name, (EvalItem("i", "Other?", ("x",)),), 2.0, meta))
+        evals.add(db, Eval(f"eval-{name}-api", WS, name, (), 3.0, {"testing_criteria": []}))
+    found = [item for item in sealed_items(db, WS, ("own exam",)) if item.question == QUESTIONS[0]]
+    assert {item.meta["exam"] for item in found} == {"own exam", "guard refusal", "mine"}
 
 
 def test_all_exams_of_a_workspace_are_sealed(db: Database) -> None:

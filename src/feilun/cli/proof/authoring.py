@@ -24,6 +24,7 @@ for _name, _target in {
     "most": "feilun.curation.authoring.draft:MOST",
     "make": "feilun.curation.authoring:authored_exam",
     "add": "feilun.feedback.review:add",
+    "check name": "feilun.store.evals:check_name",
 }.items():
     PARTS.add(_name, _target)
 
@@ -39,6 +40,7 @@ def author(db: Any, given: argparse.Namespace, teller: Teller) -> int:
 
 def _draft(db: Any, ws: str, given: argparse.Namespace, teller: Teller) -> int:
     name = given.names[1]
+    PARTS.load("check name")(name)
     most = given.limit or PARTS.load("most")
     drafts = PARTS.load("draft")(db, ws, most, given.data or "")
     kept = PARTS.load("add")(db, ws, PARTS.load("items")(ws, name, drafts))

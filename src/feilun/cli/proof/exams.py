@@ -30,7 +30,7 @@ PARTS = Registry("command's part", "local")
 for _name, _target in {
     "read": "feilun.evaluation.formats:read_exam",
     "wishes": "feilun.evaluation.formats:Wishes",
-    "add": "feilun.store.evals:add",
+    "add": "feilun.store.evals:add_named",
     "find": "feilun.store.evals:find",
     "ensure workspace": "feilun.store.workspaces:ensure",
     "possible": "feilun.evaluation.likely:by_likelihood",
@@ -50,7 +50,8 @@ example: feilun exam guards premises refusal
 
 import takes CSV, JSON and JSON lines with whatever fields they have: options, answers, spans of passages, numbers,
 formulas, rubrics, tools, code with tests; and tasks of lm-evaluation-harness (.yaml), whose data must be local files.
-What cannot be used is named by its line. An exam is never trained on (--not-sealed permits it).
+What cannot be used is named by its line. An exam of a name that exists is its new version; if it asks mostly other
+questions, say so (--new-version) or choose another name. An exam is never trained on (--not-sealed permits it).
 author draft makes questions of the workspace's documents and FAQ (--data NAME: of rows that feilun synthesise made) and
 puts them into the review queue "exam NAME"; author make keeps those that a person accepted, sealed.
 guards lists the ready exams in English and Chinese; those that are named can then be run as "guard NAME".
@@ -75,6 +76,7 @@ def add_exam(found: Any, command: Callable[..., argparse.ArgumentParser]) -> Non
     )
     parser.add_argument("--field", default="", metavar="NAME", help="where in a JSON object the questions are")
     parser.add_argument("--data", metavar="PATH", help="the data of a task, instead of what it names")
+    parser.add_argument("--new-version", action="store_true", help="it takes the place of the exam of that name")
     parser.add_argument("--not-sealed", action="store_true", help="it may be trained on")
     parser.add_argument("--model", dest="sitter", default="", metavar="NAME", help="who sits it (default: the base)")
     parser.add_argument("--by", choices=["likelihood", "words"], help="how it is answered (default: as it fits)")
@@ -118,13 +120,21 @@ def _import(db: Any, given: argparse.Namespace, teller: Teller) -> int:
         )
     found = PARTS.load("read")(paths, ws, given.name or paths[0].stem, wishes)
     PARTS.load("ensure workspace")(db, ws)
-    kept: Eval = PARTS.load("add")(db, found.exam)
+    kept, last = PARTS.load("add")(db, found.exam, new_version=given.new_version)
     if given.json:
-        print(json.dumps({**_facts(kept), "warnings": list(found.warnings)}, ensure_ascii=False))
+        facts = {**_facts(kept), "warnings": list(found.warnings), "replaces": last.id if last else ""}
+        print(json.dumps(facts, ensure_ascii=False))
         return 0
     say(teller, "{}: {} questions, version {}.", "{}：{} 题，版本 {}。", kept.name, len(kept.items), _version(kept))
     for kind, count in _kinds(kept).most_common():
         say(teller, "  {}: {}", "  {}：{}", kind, count)
+    if last:
+        say(
+            teller,
+            "It takes the place of version {} ({} questions), which is sealed no more.",
+            "它取代版本 {}（{} 题）；原版本不再封存。",
+            *(_version(last), len(last.items)),
+        )
     for warning in found.warnings:
         say(teller, "Note: {}", "注意：{}", warning)
     return 0

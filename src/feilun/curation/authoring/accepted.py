@@ -31,7 +31,8 @@ def authored_exam(db: Database, ws: str, name: str) -> Authored:
     """Make the exam of the accepted drafts and keep it; the same decisions give the same version.
 
     Only what a person accepted gets in. Questions that are accepted with several answers are left out, and so is what
-    its source no longer permits. Raises NothingUsable if nothing is accepted.
+    its source no longer permits. Raises NothingUsable if nothing is accepted, BadRequest or Conflict for the name of
+    another exam.
     """
     rows = queue.find(db, ws, queue_name(name))
     done = [row for row in rows if row.status == "done" and isinstance(row.row.get("exam"), dict)]
@@ -58,7 +59,7 @@ def authored_exam(db: Database, ws: str, name: str) -> Authored:
     made = Eval(
         derived_id("eval", ws, name, [i.id for i in items.values()]), ws, name, tuple(items.values()), meta=meta
     )
-    kept = evals.add(db, made)
+    kept, _ = evals.add_named(db, made, new_version=True)
     lineage.link(db, ws, [(row, kept.id, how) for row, _, how in edges])
     twice = sum(len(many) > 1 for many in answers.values())
     open_ = len([row for row in rows if row.status not in {"done", "withdrawn"}])
