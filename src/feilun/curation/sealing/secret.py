@@ -132,7 +132,7 @@ def _last(messages: object) -> str:
         if isinstance(each, Mapping) and each.get("role") == "user":
             content = each.get("content")
             parts = content if isinstance(content, list) else [{"text": content}]
-            said = [part["text"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("text"), str)]
-            if text := "\n".join(said).strip():
+            said = [part.get("text") for part in parts if isinstance(part, Mapping)]
+            if text := "\n".join(text for text in said if isinstance(text, str)).strip():
                 return text
     return ""
