@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ import pytest
 from opencc import OpenCC
 
 from feilun.curation.sealing import LazyEmbedder, seal, seal_training, sealed_items
-from feilun.records import Eval, EvalAnswer, EvalItem, EvalRun, Record
+from feilun.records import JSON, Eval, EvalAnswer, EvalItem, EvalRun, Record
 from feilun.store import Database, evals, open_database, workspaces
 
 WS = "harbour"
@@ -208,9 +209,103 @@ def test_preferences_parts_and_items_are_read() -> None:
     assert len(_found([parts, item, Record("row-2", "preference", (), rejected)])) == 3
 
 
+BRIEF = (
+    *("谁发明了活字印刷？", "年费多少？", "请问开户需要什么证件？", "法国的首都是哪里？"),
+    *("What is 17 × 23?", "Who is Ann?", "When is Lent?"),
+)
+CARRIERS = (
+    *("请问{}", "问题{}", "你好，请问一下{}谢谢", "老师问{}", "请 问 {}", "您知道{}呢", "第三题{}答案甲"),
+    *("Please tell me {}", "hello can you tell me {} thanks", "He asked me {}", "Question {} Answer 7"),
+)
+
+
+@pytest.mark.parametrize("carrier", CARRIERS)
+def test_brief_questions_behind_words_of_asking(carrier: str) -> None:
+    """A question of a few characters is found though no mark parts it from what stands around it."""
+    items = [EvalItem(f"item-{n}", question, ("x",)) for n, question in enumerate(BRIEF)]
+    asked = [n for n, question in enumerate(BRIEF) if question.isascii() == carrier.isascii() or "17" in question]
+    records = [_asked(n, carrier.format(BRIEF[n].rstrip("?？"))) for n in asked]
+    assert _found(records, items) == {(f"row-{n}", f"item-{n}") for n in asked}
+
+
+def test_a_character_too_few_or_too_many() -> None:
+    """A slip of the pen hides nothing; an exchanged word is for a person, a figure or a negation another question."""
+    question = "黄河在流经哪个省份之后进入内蒙古自治区的河套平原地区？"
+    item = [EvalItem("item", question, ("x",))]
+    for at in range(len(question) - 1):
+        fewer = question[:at] + question[at + 1 :]
+        more = question[:at] + "了" + question[at:]
+        assert len(_found([_asked(0, fewer), _within(1, more)], item)) == 2, (fewer, more)
+    assert _found([_asked(0, "谁发明活字印刷")], [EvalItem("item", BRIEF[0], ("x",))])
+    exchanged = seal([_asked(0, question.replace("河", "江", 1))], item)
+    assert [leak.how for leak in exchanged.noted] == ["exam_perhaps"]
+    for asked, other in (
+        (
+            "小明在学校门口的商店买了五个红苹果，一共花了多少钱？",
+            "小明在学校门口的商店买了十五个红苹果，一共花了多少钱？",
+        ),
+        ("保险公司在什么情况下应当赔偿投保人的损失？", "保险公司在什么情况下不应当赔偿投保人的损失？"),
+    ):
+        assert _found([_asked(0, other)], [EvalItem("item", asked, ("x",))]) == set()
+
+
+def test_codes_calls_and_thoughts_are_read() -> None:
+    """Questions written as JSON or HTML, in the arguments of a call, in thoughts, in a content of any shape."""
+    for question in (QUESTIONS[0], QUESTIONS[4]):
+        item = [EvalItem("item", question, ("x",))]
+        coded = json.dumps({"asked": question + "\n"})
+        call = {"id": "1", "type": "function", "function": {"name": "ask", "arguments": coded}}
+        said = {"role": "assistant", "content": "ok"}
+        messages: list[JSON] = [
+            {**said, "content": coded},
+            {**said, "content": json.dumps(coded)},
+            {**said, "content": question.replace("a", "&amp;#97;").replace("阅", "&amp;#38405;")},
+            {**said, "content": "".join(f"<p>{part}</p>" for part in question.split())},
+            {**said, "content": {"answer": {"text": question}}},
+            {**said, "content": [{"type": "input_text", "input_text": question}]},
+            {**said, "content": None, "tool_calls": [call]},
+            {**said, "reasoning_content": question},
+        ]
+        records = [Record(f"row-{n}", "chat", (), (message,)) for n, message in enumerate(messages)]
+        assert len(_found(records, item)) == len(records)
+
+
+def test_signs_and_figures_make_another_question() -> None:
+    """What differs in a sign, or whose digits only run together, is another question; other spellings are the same."""
+    sums = {
+        "What is 7 + 5?": ("What is 7 - 5?", "What is 7 * 5?", "What is 75?", "What is 7 + 55?", "What is -7 + 5?"),
+        "7 + 5 等于几？": ("7 - 5 等于几？", "75等于几？", "7×5等于几？"),
+        "What is 75?": ("What is 7 + 5?", "What is 7.5?"),
+        "Simplify x - y for me": ("Simplify x + y for me",),
+        "What is C# for?": ("What is C++ for?", "What is C for?"),
+        "已知 (1-i) z = 2i，求 z 的模": ("已知 (1+i) z = 2i，求 z 的模",),
+    }
+    for question, others in sums.items():
+        item = [EvalItem("item", question, ("x",))]
+        assert _found([_asked(n, other) for n, other in enumerate(others)], item) == set()
+        same = (question, question.replace(" ", ""), _wide(question), f"Well: {question} Thanks.")
+        assert len(_found([_asked(n, text) for n, text in enumerate(same)], item)) == len(same)
+    assert _found([_asked(0, "What is 7＋5 = ?")], [EvalItem("item", "What is 7 + 5?", ("x",))])
+    long = EvalItem("item", "A train leaves Leeds at 09:15 and travels 84 miles. When does it arrive?", ("x",))
+    assert _found([_asked(0, "a train leaves leeds at 0915 and travels 84 miles when does it arrive")], [long])
+
+
 def test_hostile_texts_do_no_harm() -> None:
     """Much of one sign, lone surrogates and empty texts are answered like others."""
-    texts = ["A." * 100_000, "？" * 100_000, "\n" * 50_000, "\ud800", "&#9999999;", "a" * 200_000, "①" * 9]
+    texts = [
+        "请问" * 100_000,
+        "1+" * 100_000,
+        "\\u" * 100_000,
+        "</a" * 60_000,
+        "%41" * 60_000,
+        "A." * 100_000,
+        "？" * 100_000,
+        "\n" * 50_000,
+        "\ud800",
+        "&#9999999;",
+        "a" * 200_000,
+        "①" * 9,
+    ]
     assert _found([_asked(n, text) for n, text in enumerate(texts)]) == set()
     assert _found([_asked(0, "x")], [EvalItem("item", "", ("x",)), EvalItem("i", "?!", ("x",))]) == set()
 

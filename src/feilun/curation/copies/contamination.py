@@ -4,7 +4,8 @@ This module knows how an item can be hidden in a row. It does not know exams' fi
 
 Compared are shingles of folded characters without blanks (containment, as in GPT-3's and Llama's decontamination, with
 characters instead of words). A shingle that many items share, such as how questions begin, tells nothing. Items too
-short for that count where a whole text or line is the item.
+short for that count where a whole text or line is the item. A character too few or too many takes several shingles of a
+short item, so there the characters themselves are looked at (:mod:`alike`).
 """
 
 from __future__ import annotations
@@ -19,20 +20,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from feilun.curation.copies.alike import is_slip, same_figures, slip
 from feilun.curation.copies.fold import CODE, GAP, Chars, Folded, fold
-from feilun.curation.copies.sketches import SPARSE, pieces, shingles
+from feilun.curation.copies.sketches import DENSE, SPARSE, pieces, shingles
 from feilun.curation.seam import Note, Row, Ruling
 
-SAME, CONTAINED, PART, OPTIONS, MEANING, PERHAPS = (
+SAME, CONTAINED, SLIP, PART, OPTIONS, MEANING, PERHAPS = (
     "exam_item",
     "exam_contained",
+    "exam_slip",
     "exam_part",
     "exam_options",
     "exam_meaning",
     "exam_perhaps",
 )
 _DOUBTFUL = frozenset({PERHAPS, MEANING})  # for a person to decide
-FEW, SOME = 9, 32  # telling shingles: items with fewer count as a whole, with fewer than SOME nearly whole
+FEW, FEW_DENSE, SOME = 9, 5, 32  # telling shingles: items with fewer count as a whole, with fewer than SOME nearly so
+_SLIP = SPARSE + 1  # shingles that one character changes, at most
+_PENNED = 24  # letters, a Han character counting as two, of items in which one character makes no difference
 MOST, NEARLY, HALF = 0.75, 0.9, 0.5
 _PIECE_OF = 24  # shingles that a row which is part of an item has at least
 _ASKED = 4000  # characters of the longest text that is read as a question with choices
@@ -84,6 +89,8 @@ class Decontaminate:
     _whole: dict[bytes, int] = field(default_factory=dict)
     _options: dict[bytes, int] = field(default_factory=dict)
     _brief: int = 0  # characters of the longest item that counts as a whole only
+    _chars: list[str] = field(default_factory=list)  # what is compared of each item
+    _dense: list[bool] = field(default_factory=list)
     _index: _Index = field(init=False)
     _meanings: npt.NDArray[np.float32] | None = None
 
@@ -98,7 +105,10 @@ class Decontaminate:
         # Reversed, so that of equal items the first is named.
         self._whole = {whole: place for place, whole in [*enumerate(_sums(folded))][::-1] if whole}
         self._options = {told: number for number, (_, told) in [*enumerate(asked)][::-1] if told}
-        self._index = _indexed(unsigned(folded))
+        bare = unsigned(folded)
+        self._index = _indexed(bare)
+        self._chars = [_said(bare, number) for number in range(len(self._items))]
+        self._dense = [2 * _weight(chars) > 3 * len(chars) for chars in self._chars]
         brief = [len(text) for (text, _), size in zip(self._items, self._index.sizes, strict=True) if size < SOME]
         self._brief = max(brief, default=0)
 
@@ -134,10 +144,13 @@ class Decontaminate:
         told = [key for _, key in _choices(texts)] if self._options else [b""] * len(texts)
         for place, (whole, options) in enumerate(zip(_sums(folded), told, strict=True)):
             if whole in self._whole:
-                found.append((place, self._hit(SAME, self._whole[whole], 1.0)))
+                found += self._same(place, self._whole[whole], texts[place])
             elif options in self._options:
                 found.append((place, Hit(OPTIONS, self._options[options], 1.0)))
-        return [*found, *self._lines(texts), *self._contained(unsigned(folded))]
+        return [*found, *self._lines(texts), *self._contained(unsigned(folded), texts)]
+
+    def _same(self, place: int, item: int, text: str) -> list[tuple[int, Hit]]:
+        return [(place, self._hit(SAME, item, 1.0))] if same_figures(self._items[item][0], text) else []
 
     def _lines(self, texts: Sequence[str]) -> list[tuple[int, Hit]]:
         """Return (place, hit) where a line of a text is a brief item: one question of a list."""
@@ -149,10 +162,10 @@ class Decontaminate:
                 lines += parts
                 owners += [place] * len(parts)
         sums = _sums(blankless(lines)) if lines else []
-        hits = zip(owners, sums, strict=True)
-        return [(place, self._hit(SAME, self._whole[told], 1.0)) for place, told in hits if told in self._whole]
+        hits = [each for each in zip(owners, sums, lines, strict=True) if each[1] in self._whole]
+        return [hit for place, told, line in hits for hit in self._same(place, self._whole[told], line)]
 
-    def _contained(self, folded: Folded) -> list[tuple[int, Hit]]:
+    def _contained(self, folded: Folded, texts: Sequence[str]) -> list[tuple[int, Hit]]:
         """Return (place, hit) for texts that share shingles with an item."""
         index = self._index
         if not index.hashes.size:
@@ -171,6 +184,7 @@ class Decontaminate:
         )
         ats, items, lengths = pairs // index.sizes.size, pairs % index.sizes.size, np.diff(bounds)
         enough = (shared >= HALF * index.sizes[items]) | (shared >= NEARLY * lengths[ats])
+        said: dict[int, str] = {}
         found: list[tuple[int, Hit]] = []
         for at, item, count in np.stack([ats, items, shared], axis=1)[enough].tolist():
             size, near = int(index.sizes[item]), count
@@ -179,6 +193,10 @@ class Decontaminate:
                 where = hits[np.repeat(np.arange(hits.size), many)[(place == at) & (index.items[entry] == item)]]
                 near = min(count, _closest(where, 2 * size + SPARSE))
             of_item, of_text = near / size, near / int(lengths[at])
+            if size - _SLIP <= near < size and _weight(self._chars[item]) >= _PENNED:
+                text = said[at] if at in said else said.setdefault(at, _said(folded, at))
+                if (differs := slip(self._chars[item], text)) and same_figures(self._items[item][0], texts[at]):
+                    found.append((at, self._hit(SLIP if is_slip(*differs) else PERHAPS, item, of_item)))
             if of_item >= self._wanted(item):
                 found.append((at, self._hit(CONTAINED, item, of_item)))
             elif of_text >= NEARLY and near >= _PIECE_OF:
@@ -190,7 +208,9 @@ class Decontaminate:
     def _wanted(self, item: int) -> float:
         size = int(self._index.sizes[item])
         if size < FEW:
-            return 2.0
+            # Han characters tell more than letters, if none of them is common.
+            all_tell = size >= max(FEW_DENSE, len(self._chars[item]) - DENSE + 1)
+            return 1.0 if self._dense[item] and all_tell else 2.0
         return max(0.95, self.containment) if size < SOME else self.containment
 
     def _by_meaning(self, numbers: Sequence[int], rows: Sequence[Row]) -> list[tuple[int, Hit]]:
@@ -239,6 +259,17 @@ def unsigned(folded: Folded) -> Folded:
     kept = np.zeros(code.size + 1, np.int64)
     np.cumsum(~sign, out=kept[1:])
     return Folded(folded.chars[~sign], kept[folded.bounds])
+
+
+def _said(folded: Folded, number: int) -> str:
+    """Return the characters of a text that are compared."""
+    chars = folded.chars[folded.bounds[number] : folded.bounds[number + 1]] & CODE
+    return chars.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _weight(chars: str) -> int:
+    """Return the number of letters, a Han character counting as two."""
+    return len(chars) + sum("\u3400" <= char < "\ufb00" for char in chars)
 
 
 def _choices(texts: Sequence[str]) -> list[tuple[str, bytes]]:

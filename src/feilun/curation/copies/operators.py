@@ -108,7 +108,7 @@ VERSIONS = Operator(
 
 DECONTAMINATE = Operator(
     name="decontaminate",
-    version=1,
+    version=2,
     about=(
         "Drops rows that give away an item of an exam, also reordered, in another script or without blanks.",
         "删除泄露考题的行，包括打乱选项、繁简转换或去掉空白的考题。",
@@ -117,6 +117,7 @@ DECONTAMINATE = Operator(
     reasons={
         contamination.SAME: ("is an item of an exam", "就是一道考题"),
         contamination.CONTAINED: ("contains an item of an exam", "包含一道考题"),
+        contamination.SLIP: ("contains an item of an exam but for one character", "包含一道考题，只差一个字符"),
         contamination.PART: ("is part of an item of an exam", "是一道考题的一部分"),
         contamination.OPTIONS: ("is an item of an exam with its choices in another order", "是打乱了选项顺序的考题"),
         contamination.MEANING: ("means the same as an item of an exam", "与一道考题意思相同"),

@@ -2,9 +2,10 @@
 
 This module knows clauses and sums of characters that do not depend on their order. It does not know exams nor records.
 
-A text is cut at its marks; every run of neighbouring clauses is summed (prefix sums of scrambled characters, modulo
-2^64), and a run with an item's sum holds the item's characters. So a question of five words is found within a page, and
-one whose words were shuffled too, and nothing is found that merely shares words with it.
+A text is cut at its marks and around words of asking (please, 请问); every run of neighbouring clauses is summed (prefix
+sums of scrambled characters, modulo 2^64), and a run with an item's sum holds the item's characters. So a question of
+five words is found within a page, and one whose words were shuffled too, and nothing is found that merely shares words
+with it. Particles (了, 呢) come and go in Chinese, and do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from feilun.curation.copies.contamination import unsigned
-from feilun.curation.copies.fold import CODE, Chars, fold
+from feilun.curation.copies.fold import CODE, Chars, Folded, fold
 from feilun.curation.sealing.sums import maybe, scrambled, short
 
 LONGEST = 600  # characters of an item that is looked for in this way
@@ -26,6 +27,14 @@ MOST = 64  # clauses in a run
 LIGHTEST = 8  # letters, a Han character counting as two, of an item that is looked for within longer texts
 SHUFFLED = 16  # the same, of an item whose words may stand in another order
 _CUT = re.compile(r"[^\w\s]+|[\r\n\t]+|_+")
+_PARTICLES = np.array([ord(char) for char in "了的吗呢啊呀吧嘛"], np.uint32)
+_ASKS = re.compile(
+    r"请\s*问|请\s*教|请|问\s*题|题\s*目|考\s*题|问|题|一\s*下|[想你您们谁]\s*知\s*道|告\s*诉\s*[我他她你您]\s*们?|回\s*答"
+    r"|答\s*案|[你您]\s*好|谢\s*谢|多\s*谢|帮\s*[忙我]|那\s*么|说\s*说|试\s*答|求\s*[解助答]|如\s*下"
+    r"|\b(?:please|tell (?:me|us)|give me|answer|question|ask(?:s|ed)?(?: (?:me|us|him|her|you))?|do you know|(?:can|could"
+    r"|would|will) you|hi|hello|hey|thanks|thank you|wonder(?:ing)?|(?:want|like) to know|let me know|so|now|ok)\b",
+    re.IGNORECASE,
+)
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 
@@ -44,17 +53,18 @@ class Runs:
 
     def __init__(self, items: Sequence[str]) -> None:
         """Keep the items that are short enough; the others are found by what they share."""
-        clauses = _Clauses(items)
-        self._items: dict[int, tuple[Chars, str]] = {}
+        clauses, whole = _Clauses(items), unsigned(fold(items))
+        self._items: dict[int, tuple[Chars, str, int]] = {}
         by_sum: dict[int, list[int]] = {}
         for number in range(len(items)):
             first, last = np.searchsorted(clauses.owner, [number, number + 1]).tolist()
             chars = clauses.chars_of(first, last)
             if 0 < chars.size <= LONGEST:
-                self._items[number] = chars, clauses.text_of(first, last)
+                weight = _weight(whole.chars[whole.bounds[number] : whole.bounds[number + 1]] & CODE)
+                self._items[number] = chars, clauses.text_of(first, last), weight
                 by_sum.setdefault(clauses.sum_of(first, last), []).append(number)
         self._numbers = by_sum
-        self._longest = max((chars.size for chars, _ in self._items.values()), default=0)
+        self._longest = max((chars.size for chars, _, _ in self._items.values()), default=0)
         self._maybe = maybe(np.array(list(by_sum), np.uint64))
 
     def look(self, texts: Sequence[str]) -> list[tuple[int, Found]]:
@@ -79,14 +89,13 @@ class Runs:
 
     def _told(self, clauses: _Clauses, first: int, last: int, number: int) -> Found | None:
         """Return what a run with an item's sum is: the item, the item shuffled, or something else."""
-        chars, text = self._items[number]
+        chars, text, weight = self._items[number]
         run = clauses.chars_of(first, last)
         ordered = bool(np.array_equal(run, chars))
         owner = clauses.owner
         whole = (first == 0 or owner[first - 1] != owner[first]) and (
             last == owner.size or owner[last] != owner[last - 1]
         )
-        weight = _weight(chars)
         if ordered:
             return Found(number, True, whole) if whole or weight >= LIGHTEST else None
         said = clauses.text_of(first, last)
@@ -101,9 +110,10 @@ class _Clauses:
     """The clauses of texts: folded characters without signs, and prefix sums that do not depend on their order."""
 
     def __init__(self, texts: Sequence[str]) -> None:
+        texts = [_ASKS.sub(r"\n\g<0>\n", text) for text in texts]
         parts = [[part for part in _CUT.split(text) if part.strip()] for text in texts]
         self._texts = [part for each in parts for part in each]
-        folded = unsigned(fold(self._texts))
+        folded = _telling(unsigned(fold(self._texts)))
         full = np.diff(folded.bounds) > 0
         owner = np.repeat(np.arange(len(texts)), [len(each) for each in parts])
         self._texts = [text for text, kept in zip(self._texts, full.tolist(), strict=True) if kept]
@@ -121,6 +131,20 @@ class _Clauses:
 
     def text_of(self, first: int, last: int) -> str:
         return " ".join(self._texts[first:last])
+
+
+def asked_for(text: str) -> str:
+    """Return a text without the words of asking at its beginning."""
+    while told := _ASKS.match(text):
+        text = text[told.end() :].lstrip(" ,:，：、!！")
+    return text
+
+
+def _telling(folded: Folded) -> Folded:
+    kept = np.zeros(folded.chars.size + 1, np.int64)
+    stays = ~np.isin(folded.chars & CODE, _PARTICLES)
+    np.cumsum(stays, out=kept[1:])
+    return Folded(folded.chars[stays], kept[folded.bounds])
 
 
 def _weight(chars: Chars) -> int:

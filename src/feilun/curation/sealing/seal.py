@@ -11,12 +11,13 @@ and, if an embedding model is at hand, by meaning (``meaning``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from feilun.curation.copies.alike import same_figures
 from feilun.curation.copies.contamination import (
     CONTAINED,
     MEANING,
@@ -24,14 +25,15 @@ from feilun.curation.copies.contamination import (
     PART,
     PERHAPS,
     SAME,
+    SLIP,
     Decontaminate,
     Hit,
 )
 from feilun.curation.sealing.disguise import across, forms
 from feilun.curation.sealing.meaning import same_meaning
-from feilun.curation.sealing.runs import Runs
+from feilun.curation.sealing.runs import Runs, asked_for
 from feilun.curation.sealing.secret import Secrecy, asked, secrecy
-from feilun.curation.sealing.shares import bag, choices_in, holds, same_figures, same_words, share
+from feilun.curation.sealing.shares import bag, choices_in, holds, same_words, share
 from feilun.curation.sealing.windows import Windows
 from feilun.records import JSON, EvalItem, Record, normalise_text
 
@@ -39,13 +41,14 @@ SHUFFLED = "exam_shuffled"
 WORDS: dict[str, tuple[str, str]] = {
     SAME: ("is or holds the question", "就是或包含该考题"),
     CONTAINED: ("holds most of the question", "包含该考题的大部分"),
+    SLIP: ("holds the question but for one character", "包含该考题，只差一个字符"),
     PART: ("is a part of the question", "是该考题的一部分"),
     OPTIONS: ("holds the question with its choices in another order", "包含打乱选项顺序的该考题"),
     SHUFFLED: ("holds the words of the question in another order", "包含打乱词序的该考题"),
     MEANING: ("asks the same in other words", "换了说法问同一个问题"),
     PERHAPS: ("shares half of the question", "与该考题有一半相同"),
 }
-_ORDER = (SAME, OPTIONS, SHUFFLED, CONTAINED, PART, MEANING, PERHAPS)
+_ORDER = (SAME, OPTIONS, SHUFFLED, SLIP, CONTAINED, PART, MEANING, PERHAPS)
 LOOSE, STRICT, WHOLLY = 0.75, 0.9, 0.985  # share of all of an item's shingles that a record has, close together
 _TELLING = 12  # characters of a question with choices that tells without them
 _SHOWN = 80
@@ -127,19 +130,29 @@ def seal(records: Sequence[Record], items: Iterable[EvalItem], embed: Embed | No
 
 def _texts(record: Record) -> tuple[list[str], list[str]]:
     """Return the texts of a record in which an item may stand: each by itself, and those across its turns."""
-    messages = [(str(message.get("role", "")), _said(message.get("content"))) for message in record.messages]
-    item = record.meta.get("item")
-    beside = [record.text, *(item.values() if isinstance(item, dict) else ())]
-    told = [*messages, *(("", text) for text in beside if isinstance(text, str))]
+    told = []
+    for message in record.messages:
+        role = str(message.get("role", ""))
+        # What is said in parts is one text; calls of tools and thoughts are texts of their own.
+        told.append((role, "\n".join(_strings(message.get("content")))))
+        told += [("", text) for name in message.keys() - {"role", "content"} for text in _strings(message[name])]
+    told += [("", text) for text in (record.text, *_strings(record.meta.get("item")))]
     told = [(role, text) for role, text in told if text.strip()]
     return [text for _, text in told], across(told)
 
 
-def _said(content: Any) -> str:
-    """Return the text of a message, of parts too."""
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
+def _strings(value: Any) -> Iterator[str]:
+    """Yield the texts in a value, at any depth, but for pictures and sounds."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            if not value.startswith("data:"):
+                yield value
+        elif isinstance(value, Mapping):
+            left += [*value.values()][::-1]
+        elif isinstance(value, list | tuple):
+            left += value[::-1]
 
 
 class _Exam:
@@ -157,14 +170,16 @@ class _Exam:
             for text in (whole, stem) if often[normalise_text(stem)] == 1 else (whole,):
                 for form in forms(text):
                     known.setdefault(form, number)
+                    if self._levels[number] is not Secrecy.WHOLE:
+                        known.setdefault(asked_for(form), number)
         found = {form: number for form, number in known.items() if form.strip()}
         self.texts, self._owners = list(found), list(found.values())
         self._parts, self._runs, self._windows = Decontaminate(self.texts), Runs(self.texts), Windows(self.texts)
         self._longest = 2 * max(map(len, self.texts), default=0)  # beyond, a text has more than an item
         self._bags: dict[str, int] = {}
-        for text, number in found.items():
+        for place, text in enumerate(self.texts):
             if inside := bag(text):
-                self._bags.setdefault(inside, number)
+                self._bags.setdefault(inside, place)
 
     def look(self, records: Sequence[Record]) -> list[tuple[int, Hit]]:
         """Return (record, hit) for every item that a record gives away; ``hit.exam`` is the number of the item."""
@@ -186,7 +201,11 @@ class _Exam:
         sure = [(text, told) for text, hit in found if (told := self._sure(hit, text)) is not None]
         # Where all is there in another order, no choice is whole, so that nothing more can be asked of such a text.
         bags = ((text, self._bags.get(bag(text))) for text in parts if len(text) <= self._longest)
-        sure += [(text, Hit(SHUFFLED, number, 1.0)) for text, number in bags if number is not None]
+        sure += [
+            (text, Hit(SHUFFLED, self._owners[place], 1.0))
+            for text, place in bags
+            if place is not None and same_figures(self.texts[place], text, ordered=False)
+        ]
         return [(number, hit) for text, hit in sure for number in parts[text]]
 
     def compare(self, records: Sequence[Record], embed: Embed) -> list[tuple[int, Hit]]:
@@ -200,15 +219,16 @@ class _Exam:
     def _sure(self, hit: Hit, text: str) -> Hit | None:
         """Return the hit, with the number of its item, if it holds for that item."""
         number = self._owners[hit.exam]
-        level, score = self._levels[number], hit.score
+        level, score, item = self._levels[number], hit.score, self.texts[hit.exam]
+        if hit.reason not in {PART, PERHAPS} and not same_figures(item, text, ordered=hit.reason in {SAME, CONTAINED}):
+            return None
         if hit.reason not in {SAME, OPTIONS, SHUFFLED}:
-            if level is Secrecy.WHOLE or (level is Secrecy.WORDING and hit.reason != CONTAINED):
+            if level is Secrecy.WHOLE or (level is Secrecy.WORDING and hit.reason not in {CONTAINED, SLIP}):
                 return None
             if hit.reason == CONTAINED:
                 # What tells items apart may be the subject alone: the question itself must be there.
-                score = share(self.texts[hit.exam], text)
-                item, strict = self.texts[hit.exam], level is not Secrecy.QUESTION
-                if score < (STRICT if strict else LOOSE) or not same_figures(item, text):
+                score, strict = share(item, text), level is not Secrecy.QUESTION
+                if score < (STRICT if strict else LOOSE):
                     return None
                 if strict and score < WHOLLY and not same_words(item, text):
                     return None

@@ -15,7 +15,6 @@ from feilun.curation.copies.contamination import blankless, parted, unsigned
 from feilun.curation.copies.fold import CODE, GAP, fold
 from feilun.curation.copies.sketches import SPARSE, shingles
 
-_FIGURE = re.compile(r"\d+")
 _UNIT = re.compile(r"\d+|[^\W\d_]")
 _MARK = re.compile(r"(?<![^\W_])[a-h](?=\s*[.、)）:：．])")
 FEW = 12  # figures, characters and letters: what has fewer is not known by them alone
@@ -68,18 +67,9 @@ def holds(text: str, part: str) -> bool:
     return any(np.array_equal(whole[place : place + wanted.size], wanted) for place in places)
 
 
-def same_figures(item: str, text: str) -> bool:
-    """Tell whether a text has the figures of an item: templates of questions differ in nothing else."""
-    return _figures(item) <= _figures(text)
-
-
 def same_words(item: str, text: str) -> bool:
     """Tell whether a text has all words of an item: another name or grade makes it another question."""
     return _words(item) <= _words(text)
-
-
-def _figures(text: str) -> set[str]:
-    return set(_FIGURE.findall(unicodedata.normalize("NFKC", text)))
 
 
 def _words(text: str) -> set[str]:
