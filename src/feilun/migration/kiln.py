@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from feilun.errors import BadRequest
 from feilun.grading import check
+from feilun.migration.fields import Fields, TooDeep, decoded
+from feilun.migration.messages import text_of
 from feilun.migration.rows import Row, moment
 from feilun.migration.seam import Brought, Call, Definition, Example, Judged
 from feilun.records import JSON, derived_id
@@ -36,32 +39,17 @@ def recognises(path: Path) -> bool:
 def read(files: Sequence[tuple[str, Path]]) -> Brought:
     """Return what a project's folder holds; kinds of files that have no place here are left out."""
     found = Brought()
-    kinds: dict[str, list[Row]] = {}
-    for name, path in files:
-        if not recognises(path):
-            found.leave(name, "it is no .kiln file")
-            continue
-        try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            found.leave(name, "it is not JSON")
-            continue
-        if not isinstance(value, dict):
-            found.leave(name, "it is no JSON object")
-            continue
-        found.files.append(name)
-        kind = str(value.get("model_type") or path.stem)
-        found.came[kind] += 1
-        kinds.setdefault(kind, []).append(Row(name, 1, value))
-    tasks = {_folder(row): row.value for row in kinds.get("task", [])}
-    runs = {row.file: _run(row, _of(row, tasks), found) for row in kinds.get("task_run", [])}
-    good = {
-        str(row.value.get("id")): row for row in kinds.get("task_run", []) if runs[row.file] and _teaches(row.value)
-    }
-    placed = {run for row in kinds.get("dataset_split", []) for run in _split(row, tasks, good, found)}
-    for run, row in good.items():
-        if run not in placed:
-            found.examples.append(_example(row, _of(row, tasks), "all"))
+    kinds = _kinds(files, found)
+    tasks = {_folder(row): _task(row, found) for row in kinds.get("task", [])}
+    good: dict[str, _Run] = {}
+    for row in kinds.get("task_run", []):
+        run = _run(row, _of(row, tasks), found)
+        if run is not None and run.teaches:
+            good.setdefault(run.key, run)
+    placed = {run for row in kinds.get("dataset_split", []) for run in _split(row, good, found)}
+    for key, run in good.items():
+        if key not in placed:
+            found.examples.append(_example(run, "all"))
     for row in kinds.get("eval", []):
         configs = [each for each in kinds.get("eval_config", []) if _folder(each).startswith(f"{_folder(row)}/")]
         _eval(row, configs, _of(row, tasks), found)
@@ -71,114 +59,136 @@ def read(files: Sequence[tuple[str, Path]]) -> Brought:
     return found
 
 
+def _kinds(files: Sequence[tuple[str, Path]], found: Brought) -> dict[str, list[Row]]:
+    """Return the files that can be read, by what they are."""
+    kinds: dict[str, list[Row]] = {}
+    for name, path in files:
+        if not recognises(path):
+            found.leave(name, "it is no .kiln file")
+            continue
+        try:
+            value = decoded(path.read_text(encoding="utf-8"))
+        except TooDeep as error:
+            found.leave(name, str(error))
+            continue
+        except (OSError, ValueError, RecursionError):
+            found.leave(name, "it is not JSON")
+            continue
+        if not isinstance(value, dict):
+            found.leave(name, "it is no JSON object")
+            continue
+        found.files.append(name)
+        kind = Fields(value, name, found).text("model_type", path.stem)
+        found.came[kind] += 1
+        kinds.setdefault(kind, []).append(Row(name, 1, value))
+    return kinds
+
+
 def _folder(row: Row) -> str:
     return PurePosixPath(row.file).parent.as_posix()
 
 
-def _of(row: Row, tasks: Mapping[str, JSON]) -> JSON:
+@dataclass(frozen=True, slots=True)
+class _Task:
+    name: str = ""
+    instruction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run as it is trained on; ``teaches`` if it shows how it should be."""
+
+    key: str
+    file: str
+    task: str
+    asked: tuple[JSON, ...]
+    answer: str
+    tags: Any
+    teaches: bool
+
+
+def _task(row: Row, found: Brought) -> _Task:
+    told = Fields(row.value, row.file, found)
+    return _Task(told.text("name"), told.text("instruction").strip())
+
+
+def _of(row: Row, tasks: Mapping[str, _Task]) -> _Task:
     """Return the task in whose folder a file lies."""
     for parent in PurePosixPath(row.file).parents:
         if parent.as_posix() in tasks:
             return tasks[parent.as_posix()]
-    return {}
+    return _Task()
 
 
-def _asked(value: Mapping[str, Any], task: Mapping[str, Any]) -> tuple[JSON, ...]:
-    system = str(task.get("instruction") or "").strip()
-    said: list[JSON] = [{"role": "system", "content": system}] if system else []
-    return (*said, {"role": "user", "content": str(value.get("input") or "")})
-
-
-def _output(value: Any) -> str:
-    return str(value.get("output") or "") if isinstance(value, Mapping) else ""
-
-
-def _rating(value: Any) -> float | None:
+def _rating(rating: Fields) -> float | None:
     """Return a rating as 0-1: stars from one to five, passed or failed, or critically so; None for none of these."""
-    rating = value.get("rating") if isinstance(value, Mapping) else None
-    number = rating.get("value") if isinstance(rating, Mapping) else None
-    if not isinstance(number, int | float):
+    number = rating.value.get("value")
+    if number is None:
         return None
-    kind = str(rating.get("type") or "five_star") if isinstance(rating, Mapping) else ""
+    kind = rating.text("type", "five_star")
     low, high = {"five_star": (1, 5), "pass_fail": (0, 1), "pass_fail_critical": (-1, 1)}.get(kind, (0, 0))
-    return (number - low) / (high - low) if low < high and low <= number <= high else None
+    if isinstance(number, int | float) and low < high and low <= number <= high:
+        return (number - low) / (high - low)
+    rating.found.leave(rating.place, "it is on no scale that is known")
+    return None
 
 
-def _run(row: Row, task: JSON, found: Brought) -> bool:
-    value = row.value
-    key, output = str(value.get("id") or row.file), value.get("output")
-    if not str(value.get("input") or "").strip() or not _output(output).strip():
+def _run(row: Row, task: _Task, found: Brought) -> _Run | None:
+    value, told = row.value, Fields(row.value, row.file, found)
+    key, output = told.text("id", row.file), told.table("output")
+    question, said = text_of(value.get("input")), output.text("output")
+    if not question.strip() or not said.strip():
         found.leave(row.file, "a run without an input or an output")
-        return False
-    source = output.get("source") if isinstance(output, Mapping) else None
-    properties = (source or {}).get("properties") or {}
+        return None
+    source = output.table("source")
     meta: JSON = {name: value[name] for name in ("tags", "parent_task_run_id", "input_source") if value.get(name)}
-    meta |= {"source": source} if source else {}
+    meta |= {"source": source.value} if source.value else {}
     meta["fields"] = found.rest("task_run", value, _RUN)
-    usage = value.get("usage") or {}
-    tokens = tuple(int(usage.get(name) or 0) for name in ("input_tokens", "output_tokens"))
+    usage = told.table("usage")
     when = moment(value.get("created_at"))
-    found.calls.append(
-        Call(
-            key,
-            _asked(value, task),
-            _output(output),
-            str(task.get("name") or ""),
-            str(properties.get("model_name") or ""),
-            when,
-            tokens=(tokens[0], tokens[1]),
-            meta=meta,
-        )
-    )
-    score, repaired = _rating(output), _output(value.get("repaired_output"))
-    comment = str(value.get("repair_instructions") or "")
+    system: list[JSON] = [{"role": "system", "content": task.instruction}] if task.instruction else []
+    asked = (*system, {"role": "user", "content": question})
+    tokens = usage.count("input_tokens"), usage.count("output_tokens")
+    model = source.table("properties").text("model_name")
+    found.calls.append(Call(key, asked, said, task.name, model, when, tokens=tokens, meta=meta))
+    rating = output.table("rating")
+    score, repaired = _rating(rating), told.table("repaired_output").text("output")
     if score is not None:
         found.judged.append(Judged(f"{key}-rating", key, None, score, "", "", when))
-    elif isinstance(output, Mapping) and output.get("rating") and (output["rating"] or {}).get("value") is not None:
-        found.leave(f"{row.file} (rating)", "it is on no scale that is known")
     if repaired.strip():
+        comment = told.text("repair_instructions")
         found.judged.append(Judged(f"{key}-repair", key, None, None, repaired, comment, when))
-    wanted = (output.get("rating") or {}).get("requirement_ratings") if isinstance(output, Mapping) else None
-    if wanted:
-        found.judged.append(
-            Judged(f"{key}-requirements", key, None, None, "", json.dumps(wanted, sort_keys=True), when)
-        )
-    return True
+    if wanted := rating.value.get("requirement_ratings"):
+        comment = json.dumps(wanted, sort_keys=True)
+        found.judged.append(Judged(f"{key}-requirements", key, None, None, "", comment, when))
+    # Repaired, written by a person, or rated well.
+    teaches = bool(repaired) or source.text("type") in {"human", "file_import"} or (score or 0.0) >= _GOOD
+    return _Run(key, row.file, task.name or "task", asked, repaired or said, value.get("tags") or [], teaches)
 
 
-def _teaches(value: Mapping[str, Any]) -> bool:
-    """Say whether a run shows how it should be: repaired, written by a person, or rated well."""
-    output = value.get("output")
-    source = (output or {}).get("source") if isinstance(output, Mapping) else None
-    human = (source or {}).get("type") in {"human", "file_import"}
-    return bool(_output(value.get("repaired_output"))) or human or (_rating(output) or 0.0) >= _GOOD
+def _example(run: _Run, split: str) -> Example:
+    said = (*run.asked, {"role": "assistant", "content": run.answer})
+    about = {"from": "kiln", "id": run.key, "tags": run.tags}
+    return Example(f"kiln/{run.task}/{split}", run.file, said, {"imported": about})
 
 
-def _example(row: Row, task: JSON, split: str) -> Example:
-    value = row.value
-    answer = _output(value.get("repaired_output")) or _output(value.get("output"))
-    said = (*_asked(value, task), {"role": "assistant", "content": answer})
-    about = {"from": "kiln", "id": str(value.get("id")), "tags": value.get("tags") or []}
-    return Example(f"kiln/{task.get('name') or 'task'}/{split}", row.file, said, {"imported": about})
-
-
-def _split(row: Row, tasks: Mapping[str, JSON], good: Mapping[str, Row], found: Brought) -> list[str]:
+def _split(row: Row, good: Mapping[str, _Run], found: Brought) -> list[str]:
     """Make a dataset of each part of a split; return the runs that have a place in one."""
     placed = []
-    task, name = _of(row, tasks), str(row.value.get("name") or "split")
-    contents = row.value.get("split_contents")
-    for part, runs in sorted(contents.items()) if isinstance(contents, Mapping) else []:
-        for run in runs:
-            if str(run) in good:
-                found.examples.append(_example(good[str(run)], task, f"{name}/{part}"))
-                placed.append(str(run))
+    told = Fields(row.value, row.file, found)
+    name, contents = told.text("name", "split"), told.table("split_contents")
+    for part in sorted(contents.value):
+        for run in map(str, contents.each(part)):
+            if run in good:
+                found.examples.append(_example(good[run], f"{name}/{part}"))
+                placed.append(run)
             else:
                 found.leave(f"{row.file} ({part}: {run})", "this run is not there, or nobody has said that it is good")
     return placed
 
 
-def _eval(row: Row, configs: Sequence[Row], task: JSON, found: Brought) -> None:
-    value = row.value
+def _eval(row: Row, configs: Sequence[Row], task: _Task, found: Brought) -> None:
+    value, told = row.value, Fields(row.value, row.file, found)
     criteria = [made for config in configs if (made := _criterion(config, found)) is not None]
     if not configs:
         found.leave(row.file, "an eval without a judge (eval_config)")
@@ -186,24 +196,22 @@ def _eval(row: Row, configs: Sequence[Row], task: JSON, found: Brought) -> None:
         "schema": {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]},
         "include_sample_schema": True,
         "testing_criteria": criteria,
-        "metadata": {"task": str(task.get("name") or "")},
+        "metadata": {"task": task.name},
         "kind": "imported",
         "imported": {"from": "kiln", "eval": value, "configs": [each.value for each in configs]},
     }
     if criteria:
-        key = derived_id("eval", "kiln", str(value.get("id")))
-        found.definitions.append(
-            Definition(key, str(value.get("name") or "eval"), meta, moment(value.get("created_at")))
-        )
+        key = derived_id("eval", "kiln", told.key("eval"))
+        found.definitions.append(Definition(key, told.text("name", "eval"), meta, moment(value.get("created_at"))))
     elif configs:
         found.leave(row.file, "none of its judges can be graded here")
 
 
 def _criterion(row: Row, found: Brought) -> JSON | None:
     """Return the grader that an eval's configuration is here; None for a judge that has none."""
-    value, name = row.value, str(row.value.get("name") or "judge")
-    how = value.get("properties") or {}
-    kind = str(how.get("type") or value.get("config_type") or "")
+    told = Fields(row.value, row.file, found)
+    name, asked = told.text("name", "judge"), told.table("properties")
+    how, kind = asked.value, asked.text("type") or told.text("config_type")
     reference = "{{ item.reference }}" if how.get("reference_key") is None else f"{{{{ item.{how['reference_key']} }}}}"
     made: JSON | None = None
     if kind == "exact_match":

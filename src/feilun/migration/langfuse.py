@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from feilun.migration.fields import Fields
 from feilun.migration.messages import answered, asked
 from feilun.migration.rows import ENDINGS, Row, moment, parsed, rows_of, snake
 from feilun.migration.seam import Brought, Call, Example, Judged
@@ -73,13 +74,14 @@ def read(files: Sequence[tuple[str, Path]]) -> Brought:
                 found.leave(row.place, "it is none of Langfuse's objects")
                 continue
             found.came[kind] += 1
+            _named(value, kind, row, found)
             rows[kind].append(Row(row.file, row.number, value))
             for inner, what in (("items", "item"), ("observations", "observation"), ("scores", "score")):
                 _inside(rows, row, value, (inner, what), found)
     _calls(rows, found)
     for row in rows["score"]:
         _judged(row, found)
-    names = {str(row.value.get("id")): str(row.value.get("name")) for row in rows["dataset"]}
+    names = {row.value["id"]: str(row.value.get("name")) for row in rows["dataset"]}
     for row in rows["item"]:
         _item(row, names, found)
     return found
@@ -98,50 +100,57 @@ def _kind(row: Mapping[str, Any]) -> str:
     return "dataset" if names >= {"id", "name"} and names & {"items", "runs"} and "metadata" in names else ""
 
 
+def _named(value: JSON, kind: str, row: Row, found: Brought) -> None:
+    """Give an object the id that it has, or one that follows from its content: without one it would be any other."""
+    value["id"] = Fields(value, row.place, found).key(kind)
+
+
 def _inside(rows: dict[str, list[Row]], row: Row, value: JSON, which: tuple[str, str], found: Brought) -> None:
     name, kind = which
-    inside = parsed(value.get(name))
-    for each in inside if isinstance(inside, list) else []:
-        if isinstance(each, Mapping):
-            inner = snake(dict(each))
-            if kind == "item":
-                inner.setdefault("dataset_name", value.get("name"))
-            else:
-                inner.setdefault("trace_id", value.get("id"))
-            found.came[kind] += 1
-            rows[kind].append(Row(row.file, row.number, inner))
+    for each in Fields({name: parsed(value.get(name))}, row.place, found).tables(name):
+        inner = snake(each.value)
+        if kind == "item":
+            inner.setdefault("dataset_name", value.get("name"))
+        elif inner.get("trace_id") is None:
+            inner["trace_id"] = value["id"]
+        found.came[kind] += 1
+        _named(inner, kind, row, found)
+        rows[kind].append(Row(row.file, row.number, inner))
 
 
 def _calls(rows: Mapping[str, list[Row]], found: Brought) -> None:
     """Make a call of each trace, and of each generation whose trace is not here."""
     generations: dict[str, list[Row]] = {}
-    seen: set[str] = set()
+    seen: dict[str, JSON] = {}
     for row in sorted(rows["observation"], key=lambda row: moment(row.value.get("start_time"))):
-        if str(row.value.get("id")) in seen:
+        value, key = row.value, row.value["id"]
+        if key in seen:
+            if any(seen[key].get(name) != value.get(name) for name in ("trace_id", "input", "output")):
+                found.leave(row.place, f"another observation has the id {key}, with other content")
             continue
-        seen.add(str(row.value.get("id")))
-        if str(row.value.get("type", "")).casefold() in _ASKING:
-            generations.setdefault(str(row.value.get("trace_id")), []).append(row)
+        seen[key] = value
+        if str(value.get("type", "")).casefold() in _ASKING:
+            trace = Fields(value, row.place, found).text("trace_id", key)
+            generations.setdefault(trace, []).append(row)
         else:
             found.came["observation (no generation)"] += 1
     for row in rows["trace"]:
-        key = str(row.value.get("id"))
-        inner = generations.pop(key, [])
-        _one(row, key, inner, found, _TRACE, "trace")
+        key = row.value["id"]
+        _one(row, key, generations.pop(key, []), found, _TRACE, "trace")
     for trace, inner in sorted(generations.items()):
         _one(inner[-1], trace, inner, found, _OBSERVATION, "observation")
 
 
 def _one(row: Row, key: str, inner: Sequence[Row], found: Brought, known: Sequence[str], kind: str) -> None:
-    value = row.value
+    value, told = row.value, Fields(row.value, row.place, found)
     last = inner[-1].value if inner else {}
     messages = asked(value.get("input")) or asked(last.get("input"))
     answer = answered(value.get("output")) or answered(last.get("output"))
     if not messages:
         found.leave(row.place, f"a {kind} that asks nothing")
         return
-    usage = parsed(last.get("usage_details") or last.get("usage") or {})
-    usage = usage if isinstance(usage, Mapping) else {}
+    said = {"usage": parsed(last.get("usage_details") or last.get("usage"))}
+    usage = Fields(said, row.place, found).table("usage")
     meta: JSON = {
         name: parsed(value[name]) for name in ("session_id", "user_id", "tags", "metadata") if value.get(name)
     }
@@ -153,11 +162,11 @@ def _one(row: Row, key: str, inner: Sequence[Row], found: Brought, known: Sequen
             key,
             messages,
             answer,
-            str(value.get("name") or value.get("trace_name") or ""),
-            str(last.get("model") or ""),
+            told.text("name") or told.text("trace_name"),
+            Fields(last, row.place, found).text("model"),
             moment(value.get("timestamp") or value.get("start_time")),
             "error" if failed else "stop",
-            (_number(usage.get("input")), _number(usage.get("output"))),
+            (usage.count("input"), usage.count("output")),
             meta,
         )
     )
@@ -166,7 +175,7 @@ def _one(row: Row, key: str, inner: Sequence[Row], found: Brought, known: Sequen
 def _judged(row: Row, found: Brought) -> None:
     value = row.value
     name, kind = str(value.get("name") or "score"), str(value.get("data_type") or "NUMERIC").upper()
-    key, call = str(value.get("id") or row.place), str(value.get("trace_id") or "")
+    key, call = value["id"], str(value.get("trace_id") or "")
     words = str(value.get("comment") or "").strip()
     text = value.get("string_value")
     comment = f"{name}: {words}" if words else name
@@ -214,7 +223,3 @@ def _item(row: Row, names: Mapping[str, str], found: Brought) -> None:
         about |= {name: parsed(value[name]) for name in ("metadata", "source_trace_id") if value.get(name)}
         said = (*messages, {"role": "assistant", "content": answer})
         found.examples.append(Example(f"langfuse/{dataset}", row.file, said, {"imported": about}))
-
-
-def _number(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and 0 <= value < 2**40 else 0

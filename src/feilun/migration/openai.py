@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from typing import Any
 from feilun.errors import BadRequest
 from feilun.grading import check
 from feilun.grading.grade import TYPES
+from feilun.migration.fields import Fields
 from feilun.migration.messages import answered, asked, text_of
 from feilun.migration.rows import ENDINGS, Row, moment, rows_of
 from feilun.migration.seam import Brought, Definition, Sat, Upload
-from feilun.records import JSON, JobStatus, derived_id
+from feilun.records import JSON, JobStatus
 
 OBJECTS = frozenset({"eval", "eval.run", "eval.run.output_item", "fine_tuning.job", "file"})
 _NOT_OURS = frozenset({"fine_tuning.job.event", "fine_tuning.job.checkpoint", "model", "batch", "list"})
@@ -55,7 +57,7 @@ _PREFERENCE = {"input", "preferred_output", "non_preferred_output"}
 def recognises(row: Mapping[str, Any]) -> bool:
     """Say whether a row is one of these objects, or a line of preferences."""
     kind = row.get("object")
-    if kind in OBJECTS:
+    if isinstance(kind, str) and kind in OBJECTS:
         return kind != "file" or str(row.get("id", "")).startswith("file-")
     return row.keys() >= _PREFERENCE or {"data_source_config", "testing_criteria"} <= row.keys()
 
@@ -83,7 +85,8 @@ def read(files: Sequence[tuple[str, Path]]) -> Brought:
             training.append((name, path, len(rows)))
             continue
         for row in rows:
-            kind = str(row.value.get("object") or ("eval" if recognises(row.value) else ""))
+            told = Fields(row.value, row.place, found)
+            kind = told.text("object") or ("eval" if recognises(row.value) else "")
             if kind in OBJECTS:
                 objects[kind].append(row)
                 found.came[kind] += 1
@@ -99,23 +102,23 @@ def read(files: Sequence[tuple[str, Path]]) -> Brought:
 
 
 def _definition(row: Row, found: Brought) -> Definition | None:
-    value = row.value
-    config = value.get("data_source_config")
-    if not isinstance(config, Mapping) or not isinstance(value.get("testing_criteria"), list):
+    value, told = row.value, Fields(row.value, row.place, found)
+    given = told.table("data_source_config")
+    config = given.value
+    if not config or not isinstance(value.get("testing_criteria"), list):
         found.leave(row.place, "an eval without data_source_config or testing_criteria")
         return None
-    key = str(value.get("id") or derived_id("eval", "openai", value))
+    key = told.key("eval")
     criteria = _criteria(row.place, value["testing_criteria"], found)
-    whole = config.get("schema") if isinstance(config.get("schema"), Mapping) else {}
-    inside = (whole or {}).get("properties") or {}
-    schema = config.get("item_schema") or inside.get("item") or {"type": "object"}
+    inside = given.table("schema").table("properties")
+    schema = given.table("item_schema").value or inside.table("item").value or {"type": "object"}
     if config.get("type") not in {None, "custom"}:
         found.note(
             f"{key}: its data source is {config.get('type')}; give rows with each run (file_content or file_id)."
         )
     meta: JSON = {
         "schema": schema,
-        "include_sample_schema": bool(config.get("include_sample_schema") or "sample" in inside),
+        "include_sample_schema": bool(config.get("include_sample_schema") or "sample" in inside.value),
         "testing_criteria": criteria,
         "metadata": value.get("metadata"),
         "kind": "imported",
@@ -126,7 +129,7 @@ def _definition(row: Row, found: Brought) -> Definition | None:
             "fields": found.rest("eval", value, _EVAL),
         },
     }
-    made = Definition(key, str(value.get("name") or key), meta, moment(value.get("created_at")))
+    made = Definition(key, told.text("name", key), meta, moment(value.get("created_at")))
     found.definitions.append(made)
     return made
 
@@ -171,54 +174,75 @@ def _runs(objects: Mapping[str, list[Row]], evals: set[str], found: Brought) -> 
     answers: dict[str, list[Row]] = {}
     for row in objects["eval.run.output_item"]:
         answers.setdefault(str(row.value.get("run_id")), []).append(row)
-    runs = {str(row.value.get("id")) for row in objects["eval.run"]}
-    for run in sorted(answers.keys() - runs):
-        for row in answers[run]:
-            found.leave(row.place, f"its run {run} is not in this import")
     for row in objects["eval.run"]:
-        value = row.value
-        if not value.get("id") or str(value.get("eval_id")) not in evals:
-            found.leave(row.place, f"its eval {value.get('eval_id')} is not in this import")
-            for each in answers.get(str(value.get("id")), ()):
-                found.leave(each.place, "its run was left out")
+        value, told = row.value, Fields(row.value, row.place, found)
+        key, of = told.text("id"), told.text("eval_id")
+        if not key or of not in evals:
+            found.leave(row.place, f"its eval {of} is not in this import" if key else "a run without an id")
             continue
-        given = sorted(answers.get(str(value["id"]), []), key=lambda each: _order(each.value))
+        # Of two runs with one id the first has the answers.
+        given = sorted(answers.pop(key, []), key=lambda each: _order(each.value))
         said = tuple(_answer(number, each, found) for number, each in enumerate(given))
-        counts = dict(value.get("result_counts") or {})
+        counts = told.table("result_counts")
+        total = counts.count("total")
         meta: JSON = {
-            "data_source": value.get("data_source") or {"type": "imported"},
-            "model": str(value.get("model") or ""),
-            "name": str(value.get("name") or ""),
+            "data_source": told.table("data_source").value or {"type": "imported"},
+            "model": told.text("model"),
+            "name": told.text("name"),
             "metadata": value.get("metadata"),
-            "imported": {"from": "openai", "fields": found.rest("eval.run", value, _RUN), "error": value.get("error")},
+            "imported": {
+                "from": "openai",
+                "fields": found.rest("eval.run", value, _RUN),
+                "error": told.table("error").value or None,
+            },
             "kind": "imported",
-            "total": int(counts.get("total") or len(said)),
+            "total": total or len(said),
         }
-        if counts and int(counts.get("total") or 0) != len(said):
-            found.note(f"{value['id']}: {counts.get('total')} rows were run, {len(said)} answers are in this import.")
-        status = _STATUS.get(str(value.get("status")), "cancelled")
+        if counts.value and total != len(said):
+            found.note(f"{key}: {total} rows were run, {len(said)} answers are in this import.")
+        status = _STATUS.get(told.text("status"), "cancelled")
         created = moment(value.get("created_at"))
-        found.sat.append(Sat(str(value["id"]), str(value["eval_id"]), meta["model"], status, meta, created, said))
+        found.sat.append(Sat(key, of, meta["model"], status, meta, created, _apart(said)))
+    runs = {str(row.value.get("id")) for row in objects["eval.run"]}
+    for run in sorted(answers):
+        for row in answers[run]:
+            found.leave(row.place, "its run was left out" if run in runs else f"its run {run} is not in this import")
+
+
+def _apart(said: Sequence[JSON]) -> tuple[JSON, ...]:
+    """Return answers of which each has a row of its own: some were sampled several times."""
+    seen: Counter[str] = Counter()
+    made = []
+    for each in said:
+        seen[each["item"]] += 1
+        again = seen[each["item"]]
+        made.append({**each, "item": f"{each['item']}-{again}"} if again > 1 else each)
+    return tuple(made)
+
+
+def _place(value: Mapping[str, Any]) -> int | None:
+    place = value.get("datasource_item_id")
+    return int(place) if isinstance(place, int | float) and place >= 0 else None
 
 
 def _order(value: Mapping[str, Any]) -> tuple[int, str]:
-    place = value.get("datasource_item_id")
-    return (int(place) if isinstance(place, int | float) else 0, str(value.get("id")))
+    return _place(value) or 0, str(value.get("id"))
 
 
 def _answer(number: int, row: Row, found: Brought) -> JSON:
-    value = row.value
-    sample = dict(value.get("sample") or {})
-    usage = dict(sample.pop("usage", None) or {})
+    value, told = row.value, Fields(row.value, row.place, found)
+    asked_there = told.table("sample")
+    usage = asked_there.table("usage")
+    sample = {name: each for name, each in asked_there.value.items() if name != "usage"}
     output = answered(sample.get("output"))
-    results = [_result(each) for each in value.get("results") or [] if isinstance(each, Mapping)]
+    results = [_result(each) for each in told.tables("results")]
     passed = value.get("status") == "pass" or (bool(results) and all(each["passed"] for each in results))
     sample |= {"input": [dict(each) for each in asked(sample.get("input"))], "error": sample.get("error")}
     sample |= {"output": [{"role": "assistant", "content": output}]}
-    sample |= {name: int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")}
-    place = value.get("datasource_item_id")
+    sample |= {name: usage.count(name) for name in ("prompt_tokens", "completion_tokens", "cached_tokens")}
+    place = _place(value)
     return {
-        "item": f"item-{int(place) if isinstance(place, int) and place >= 0 else number:06d}",
+        "item": f"item-{number if place is None else place:06d}",
         "prompt": "\n".join(text_of(each.get("content")) for each in sample["input"]),
         "answer": output,
         "score": float(passed),
@@ -226,31 +250,30 @@ def _answer(number: int, row: Row, found: Brought) -> JSON:
             "item": value.get("datasource_item") or {},
             "results": results,
             "sample": sample,
-            "errored": value.get("status") in {"error", "errored"} or bool(sample["error"]),
+            "errored": value.get("status") in ("error", "errored") or bool(sample["error"]),
             "imported": {"from": "openai", "id": value.get("id"), "fields": found.rest("output_item", value, _ANSWER)},
         },
     }
 
 
-def _result(given: Mapping[str, Any]) -> JSON:
-    passed = bool(given.get("passed"))
-    score = given.get("score")
+def _result(given: Fields) -> JSON:
+    passed, score = given.value.get("passed") is True, given.value.get("score")
     return {
-        **given,
-        "name": str(given.get("name") or ""),
+        **given.value,
+        "name": given.text("name"),
         "passed": passed,
-        "score": float(passed) if score is None else score,
+        "score": score if isinstance(score, int | float) else float(passed),
     }
 
 
 def _uploads(objects: Mapping[str, list[Row]], training: Sequence[tuple[str, Path, int]], found: Brought) -> None:
-    named = {str(row.value.get("filename")): row.value for row in objects["file"]}
+    named = {str(row.value.get("filename")): row.value for row in objects["file"][::-1]}
     here = set()
     for name, path, count in training:
         told = named.get(path.name, {})
         stem = _FILE_ID.match(path.stem)
-        key = str(told.get("id") or (stem[0] if stem else ""))
-        here.add(str(told.get("id")))
+        key = Fields(told, name, found).text("id", stem[0] if stem else "")
+        here.add(key)
         found.came["training file"] += 1
         found.note(f"{name}: {count} lines to train on.")
         found.uploads.append(
@@ -263,18 +286,18 @@ def _uploads(objects: Mapping[str, list[Row]], training: Sequence[tuple[str, Pat
 
 def _settings(row: Row, found: Brought) -> None:
     """Keep a job's settings as a file whose ``request`` is what to send to ``/v1/fine_tuning/jobs`` here."""
-    value = row.value
+    value, told = row.value, Fields(row.value, row.place, found)
     request: JSON = {
         name: value[name] for name in ("training_file", "validation_file", "seed", "metadata") if value.get(name)
     }
-    suffix = value.get("suffix") or value.get("user_provided_suffix")
-    request |= {"suffix": str(suffix)[:64]} if suffix else {}
-    method = value.get("method")
-    if isinstance(method, Mapping) and method.get("type"):
+    suffix = told.text("suffix") or told.text("user_provided_suffix")
+    request |= {"suffix": suffix[:64]} if suffix else {}
+    method = told.table("method").value
+    if method.get("type"):
         request["method"] = method
     elif value.get("hyperparameters"):
         request["hyperparameters"] = value["hyperparameters"]
-    key = str(value.get("id") or derived_id("ftjob", value))
+    key = told.key("ftjob")
     rest = found.rest("fine_tuning.job", value, _JOB)
     body = {"request": request, "model_there": value.get("model"), "original": value}
     data = json.dumps(body, ensure_ascii=False, indent=1).encode()

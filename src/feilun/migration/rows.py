@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feilun.errors import BadSource
+from feilun.migration.fields import TooDeep, decoded, sound
 from feilun.migration.seam import Brought
 from feilun.records import JSON
 
@@ -77,10 +78,13 @@ def rows_of(name: str, path: Path, found: Brought | None = None, most: int = LAR
         return []
     rows = []
     for number, value in values:
-        if isinstance(value, dict):
-            rows.append(Row(name, number, value))
-        else:
+        if not isinstance(value, dict):
             noted.leave(f"{name}:{number}", "it is no JSON object")
+            continue
+        try:
+            rows.append(Row(name, number, sound(value)))
+        except TooDeep as error:
+            noted.leave(f"{name}:{number}", str(error))
     return rows
 
 
@@ -140,23 +144,20 @@ def parsed(value: Any) -> Any:
     if not isinstance(value, str) or not value.strip() or value.strip()[0] not in '[{"':
         return value
     try:
-        return json.loads(value)
+        return decoded(value)
     except (ValueError, RecursionError):
         return value
 
 
 def moment(value: Any) -> float:
-    """Return a time (ISO text, number of s or ms, date) as s since 1970; 0 for what is none."""
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
+    """Return a time (ISO text, number of s or ms) as s since 1970; 0 for what is none."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         try:
-            return moment(datetime.fromisoformat(str(value).strip()))
-        except ValueError:
+            told = datetime.fromisoformat(str(value).strip())
+            return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError):
             return 0.0
     if not 0 < number < 1e14:
         return 0.0

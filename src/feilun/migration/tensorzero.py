@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from feilun.migration.fields import Fields, sound
 from feilun.migration.messages import answered, asked
 from feilun.migration.rows import ENDINGS, Row, moment, moment_in, parsed, rows_of
 from feilun.migration.seam import Brought, Call, Example, Judged, Upload
@@ -94,8 +95,8 @@ def _table(row: Mapping[str, Any]) -> str:
 
 def _toml(path: Path) -> JSON:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return dict(sound(tomllib.loads(path.read_text(encoding="utf-8"))))
+    except (OSError, ValueError, RecursionError):
         return {}
 
 
@@ -107,21 +108,20 @@ def _configuration(name: str, path: Path, found: Brought) -> dict[str, JSON]:
     found.files.append(name)
     found.came["configuration"] += 1
     found.uploads.append(Upload("", name, path.name, "user_data", meta={"imported": {"from": "tensorzero"}}))
-    functions = config.get("functions") or {}
-    for function, about in sorted(functions.items()):
-        models = sorted(
-            {str(each.get("model")) for each in (about.get("variants") or {}).values() if each.get("model")}
-        )
+    told = Fields(config, name, found)
+    for function, about in told.named("functions").items():
+        models = sorted({each.text("model") for each in about.named("variants").values()} - {""})
         found.note(f"function {function}: make an endpoint of this name; its variants used {', '.join(models) or '-'}.")
     for kind in ("evaluations", "tools"):
-        for each in sorted(config.get(kind) or {}):
+        for each in told.named(kind):
             found.leave(f"{name} [{kind}.{each}]", "it is kept in the file; set it up here by hand")
-    return {str(metric): dict(about) for metric, about in (config.get("metrics") or {}).items()}
+    return {metric: about.value for metric, about in told.named("metrics").items()}
 
 
 def _call(row: Row, found: Brought) -> Call | None:
     value = row.value
-    messages, key = asked(value.get("input")), str(value.get("id") or "")
+    told = Fields(value, row.place, found)
+    messages, key = asked(value.get("input")), told.text("id")
     if not key or not messages:
         found.leave(row.place, "an inference without an id or an input")
         return None
@@ -140,8 +140,8 @@ def _call(row: Row, found: Brought) -> Call | None:
         key,
         messages,
         answered(output),
-        str(value.get("function_name") or ""),
-        str(value.get("variant_name") or ""),
+        told.text("function_name"),
+        told.text("variant_name"),
         moment(value.get("timestamp")) or moment_in(key),
         "tool_calls" if tools else "stop",
         meta=meta,

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from feilun.errors import Conflict, FeilunError
-from feilun.migration.seam import Brought, Call, Example, Judged, Report, Sat, Upload
+from feilun.migration.seam import Brought, Call, Definition, Example, Judged, Report, Sat, Upload
 from feilun.records import (
     Eval,
     EvalAnswer,
@@ -34,6 +34,7 @@ from feilun.store import Database, datasets, record_digests, sources
 from feilun.store.access.permits import put_together
 from feilun.store.calls import imported
 
+Keyed = TypeVar("Keyed", Call, Definition, Judged, Sat)
 KEY = "imported"  # whose calls these were
 _NOWHERE = ""
 _CLOSED = {"train": False, "retrieve": False}  # settings are nobody's knowledge
@@ -90,22 +91,38 @@ def write(
 
 
 def _rows(db: Database, ws: str, home: str, found: Brought, done: _Done) -> imported.Rows:
-    traces = {trace.id: trace for trace in (_trace(ws, home, call) for call in found.calls)}
-    evals = [Eval(each.key, ws, each.name[:200], (), each.created or 0.0, each.meta) for each in found.definitions]
-    wanted = [_trace_id(ws, home, each.call) for each in found.judged]
+    traces = {trace.id: trace for trace in (_trace(ws, home, call) for call in _each_once("call", found.calls, found))}
+    exams = _each_once("eval", found.definitions, found)
+    evals = [Eval(each.key, ws, each.name[:200], (), each.created or 0.0, each.meta) for each in exams]
+    judgements = _each_once("judgement", found.judged, found)
+    wanted = [_trace_id(ws, home, each.call) for each in judgements]
     there = imported.known(db, ws, sorted(set(wanted) - traces.keys()))
-    kept: dict[str, Feedback] = {}
-    for judged, trace in zip(found.judged, wanted, strict=True):
+    kept: list[Feedback] = []
+    for judged, trace in zip(judgements, wanted, strict=True):
         if trace in traces or trace in there:
-            made = _feedback(ws, home, judged, trace)
-            kept.setdefault(made.id, made)
+            kept.append(_feedback(ws, home, judged, trace))
         else:
             found.leave(f"judgement {judged.key}", f"its call {judged.call} is not in this import, nor was it before")
-    taken = imported.elsewhere(db, ws, [each.key for each in found.sat])
-    runs = [_run(ws, each, each.key in taken, done) for each in found.sat]
-    edges = [(each.trace, each.id, "rated") for each in kept.values()]
+    sat = _each_once("run", found.sat, found)
+    taken = imported.elsewhere(db, ws, [each.key for each in sat])
+    runs = [_run(ws, each, each.key in taken, done) for each in sat]
+    edges = [(each.trace, each.id, "rated") for each in kept]
     edges += [edge for run, _, _ in runs for edge in ((run.eval, run.id, "asked"),)]
-    return imported.Rows(list(traces.values()), list(kept.values()), evals, runs, edges, {"from": home})
+    return imported.Rows(list(traces.values()), kept, evals, runs, edges, {"from": home})
+
+
+def _each_once(what: str, given: Sequence[Keyed], found: Brought) -> list[Keyed]:
+    """Return what has an id of its own; of several with one id the first stays, and what else they say is left out."""
+    kept: dict[str, Keyed] = {}
+    again = 0
+    for each in given:
+        first = kept.setdefault(each.key, each)
+        if first != each:
+            found.leave(f"{what} {each.key}", "another one has the same id, with other content")
+        again += first is not each and first == each
+    if again:
+        found.note(f"{again} of {len(given)} {what}s came more than once, and are kept once.")
+    return list(kept.values())
 
 
 def _permitted(rows: imported.Rows, permissions: Permissions) -> imported.Rows:

@@ -241,8 +241,8 @@ def test_a_character_too_few_or_too_many() -> None:
     assert [leak.how for leak in exchanged.noted] == ["exam_perhaps"]
     for asked, other in (
         (
-            "小明在学校门口的商店买了五个红苹果，一共花了多少钱？",
-            "小明在学校门口的商店买了十五个红苹果，一共花了多少钱？",
+            "小明在学校门口的商店买了五个苹果，花了多少钱？",
+            "小明在学校门口的商店买了十五个苹果，花了多少钱？",
         ),
         ("保险公司在什么情况下应当赔偿投保人的损失？", "保险公司在什么情况下不应当赔偿投保人的损失？"),
     ):
@@ -292,20 +292,8 @@ def test_signs_and_figures_make_another_question() -> None:
 
 def test_hostile_texts_do_no_harm() -> None:
     """Much of one sign, lone surrogates and empty texts are answered like others."""
-    texts = [
-        "请问" * 100_000,
-        "1+" * 100_000,
-        "\\u" * 100_000,
-        "</a" * 60_000,
-        "%41" * 60_000,
-        "A." * 100_000,
-        "？" * 100_000,
-        "\n" * 50_000,
-        "\ud800",
-        "&#9999999;",
-        "a" * 200_000,
-        "①" * 9,
-    ]
+    texts = ["A." * 100_000, "？" * 100_000, "\n" * 50_000, "\ud800", "&#9999999;", "a" * 200_000, "①" * 9]
+    texts += ["请问" * 100_000, "1+" * 100_000, "\\u" * 100_000, "</a" * 60_000, "%41" * 60_000, "\\ud800" * 9]
     assert _found([_asked(n, text) for n, text in enumerate(texts)]) == set()
     assert _found([_asked(0, "x")], [EvalItem("item", "", ("x",)), EvalItem("i", "?!", ("x",))]) == set()
 

@@ -63,7 +63,7 @@ def slip(item: str, text: str) -> tuple[str, str] | None:
 
 
 def is_slip(few: str, many: str) -> bool:
-    """Tell whether what differs is a slip of the pen: no exchange, no figure, and nothing that turns a question round."""
+    """Tell whether what differs is a slip of the pen: no exchange, no figure, nothing that turns the question round."""
     changed = few + many
     return not (few and many) and not any(char.isnumeric() or char in _OTHERWISE for char in changed)
 

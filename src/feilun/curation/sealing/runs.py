@@ -2,10 +2,10 @@
 
 This module knows clauses and sums of characters that do not depend on their order. It does not know exams nor records.
 
-A text is cut at its marks and around words of asking (please, 请问); every run of neighbouring clauses is summed (prefix
-sums of scrambled characters, modulo 2^64), and a run with an item's sum holds the item's characters. So a question of
-five words is found within a page, and one whose words were shuffled too, and nothing is found that merely shares words
-with it. Particles (了, 呢) come and go in Chinese, and do not count.
+A text is cut at its marks and around words of asking (please, 请问); every run of neighbouring clauses is summed
+(prefix sums of scrambled characters, modulo 2^64), and a run with an item's sum holds the item's characters. So a
+question of five words is found within a page, and one whose words were shuffled too, and nothing is found that merely
+shares words with it. Particles (了, 呢) come and go in Chinese, and do not count.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ _PARTICLES = np.array([ord(char) for char in "了的吗呢啊呀吧嘛"], np.uin
 _ASKS = re.compile(
     r"请\s*问|请\s*教|请|问\s*题|题\s*目|考\s*题|问|题|一\s*下|[想你您们谁]\s*知\s*道|告\s*诉\s*[我他她你您]\s*们?|回\s*答"
     r"|答\s*案|[你您]\s*好|谢\s*谢|多\s*谢|帮\s*[忙我]|那\s*么|说\s*说|试\s*答|求\s*[解助答]|如\s*下"
-    r"|\b(?:please|tell (?:me|us)|give me|answer|question|ask(?:s|ed)?(?: (?:me|us|him|her|you))?|do you know|(?:can|could"
-    r"|would|will) you|hi|hello|hey|thanks|thank you|wonder(?:ing)?|(?:want|like) to know|let me know|so|now|ok)\b",
+    r"|\b(?:please|tell (?:me|us)|give me|answer|question|ask(?:s|ed)?(?: (?:me|us|him|her|you))?|do you know"
+    r"|(?:can|could|would|will) you|hi|hello|hey|thanks|thank you|wonder(?:ing)?"
+    r"|(?:want|like) to know|let me know|so|now|ok)\b",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"\d+")
