@@ -37,6 +37,16 @@ async def graded(spec: dict[str, Any], said: str, judge: Any = None, **sample: A
         ("百分之三点五；万分之二", [0.035, 0.0002]),
         (r"$\frac{3}{4}$ of $1{,}000$", [0.75, 1000]),
         ("１２３", [123]),
+        ("½ of 2½, 2 1/2 and 1又3/4", [0.5, 2.5, 2.5, 1.75]),
+        ("二分之一，四分之三，一又二分之一，百分之四十", [0.5, 0.75, 1.5, 0.4]),
+        ("10^3, 10³, 2**10, 1×10³, -2^3, 10⁻²", [1000, 1000, 1024, 1000, -8, 0.01]),
+        ("1,00,000 and 1.000,00 and 1'234'567", [100000, 1000, 1234567]),
+        ("12 cm^2, 12 m2, 12 cm², x_1 = 7, H2O, B12", [12, 12, 12, 7]),
+        (r"12 \text{ cm}^2 and 3\,\mathrm{m}^{2}", [12, 3]),
+        ("30 m, 1.5 b, $1.5m, 5k, 7B", [30, 1.5, 1500000, 5000, 7000000000]),
+        ("10 - 3, USD100, -$5, 12:30", [10, 3, 100, -5, 12.5]),
+        ("- 3 apples\n- 4 pears", [3, 4]),
+        ("5\u200b0 but not 5/0", [50]),
         ("no number", []),
     ],
 )
@@ -64,6 +74,14 @@ def test_numbers_are_found_however_they_are_written(text: str, values: list[floa
         ({"type": "numeric", "reference": 3.14, "tolerance": 0.01}, "3.145", "3.2"),
         ({"type": "numeric", "reference": "三千五"}, "答案是3500元。", "答案是3005元。"),
         ({"type": "numeric", "reference": [7, 8]}, "#### 8", "8 or maybe #### 9"),
+        ({"type": "numeric", "reference": 12}, "Answer: step 1: 3*4 = 12", "Answer: step 12: 3*4 = 14"),
+        ({"type": "numeric", "reference": 5}, "The answer is 5, because 2+3=5 and 1=1", "The answer is not 5"),
+        ({"type": "numeric", "reference": "½"}, "0.5", "2"),
+        ({"type": "numeric", "reference": "2½"}, "5/2", "2"),
+        ({"type": "numeric", "reference": "四分之三"}, "75%", "3"),
+        ({"type": "numeric", "reference": "30"}, "It is 30 m.", "$30 m"),
+        ({"type": "numeric", "reference": 1000000}, "10^6", "1000001"),
+        ({"type": "numeric", "reference": 6}, "答案不是5，是6。", "答案不是6"),
         ({"type": "f1", "reference": ["The red house", "a house"]}, "red house", "red houses"),
         ({"type": "f1", "reference": "信用社成立于一九五二年", "pass_threshold": 0.7}, "成立于一九五二年", "一九八四"),
         ({"type": "choice", "reference": "B"}, "The answer is (B).", "The answer is (C), not B."),
@@ -84,6 +102,34 @@ def test_numbers_are_found_however_they_are_written(text: str, values: list[floa
         ({"type": "math", "reference": r"[0, \infty)"}, r"$[0,+\infty)$", "(0, oo)"),
         ({"type": "math", "reference": r"2\sqrt{3}"}, "√12", "√6"),
         ({"type": "math", "reference": "y=2x+1"}, "2x - y + 1 = 0", "2x + y = 1"),
+        ({"type": "math", "reference": r"\text{even}"}, "The answer is **even**.", r"\text{odd}"),
+        ({"type": "math", "reference": r"\text{(A)}"}, "(A)", r"\text{(B)}"),
+        ({"type": "math", "reference": r"\text{June}"}, r"\boxed{June}", r"\boxed{\text{July}}"),
+        ({"type": "math", "reference": "yes"}, r"\text{Yes}", "$$"),
+        ({"type": "math", "reference": r"3\text{ or }4"}, "4, 3", "34"),
+        ({"type": "math", "reference": r"12\text{ cm}^2"}, "12", "144"),
+        ({"type": "math", "reference": r"5\text{ cm}"}, r"5\,\mathrm{cm}", r"5\text{ m}"),
+        ({"type": "math", "reference": r"6.626\times10^{-34}"}, "6.6260e-34", r"1.6\times 10^{-19}"),
+        ({"type": "math", "reference": "10^{-10}"}, "0.0000000001", "0"),
+        ({"type": "math", "reference": "1000000000"}, r"10^9", "1000000001"),
+        ({"type": "math", "reference": r"2\frac{1}{2}"}, "2.5", "1"),
+        ({"type": "math", "reference": "-1 3/4"}, r"-\frac{7}{4}", "-0.25"),
+        ({"type": "math", "reference": "12"}, "3 * 4", "1 2"),
+        ({"type": "math", "reference": "23"}, "23.0", "2*3"),
+        ({"type": "math", "reference": r"\log_2 8"}, "3", r"\log_8 2"),
+        ({"type": "math", "reference": r"\binom52"}, "10", r"\binom{5}{1}"),
+        ({"type": "math", "reference": "０．５"}, r"\frac12", "5"),
+        ({"type": "math", "reference": "x>3"}, "3<x", "3>x"),
+        ({"type": "math", "reference": "x > 3"}, r"(3, \infty)", "x<3"),
+        ({"type": "math", "reference": r"x \in [1,2]"}, "[1, 2]", "(1, 2)"),
+        ({"type": "math", "reference": r"x=\pm 2"}, "x=2 or x=-2", "x=2"),
+        ({"type": "math", "reference": "2x=4"}, "x=2", "4"),
+        ({"type": "math", "reference": r"\{1,1,2\}"}, r"\{2,1,1\}", r"\{1,2,3\}"),
+        (
+            {"type": "math", "reference": r"\begin{pmatrix}1&2\\3&4\end{pmatrix}"},
+            r"\begin{bmatrix}1 & 2\\ 3 & \frac82\end{bmatrix}",
+            r"\begin{pmatrix}1&3\\2&4\end{pmatrix}",
+        ),
         ({"type": "tool_call", "reference": [TRIANGLE]}, "[geo.area(base=10, height=5)]", "[geo.area(base=10)]"),
         (
             {"type": "tool_call", "reference": [TRIANGLE]},
@@ -138,6 +184,23 @@ async def test_what_is_no_grader_is_refused_and_never_raises(spec: dict[str, Any
     found = await graded(spec, "a")
     assert not found.passed
     assert found.error
+
+
+async def test_an_answers_own_trouble_is_wrong_and_the_references_is_an_error() -> None:
+    """What an answer makes never ends its exam; a reference that cannot be worked out says so."""
+    for spec, said in (
+        ({"type": "math", "reference": "12"}, r"\boxed{9^9^9^9^9}"),
+        ({"type": "numeric", "reference": 7}, "5/0"),
+    ):
+        found = await graded(spec, said)
+        assert (found.passed, found.error) == (False, ""), said
+    for spec, said in (
+        ({"type": "math", "reference": "9^9^9^9^9"}, "12"),
+        ({"type": "math", "reference": "$$"}, "$$"),
+        ({"type": "numeric", "reference": "5/0"}, "5"),
+    ):
+        found = await graded(spec, said)
+        assert (found.passed, bool(found.error)) == (False, True), said
 
 
 async def test_scores_are_combined() -> None:

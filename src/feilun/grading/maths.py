@@ -15,10 +15,12 @@ from feilun.grading.seam import Case, Grade, right_or_wrong
 from feilun.grading.strings import OUTPUT, References
 
 SECONDS = 5.0
+LONGEST = 600  # characters of a result
 _ANNOUNCED = re.compile(
-    r"(?:####|(?:final\s+)?answer\s*(?:is|:|=)|the\s+result\s+is|答案\s*(?:是|为|為|：|:)|结果\s*(?:是|为|：|:))\s*",
+    r"(?:####|(?:final\s+)?answer\s*(?:is|:|=)\s*:?|the\s+result\s+is\s*:?|答案\s*(?:是|为|為|：|:)|结果\s*(?:是|为|：|:))\s*",
     re.IGNORECASE,
 )
+_BOLD = re.compile(r"(?<![\w)*])\*\*(?=[^\s*])([^*]+)(?<=\S)\*\*(?![\w(*])")
 _DOLLARS = re.compile(r"\$\$?([^$]+)\$\$?|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 
 
@@ -26,6 +28,7 @@ def result_of(text: str) -> str:
     """Return what an answer ends up with: its last box, what follows "the answer is", its last formula or line."""
     if boxes := _boxed(text):
         return boxes[-1]
+    text = _BOLD.sub(r"\1", text)
     announced = list(_ANNOUNCED.finditer(text))
     if announced:
         rest = text[announced[-1].end() :].strip()
@@ -64,21 +67,19 @@ class Maths(msgspec.Struct, tag="math", forbid_unknown_fields=True):
     async def grade(self, case: Case) -> Grade:
         """Find the result and compare it."""
         said = case.fill(self.input)
-        trouble = ""
+        result, trouble = result_of(said), ""
         for reference in case.fill_all(self.reference):
-            for answer in dict.fromkeys((result_of(said), said.strip())):
-                if not answer or len(answer) > 600:
+            for answer in dict.fromkeys((result, said.strip())):
+                if not answer or len(answer) > LONGEST:
                     continue
                 try:
                     payload = {"answer": answer, "reference": reference, "ordered": self.ordered}
                     found = await ask("maths", payload, SECONDS)
                 except EngineError as error:
+                    # The answer's own trouble makes it wrong; that of the reference is the grader's, and says so.
                     trouble = error.message
-                    continue
+                    await ask("maths", {"reference": reference}, SECONDS)
+                    break
                 if found["same"]:
                     return Grade(1.0, True)
-        return (
-            Grade(0.0, False, error=trouble)
-            if trouble
-            else right_or_wrong(False, f"Its result is {result_of(said)[:80]!r}.")
-        )
+        return right_or_wrong(False, f"Its result is {result[:80]!r}. {trouble}".strip())

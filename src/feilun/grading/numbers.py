@@ -1,6 +1,6 @@
 """The grader of numbers: whatever way they are written, in English and in Chinese.
 
-This module knows thousands, decimals, fractions, powers of ten, percent, magnitudes (``million``, ``亿``), Chinese
+This module knows thousands, decimals, fractions, powers, percent, magnitudes (``million``, ``亿``), Chinese
 numerals and units that are only a factor. It does not know formulas: those are for ``math``.
 """
 
@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import msgspec
 
@@ -30,16 +30,29 @@ _WORDS = {
     "tn": 12,
 }  # fmt: skip
 _POWERS = {"十": 1, "百": 2, "千": 3, "万": 4, "萬": 4, "亿": 8, "億": 8, "万亿": 12, "萬億": 12, "兆": 12}
+_LONG_NUMERAL = rf"[{_HAN}]+(?:[点點][{''.join(_DIGITS)}]+)?"
 _NUMBER = re.compile(
     rf"""
     (?P<of>百分之|千分之|万分之)?\s*
-    (?P<sign>(?<![\w.)）])[-+]|负|負|minus\s)?\s*[$¥€£]?\s*
+    (?P<sign>(?<![\w.)）])(?<![\d)]\s)[-+]|负|負|minus\s)?\s*(?P<money>[$¥€£])?\s*
     (?:
-      (?P<plain>\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|\d{{1,3}}(?:\ \d{{3}})+(?![\d.])|\d+(?:\.\d+)?|\.\d+)
-      (?:\s*(?:e|[x×*]\s*10\s*(?:\^|\*\*))\s*\{{?(?P<power>[-+]?\d+)\}}?)?
-      (?:\s*/\s*(?P<under>\d+(?:\.\d+)?)(?![\d/]))?
-      (?:\s?(?P<great>万亿|萬億|[十百千万萬亿億兆]|(?:hundred|thousand|million|billion|trillion|bn|mn|tn|[kmb])\b))?
-      |(?P<han>[{_HAN}]+(?:[点點][{"".join(_DIGITS)}]+)?)
+      (?<![A-Za-z_^])(?<![\d:])(?<!\d\.)
+      (?:
+        (?P<clock>\d{{1,2}}(?::\d{{2}}){{1,2}})(?![\d:])
+        |(?P<mixed>\d+)(?:\s+|\s*又\s*)(?P<over>\d+)\s*/\s*(?P<below>\d+)(?![\d/.])
+        |(?P<plain>
+          \d{{1,3}}(?:\.\d{{3}})+,\d{{1,2}}(?!\d)                # 1.000,00
+          |(?:\d{{1,3}}(?:,\d{{3}})+|\d{{1,2}}(?:,\d{{2}})+,\d{{3}}|\d{{1,3}}(?:'\d{{3}})+)(?!\d)(?:\.\d+)?
+          |\d{{1,3}}(?:\ \d{{3}})+(?![\d.])|\d+(?:\.\d+)?|\.\d+
+        )
+        (?:\s*(?:\^|\*\*)\s*[{{(]?(?P<raised>[-+]?\d+)[)}}]?)?
+        (?:\s*(?:e|[x×*]\s*10\s*(?:\^|\*\*))\s*[{{(]?(?P<power>[-+]?\d+)[)}}]?)?
+        (?:\s*/\s*(?P<under>\d+(?:\.\d+)?)(?![\d/]))?
+        (?:(?P<letter>\s?[kmb])(?![^\W_])|\s?(?P<great>
+          万亿|萬億|[十百千万萬亿億兆]|(?:hundred|thousand|million|billion|trillion|bn|mn|tn)\b
+        ))?
+      )
+      |(?:(?P<whole>{_LONG_NUMERAL})又)?(?:(?P<parts>{_LONG_NUMERAL}|(?<!\d)\d+)分之)?(?P<han>{_LONG_NUMERAL})
     )
     (?P<half>半)?
     \s*(?P<share>%|‰|per\s?cent\b|pct\b|percentage\ points?\b|个百分点|個百分點)?
@@ -51,7 +64,23 @@ _ANNOUNCED = re.compile(
     r"(?:####|(?:final\s+)?answer\s*(?:is|:|=)|the\s+result\s+is|答案\s*(?:是|为|為|：|:)|结果\s*(?:是|为|：|:)|等于)\s*",
     re.IGNORECASE,
 )
-_FRACTION = re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}")
+_NOT = re.compile(r"(?:\bnot|n['’]t(?:\s+be)?|不是|并非|不等于|不为|≠|!=)\W*$", re.IGNORECASE)
+_WORKED = re.compile(r"(?:(?!because|since|因为|由于|[,;(，；（。\n]|\.\s).)*=", re.IGNORECASE)
+_FRACTION = re.compile(r"\\[dtc]?frac\s*(?:\{([^{}]+)\}|(\d))\s*(?:\{([^{}]+)\}|(\d))")
+_RAISED = re.compile("[⁰¹²³⁴-⁹⁺⁻]+")
+_VULGAR = re.compile("[¼-¾⅐-⅞]")
+_HIDDEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff"))
+_SPELT = (
+    (re.compile(r"\\(?:text|mathrm|mbox)\s*\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"\\times(?![a-z])|\\cdot(?![a-z])"), "×"),
+    (re.compile(r"\\([%$])"), r"\1"),
+    (re.compile(r"\{,\}|\\,(?=\d{3})"), ","),
+    (re.compile(r"(?<=[A-Za-z)\]}])\s*[_^]\s*(?:\{[^{}]*\}|[-+]?\w+)"), " "),  # cm^2, x_1: part of a name or a unit
+    (re.compile(r"(?i)\b(?:usd|rmb|cny|eur|gbp|hkd|us(?=\$))(?=[\d$.])"), " "),
+    (re.compile(r"(?i)\bstep\s+\d+\s*[:.)]"), " "),
+)
+_BULLET = re.compile(r"^[ \t]*[-+*•][ \t]+", re.MULTILINE)
+RELATIVE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +93,25 @@ class Number:
 
 def numbers(text: str) -> list[Number]:
     """Return every number of ``text`` in order, wherever a sentence has it."""
-    plain = unicodedata.normalize("NFKC", text).replace("\u2212", "-").replace("\\%", "%").replace("\\$", "$")
-    plain = _FRACTION.sub(r" \1/\2 ", plain.replace("{,}", ","))
-    return list(_found(plain))
+    return [number for number, _ in _found(_spelt(text))]
 
 
-def _found(text: str) -> Iterator[Number]:
+def _spelt(text: str) -> str:
+    """Return a text in which whatever stands for a number is written in digits, signs and Chinese numerals."""
+    raised = _RAISED.sub(lambda m: "^" + unicodedata.normalize("NFKC", m[0]) + " ", _VULGAR.sub(r" \g<0>", text))
+    plain = unicodedata.normalize("NFKC", raised).translate(_HIDDEN).replace("\u2212", "-").replace("\u2044", "/")
+    plain = _FRACTION.sub(lambda m: f" {m[1] or m[2]}/{m[3] or m[4]} ", plain)
+    for pattern, by in _SPELT:
+        plain = pattern.sub(by, plain)
+    return _BULLET.sub("", plain) if "\n" in plain else plain
+
+
+def _found(text: str) -> Iterator[tuple[Number, int]]:
+    """Yield numbers and where they begin; what cannot be worked out, such as 5/0, is none."""
     for match in _NUMBER.finditer(text):
         try:
-            value = _han(match["han"]) if match["han"] else _plain(match)
-        except (InvalidOperation, ValueError, OverflowError):
+            value = _fraction(match) if match["han"] else _plain(match)
+        except (ArithmeticError, ValueError):
             continue
         if match["half"]:
             value += Decimal("0.5") * Decimal(10) ** _power(match["great"])
@@ -82,17 +120,40 @@ def _found(text: str) -> Iterator[Number]:
         under = {"百分之": 2, "千分之": 3, "万分之": 4}.get(match["of"] or "", 0)
         share = (match["share"] or "").lower()
         under += 3 if share == "‰" else 2 if share else 0
-        yield Number(value.scaleb(-under), under > 0)
+        yield Number(value.scaleb(-under), under > 0), match.start()
 
 
 def _plain(match: re.Match[str]) -> Decimal:
-    value = Decimal(match["plain"].replace(",", "").replace(" ", ""))
+    if match["clock"]:
+        return sum((Decimal(part) / 60**place for place, part in enumerate(match["clock"].split(":"))), Decimal(0))
+    if match["mixed"]:
+        return int(match["mixed"]) + Decimal(match["over"]) / Decimal(match["below"])
+    written = match["plain"]
+    if re.fullmatch(r"[\d.]+,\d{1,2}", written):
+        written = written.replace(".", "").replace(",", ".")
+    value = Decimal(re.sub(r"[,' ]", "", written))
+    power, raised = int(match["power"] or 0), int(match["raised"] or 1)
+    if abs(power) > 400 or abs(raised) > 400:
+        raise ValueError(power)
+    value **= raised
     if match["under"]:
         value /= Decimal(match["under"])
-    power = int(match["power"] or 0)
-    if abs(power) > 400:
-        raise ValueError(power)
-    return value * Decimal(10) ** (power + _power(match["great"]))
+    return value * Decimal(10) ** (power + _power(match["great"]) + _letter(match))
+
+
+def _letter(match: re.Match[str]) -> int:
+    """Return the power that a single letter stands for: 5k, 5M and $5 m; 5 m is five metres."""
+    letter = match["letter"] or ""
+    meant = match["money"] if letter[:1].isspace() or letter in {"m", "b"} else letter
+    return _WORDS[letter.strip().lower()] if meant else 0
+
+
+def _fraction(match: re.Match[str]) -> Decimal:
+    """Return a Chinese numeral or fraction: 三, 四分之三, 一又二分之一."""
+    value = _han(match["han"])
+    if parts := match["parts"]:
+        value /= Decimal(parts) if parts.isdecimal() else _han(parts)
+    return value + (_han(match["whole"]) if match["whole"] else 0)
 
 
 def _power(great: str | None) -> int:
@@ -133,13 +194,23 @@ def _han(text: str) -> Decimal:
 
 
 def final_numbers(text: str) -> list[Number]:
-    """Return the numbers that an answer ends up with: in the box, after "the answer is", or else its last."""
+    """Return the numbers that an answer ends up with: in the box, after "the answer is", or else its last.
+
+    Of a calculation it is what follows the last =; a number that the answer denies ("not 5") is none.
+    """
     if boxed := _BOXED.findall(text):
-        return numbers(boxed[-1])[-1:]
-    announced = list(_ANNOUNCED.finditer(text))
-    if announced and (said := numbers(text[announced[-1].end() :])):
-        return said[:1]
-    return numbers(text)[-1:]
+        return _said(boxed[-1])[-1:]
+    for announced in reversed(list(_ANNOUNCED.finditer(text))):
+        rest = text[announced.end() :]
+        worked = _WORKED.match(rest)
+        if said := _said(rest[worked.end() :] if worked else rest):
+            return said[:1]
+    return _said(text)[-1:]
+
+
+def _said(text: str) -> list[Number]:
+    plain = _spelt(text)
+    return [number for number, place in _found(plain) if not _NOT.search(plain[max(0, place - 20) : place])]
 
 
 class Numeric(msgspec.Struct, tag="numeric", forbid_unknown_fields=True):
@@ -151,7 +222,7 @@ class Numeric(msgspec.Struct, tag="numeric", forbid_unknown_fields=True):
 
     reference: References
     tolerance: float = 0.0
-    relative: float = 1e-6
+    relative: float = RELATIVE
     anywhere: bool = False
     percent: str = "lenient"
     input: str = OUTPUT
@@ -180,4 +251,9 @@ class Numeric(msgspec.Struct, tag="numeric", forbid_unknown_fields=True):
         if self.percent == "lenient" and given.share != wanted.share:
             pairs.append((given.value.scaleb(2 * given.share), wanted.value.scaleb(2 * wanted.share)))
         slack = Decimal(repr(self.tolerance))
-        return any(abs(a - b) <= max(slack, Decimal(repr(self.relative)) * abs(b)) for a, b in pairs)
+        return any(abs(a - b) <= max(slack, self._share(a, b) * abs(b)) for a, b in pairs)
+
+    def _share(self, a: Decimal, b: Decimal) -> Decimal:
+        # The default is for what was rounded; whole numbers were not.
+        whole = self.relative == RELATIVE and a == a.to_integral_value() and b == b.to_integral_value()
+        return Decimal(0) if whole else Decimal(repr(self.relative))
