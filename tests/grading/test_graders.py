@@ -239,6 +239,8 @@ async def test_a_judge_gives_scores_labels_and_marks() -> None:
     assert asked[0][0]["content"] == "Mark x of Why?"
     assert (await graded(score, "x", saying('{"result": 9}'))).error
     assert (await graded(score, "x", saying("no idea"))).error
+    assert (await graded(score, "x", saying("I would not give it a 5."))).error
+    assert (await graded(score, "x", saying('<think>{"result": 1}</think>\n5'))).score == 1.0
     assert (await graded(score, "x")).error
     assert (await graded(label, "x", saying("Good"))).passed
     assert (await graded(label, "x", saying("good or bad"))).error
@@ -252,6 +254,51 @@ async def test_a_judge_gives_scores_labels_and_marks() -> None:
 
     late = await grade(label, {"question": ""}, {"output_text": "x"}, hanging, seconds=0.05)
     assert "more than" in late.error
+
+
+@pytest.mark.parametrize(
+    ("labels", "said", "label"),
+    [
+        ("correct incorrect", "Correct!", "correct"),
+        ("correct incorrect", "The answer is **correct**.", "correct"),
+        ("correct incorrect", '{"label": "Correct"}', "correct"),
+        ("correct incorrect", "It is not correct. It is incorrect.", "incorrect"),
+        ("correct incorrect", "It is not correct, but incorrect.", "incorrect"),
+        ("correct incorrect", "<think>Is it incorrect?</think>\nCorrect.", "correct"),
+        ("correct incorrect", "not correct", ""),
+        ("correct incorrect", "It is not correct.", ""),
+        ("correct incorrect", "It isn’t correct.", ""),
+        ("correct incorrect", "I cannot say it is correct", ""),
+        ("correct incorrect", "Is it correct? No.", ""),
+        ("correct incorrect", "partially correct", ""),
+        ("correct incorrect", "neither correct nor incorrect", ""),
+        ("correct incorrect", '{"label": "not correct"}', ""),
+        ("correct incorrect", '{"label": ["correct"]}', ""),
+        ("correct incorrect", "non-correct", ""),
+        ("not_correct correct", "not_correct", "not_correct"),
+        ("正确 错误", "这个回答非常正确。", "正确"),
+        ("正确 错误", "不正确", ""),
+        ("正确 错误", "这个回答不是正确的。", ""),
+        ("正确 错误", "不能说它正确", ""),
+        ("正确 错误", "不正确，是错误的。", "错误"),
+        ("正确 不正确", "我认为不正确。", "不正确"),
+        ("正确 不正确", "并非不正确。", ""),
+        ("好 不好", "这个回答不好", "不好"),
+        ("A B", "A good answer", ""),
+        ("A B", "It is B.", "B"),
+    ],
+)
+async def test_a_judge_that_denies_a_label_does_not_choose_it(labels: str, said: str, label: str) -> None:
+    """What a judge says, and not what it says it is not, in English and in Chinese; what cannot be told is an error."""
+
+    async def judge(_: Any) -> str:
+        return said
+
+    known = labels.split()
+    spec = {"type": "label_model", "model": "m", "input": ASKING, "labels": known, "passing_labels": known[:1]}
+    found = await graded(spec, "x", judge)
+    assert found.why == (f"The judge says {label}." if label else "")
+    assert (found.passed, bool(found.error)) == (label == known[0], not label)
 
 
 async def test_a_judge_that_prefers_a_place_prefers_nobody() -> None:
