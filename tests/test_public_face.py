@@ -36,7 +36,7 @@ FACES = {
     "feilun.gateway.endpoints.admin": "router",
     "feilun.gateway.hotpath": "Hotpath",
     "feilun.gateway.observability": "Watch watching",
-    "feilun.grading": "Grade Judge check contains grade render_template string_check tokens",
+    "feilun.grading": "Grade Judge check contains grade lacking render_template string_check tokens",
     "feilun.grading.sandbox": "ask",
     "feilun.serving": "start_engine",
     "feilun.store": "Database Edge Journal open_database record_digests",

@@ -12,12 +12,14 @@ import openai
 import pytest
 
 from feilun.errors import BadRequest
+from feilun.gateway.endpoints.fine_tuning.methods import Chosen, Method, chosen
 from feilun.gateway.endpoints.fine_tuning.teacher import compact
 from feilun.gateway.endpoints.fine_tuning.work import metrics_of
 from feilun.gateway.examples import LOOKS, check
 from feilun.records import Eval, EvalItem
 from feilun.settings import Settings, load
 from feilun.store import datasets, evals, lineage
+from feilun.training.recipes import numbers, samples_of
 
 BASE = "smollm2-135m-instruct"
 Wait = Callable[[Callable[[], object]], None]
@@ -104,6 +106,86 @@ def test_every_method_takes_its_form(client: openai.OpenAI, gateway: Any, method
     assert training["seed"] == 3
     assert ("batch" in training) == (method == "supervised")
     assert gateway.state.journal.get(job.id).spec.get("teacher") == told.get("teacher")
+
+
+VALUES: dict[str, Any] = {
+    "n_epochs": 3,
+    "learning_rate_multiplier": 0.5,
+    "batch_size": 5,
+    "beta": 0.3,
+    "samples": 5,
+    "max_tokens": 33,
+    "compute_multiplier": 1.5,
+    "eval_interval": 2,
+    "eval_samples": 2,
+    "reasoning_effort": "low",
+    "temperature": 0.4,
+    "logprobs": False,
+}
+REACHED = {"beta": ("beta", 0.3), "samples": ("samples", 5.0), "compute_multiplier": ("samples", 12.0)}
+
+
+def plan_of(method: str, names: list[str]) -> dict[str, Any]:
+    """Return what the plan is told of a method whose hyperparameters of these names are said."""
+    told = {**METHODS[method][1], "hyperparameters": {name: VALUES[name] for name in names}}
+    return chosen(Method.model_validate({"type": method, method: told}), None).plan(1e-3)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_hyperparameter_reaches_the_process(method: str) -> None:
+    """Each that the API documents for a method, alone and all together, is one that the training process takes."""
+    told = {**METHODS[method][1], "hyperparameters": {}}
+    names = list(Method.model_validate({"type": method, method: told}).model_dump()[method]["hyperparameters"])
+    for name in names:
+        plan = plan_of(method, [name])
+        taken = numbers(plan["method"], plan["options"])
+        if name in REACHED:
+            assert taken[REACHED[name][0]] == REACHED[name][1]
+    plan = plan_of(method, names)
+    numbers(plan["method"], plan["options"])
+    assert (plan["epochs"], plan["batch"], plan["learning_rate"]) == (3, 5, 0.0005)
+
+
+def test_what_a_recipe_does_not_take_is_refused_when_it_is_asked_for(
+    client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan with an option of another method makes no job."""
+    monkeypatch.setattr(Chosen, "plan", lambda *_: {"method": "grpo", "options": {"answers": 4}})
+    before = len(client.fine_tuning.jobs.list().data)
+    told = {"type": "reinforcement", "reinforcement": METHODS["reinforcement"][1]}
+    file = upload(client, file_of("prompt"))
+    with pytest.raises(openai.BadRequestError, match="grpo takes no answers"):
+        client.fine_tuning.jobs.create(model=BASE, training_file=file, method=told)
+    assert len(client.fine_tuning.jobs.list().data) == before
+
+
+@pytest.mark.parametrize("method", ["reinforcement", "reasoning"])
+@pytest.mark.parametrize("change", [{}, {"reference_answer": None}])
+def test_a_line_that_the_grader_cannot_grade_is_named(
+    client: openai.OpenAI, method: str, change: dict[str, Any]
+) -> None:
+    """Before there is a job; an empty reference would pass every answer."""
+    rows = file_of("prompt")
+    rows[2] = {"messages": rows[2]["messages"], "other": 1, **change}
+    file, says = upload(client, rows), "line 3: the grader names item.reference_answer, which this line lacks"
+    with pytest.raises(openai.BadRequestError, match=says) as refused:
+        client.fine_tuning.jobs.create(
+            model=BASE, training_file=file, method={"type": method, method: {"grader": HOLDS}}
+        )
+    assert refused.value.param == "training_file"
+
+
+def test_an_answer_is_the_reference_unless_the_line_says_another(client: openai.OpenAI, gateway: Any) -> None:
+    """A chat is graded against its own answer; what a template names of it, or of the sample, must be there."""
+    file, told = upload(client, file_of("chat")), {"type": "reinforcement", "reinforcement": {"grader": HOLDS}}
+    job = client.fine_tuning.jobs.create(model=BASE, training_file=file, method=told)
+    client.fine_tuning.jobs.cancel(job.id)
+    kept = datasets.read(gateway.db, "bank", job.to_dict()["dataset"], "train")
+    assert {"reference_answer": "It is 3 crowns."} in [line["item"] for line in samples_of("grpo", kept)]
+    for wrong in ({"reference": "{{item.reference_answer.short}}"}, {"input": "{{sample.words}}"}):
+        told = {"type": "reinforcement", "reinforcement": {"grader": HOLDS | wrong}}
+        with pytest.raises(openai.BadRequestError, match="which this line lacks"):
+            client.fine_tuning.jobs.create(model=BASE, training_file=file, method=told)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from feilun.errors import BadRequest
-from feilun.grading import Grade, check, grade
+from feilun.grading import Grade, check, grade, lacking
 from feilun.grading.calibration import calibrate
 from feilun.grading.judges import prefer
 from feilun.grading.numbers import numbers
@@ -347,3 +347,36 @@ def test_measures_of_likeness_agree_with_their_definitions() -> None:
     assert similarity("gleu", a, b) == pytest.approx(9 / 18)
     assert similarity("meteor", a, a) > 0.99
     assert similarity("rouge_1", "信用社的利率", "信用社利率") == pytest.approx(10 / 11)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"type": "string_check", "input": "{{bogus.x}}", "reference": "x", "operation": "eq"},
+        {"type": "string_check", "input": "{{ reference_answer }}", "reference": "x", "operation": "eq"},
+        {"type": "contains", "accept": ["four", "{{ items.answer }}"]},
+        {"type": "score_model", "model": "any", "input": [{"role": "user", "content": "Rate {{output_text}}"}]},
+        {
+            "type": "multi",
+            "graders": {"a": {"type": "numeric", "reference": "{{bogus.x}}"}},
+            "calculate_output": "a",
+        },
+    ],
+)
+def test_a_template_that_names_nothing_is_refused(spec: dict[str, Any]) -> None:
+    """Of whatever kind the grader is, and wherever the template stands; LaTeX and programs keep their braces."""
+    with pytest.raises(BadRequest, match="which is not known"):
+        check(spec)
+    check({"type": "math", "reference": r"\frac{{x}}{{y}}"})
+    check({"type": "python", "source": "def grade(sample, item):\n    return len('{{a.b}}')"})
+
+
+def test_what_an_item_lacks_is_named() -> None:
+    """Fields within fields, null ones, and those that a grader names by itself."""
+    inner = {"type": "contains", "accept": ["{{item.answer.short}}", "{{item.none}}", "{{item.word}}"]}
+    spec = {"type": "multi", "graders": {"a": inner}, "calculate_output": "a"}
+    item = {"answer": {"short": "4"}, "none": None, "word": "null"}
+    assert lacking(spec, item, {"output_text": ""}) == ["item.none"]
+    assert lacking(spec, {"answer": "4"}, {"output_text": ""}) == ["item.answer.short", "item.none", "item.word"]
+    rubric = {"type": "rubric", "criteria": [{"text": "It is polite."}]}
+    assert lacking(rubric, item, {"output_text": ""}) == ["item.question"]

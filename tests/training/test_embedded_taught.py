@@ -75,7 +75,7 @@ def test_reasoning(make_plan: MakePlan, folder: str) -> None:
     lines: list[dict[str, object]] = [
         {"prompt": asked(country), "item": {"reference_answer": capital}} for country, capital in CAPITALS.items()
     ]
-    options = {"grader": HOLDS, "answers": 8, "max_tokens": 40}
+    options = {"grader": HOLDS, "samples": 8, "max_tokens": 40}
     settings = {"method": "reasoning", "options": options, "epochs": 4, "rows": 256, "learning_rate": 1e-3}
     calm, killed = (replace(make_plan(name, **settings), base=folder, threads=2) for name in ("calm", "killed"))
     for plan in (calm, killed):

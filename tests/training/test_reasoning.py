@@ -30,7 +30,7 @@ def reasoning_plan(make_plan: MakePlan) -> MakePlan:
     """Give a way to make a plan whose answers are right if they hold a letter, which a random model's often do."""
 
     def make(name: str = "run", grader: Any = HOLDS, tokens: int = 120, **settings: Any) -> Plan:
-        options = {"grader": grader, "max_tokens": tokens, "answers": 4}
+        options = {"grader": grader, "max_tokens": tokens, "samples": 4}
         given = {"epochs": 2, "longest": 256, **settings}
         plan = make_plan(name, **given, method="reasoning", options=options)
         lines = [
@@ -64,6 +64,8 @@ def test_only_right_whole_and_different_answers_are_learnt() -> None:
     assert said == [["0", "4, since 2+2"], ["0", "four"], ["1", "one"], ["1", "two"]]
     counted = {"prompts": 3, "solved": 2, "tried": 9, "passed": 0.7778, "verified": 4, "grade_errors": 0}
     assert facts == counted
+    _, alike = verified(tasks[:2], tried[1:2] * 2, 2)
+    assert "All 6 answers were graded 1" in alike["warning"]
 
 
 def test_what_was_tried_is_kept_whole(tmp_path: Path) -> None:

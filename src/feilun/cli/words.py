@@ -213,8 +213,8 @@ class Teller:
 
     def progress(self, message: JSON) -> None:
         """Say what a turn is doing."""
-        if "note" in message:
-            self.say("{}", message["note"])
+        if text := message.get("note") or (message.get("warning") if not message.get("done") else ""):
+            self.say("{}", text)
         elif "loss" in message:
             self._training(message)
         elif "exam" in message:

@@ -4,8 +4,8 @@ This room knows texts, numbers, schemas, programs in a sandbox, and how to ask a
 know exams, runs, training, or who answered.
 """
 
-from feilun.grading.grade import check, grade
+from feilun.grading.grade import check, grade, lacking
 from feilun.grading.seam import Grade, Judge
 from feilun.grading.texts import contains, render_template, string_check, tokens
 
-__all__ = ["Grade", "Judge", "check", "contains", "grade", "render_template", "string_check", "tokens"]
+__all__ = ["Grade", "Judge", "check", "contains", "grade", "lacking", "render_template", "string_check", "tokens"]

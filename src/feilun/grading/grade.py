@@ -26,11 +26,13 @@ from feilun.grading.seam import Case, Grade, Grader, Judge
 from feilun.grading.similarity import TextSimilarity
 from feilun.grading.spans import F1
 from feilun.grading.strings import Contains, Exact, StringCheck
+from feilun.grading.texts import is_known, variables
 from feilun.grading.tools import ToolCall
 from feilun.records import JSON
 
 SECONDS = 120.0  # a judge that a busy machine serves may take this long; everything else has its own, shorter limit
 MOST_GRADERS, DEEPEST = 32, 3
+_TEMPLATES = ("input", "reference", "accept", "reject", "question")  # fields whose texts are filled in
 
 
 class Multi(msgspec.Struct, tag="multi", forbid_unknown_fields=True):
@@ -100,8 +102,39 @@ def _make(spec: Any, depth: int) -> Grader:
 
 
 def check(spec: JSON) -> None:
-    """Raise BadRequest if ``spec`` describes no grader."""
-    make(spec)
+    """Raise BadRequest if ``spec`` describes no grader, or one whose templates name what no answer ever has."""
+    for name in named(make(spec)):
+        if name.partition(".")[0] not in {"item", "sample"}:
+            raise BadRequest(
+                f"The grader names {name[:80]!r}, which is not known.",
+                "Templates name {{item.x}}, a field of the line, or {{sample.output_text}}, the answer.",
+                "grader",
+            )
+
+
+def named(grader: Grader) -> list[str]:
+    """Return the variables that the templates of a grader name, ``item.x`` and ``sample.output_text``, each once."""
+    if isinstance(grader, Multi):
+        return list(dict.fromkeys(name for spec in grader.named.values() for name in named(make(spec))))
+    texts = [text for field in _TEMPLATES for text in _texts(getattr(grader, field, None))]
+    strict = isinstance(grader, StringCheck | TextSimilarity | ScoreModel | LabelModel)
+    return list(dict.fromkeys(name for text in texts for name in variables(text, every=strict)))
+
+
+def lacking(spec: JSON, item: Mapping[str, Any], sample: Mapping[str, Any]) -> list[str]:
+    """Return what the templates of a grader name and an answer to this item will not have, or have as null."""
+    spaces = {"item": item, "sample": sample}
+    return [name for name in named(make(spec)) if not is_known(name, spaces)]
+
+
+def _texts(value: Any) -> list[str]:
+    """Return the texts of a field of a grader, however they lie in it."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.to_builtins(value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return [text for each in inner for text in _texts(each)]
 
 
 async def grade(

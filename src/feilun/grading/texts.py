@@ -16,6 +16,7 @@ from feilun.signs import signed
 
 _VARIABLE = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _KNOWN = re.compile(r"\{\{\s*(?:item|sample)\.[\w.\-]+\s*\}\}")
+_DOTTED = re.compile(r"\{\{\s*([A-Za-z_]\w*(?:\.[\w\-]+)+)\s*\}\}")
 
 
 def tokens(text: str) -> list[str]:
@@ -92,7 +93,28 @@ def fill(text: str, item: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
     return _KNOWN.sub(lambda match: render_template(match.group(), item, sample), text)
 
 
+def variables(text: str, *, every: bool) -> list[str]:
+    """Return the names that a template names: ``every`` pair of braces, or those that :func:`fill` would put in.
+
+    Of the latter also such as are of no namespace: LaTeX has braces, but hardly a dotted name in two of them.
+    """
+    return [name.strip() for name in (_VARIABLE if every else _DOTTED).findall(text)]
+
+
+def is_known(name: str, spaces: Mapping[str, Any]) -> bool:
+    """Say whether there is something of this name, and that is not null."""
+    try:
+        return _found(name, spaces) is not None
+    except BadRequest:
+        return False
+
+
 def _lookup(name: str, spaces: Mapping[str, Any]) -> str:
+    value = _found(name, spaces)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _found(name: str, spaces: Mapping[str, Any]) -> Any:
     value: Any = spaces
     for part in name.split("."):
         if isinstance(value, Mapping) and part in value:
@@ -102,4 +124,4 @@ def _lookup(name: str, spaces: Mapping[str, Any]) -> str:
         else:
             known = sorted(f"{space}.{key}" for space, fields in spaces.items() for key in fields)
             raise BadRequest(f"The template names {name!r}, which is not known.", f"Known: {', '.join(known)}.")
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value

@@ -25,7 +25,7 @@ from feilun.store.access import revoked
 from feilun.store.database import Database
 from feilun.training.estimate import estimate, note_speed
 from feilun.training.plan import Plan
-from feilun.training.recipes import DEFAULTS, METHODS, samples_of
+from feilun.training.recipes import DEFAULTS, METHODS, numbers, samples_of, ungradable
 from feilun.training.replay.prompts import replay_file
 
 MINIMUM = 10
@@ -64,7 +64,7 @@ async def run_training(
     base = await asyncio.to_thread(models.get, db, ws, spec["base"])
     if spec.get("start"):
         await asyncio.to_thread(revoked.check, db, ws, spec["start"])
-    METHODS.check(spec.get("method") or "supervised")
+    _check_method(spec)
     await asyncio.to_thread(_with_reward, db, ws, spec)
     if base.kind != "base":
         raise BadModel(f"{base.id} is not a base model.", "Train on a base model.")
@@ -94,6 +94,13 @@ async def run_training(
     return {**fitted, **registered}
 
 
+def _check_method(spec: JSON) -> None:
+    """Raise BadSetting for a method that there is not, BadRequest for an option that it does not take."""
+    method = str(spec.get("method") or "supervised")
+    METHODS.check(method)
+    numbers(method, spec.get("options") or {})
+
+
 def _with_reward(db: Database, ws: str, spec: JSON) -> JSON:
     """Return the spec with the place of the reward model that its options name; raise NotFound, Forbidden, BadModel."""
     options = dict(spec.get("options") or {})
@@ -111,7 +118,7 @@ def foresee(db: Database, settings: Settings, ws: str, spec: JSON) -> JSON:
 
     Keys: ``samples``, ``tokens``, ``steps``, ``seconds``, ``memory`` and ``disk`` (bytes), ``measured``.
     """
-    METHODS.check(spec.get("method") or "supervised")
+    _check_method(spec)
     base = models.get(db, ws, spec["base"])
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -137,9 +144,12 @@ def _write_samples(db: Database, ws: str, spec: JSON, folder: Path) -> JSON:
 
 def _samples(db: Database, ws: str, spec: JSON, which: str, file: Path, least: int) -> int:
     method = spec.get("method") or "supervised"
-    found = [
-        json.dumps(one, ensure_ascii=False) for one in samples_of(method, datasets.read(db, ws, spec[which], "train"))
-    ]
+    records = datasets.read(db, ws, spec[which], "train")
+    if grader := (spec.get("options") or {}).get("grader"):
+        wrong = ungradable(method, grader, records)
+        if wrong:
+            raise BadRequest(f"The samples cannot be graded: {wrong}.", "Add it to every line.", "grader")
+    found = [json.dumps(one, ensure_ascii=False) for one in samples_of(method, records)]
     different = len(set(found))
     if different < least:
         same = f", {different} of them different" if different < len(found) else ""
@@ -195,6 +205,8 @@ async def _fit(context: Context, plan: Plan, folder: Path, log: Path, progress: 
             context.event(
                 f"Step {step}/{message['total']}: training loss={message['loss']:.3f}", type="metrics", **message
             )
+        elif "warning" in message:
+            context.event(message["warning"], "warn", type="message")
         elif "note" in message:
             context.event(message["note"], type="message")
 

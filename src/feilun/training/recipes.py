@@ -1,6 +1,6 @@
 """The training methods by name: where each recipe is, and how a dataset's records become its samples.
 
-It knows names, shapes of lines and records. It does not know models, losses or jobs.
+It knows names, options, shapes of lines and records. It does not know models, losses or jobs.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from feilun.errors import BadRequest
+from feilun.grading import lacking
 from feilun.records import JSON, Record
 from feilun.registry import Registry
 from feilun.training.plan import Plan
@@ -34,6 +36,59 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "reward": {"learning_rate": 2e-4, "batch": 8},
     "grpo": {"learning_rate": 2e-4, "batch": 4},
 }
+# What a method alone is told: numbers, with what they are unless somebody says otherwise.
+OPTIONS: Mapping[str, Mapping[str, float]] = {
+    # sft: how much the likelihood of the chosen answer counts beside the preference (Pang et al. 2024), which alone may
+    # let both sides fall
+    "dpo": {"beta": 0.1, "label_smoothing": 0.0, "sft": 1.0, "liked": 0.0, "disliked": 0.0},
+    # liked, disliked: weights of the two sides, 0 so that both count as much in sum
+    "kto": {"beta": 0.1, "liked": 0.0, "disliked": 0.0},
+    # centre: how much scores are drawn to nought, which the ranking alone leaves open (Eisenstein et al. 2023)
+    "reward": {"centre": 0.01},
+    "grpo": {"beta": 0.04, "clip": 0.2, "samples": 8.0, "temperature": 1.0, "max_tokens": 96.0, "scaled": 1.0},
+    # odds: 0 learns the words alone, also where the teacher told its odds
+    "distillation": {"odds": 1.0},
+    "reasoning": {"samples": 8.0, "temperature": 0.8, "top_p": 0.95, "max_tokens": 256.0, "ways": 4.0},
+}
+LOWEST: Mapping[str, Mapping[str, float]] = {
+    "grpo": {"samples": 2.0, "temperature": 0.01, "max_tokens": 1.0},
+    "reasoning": {"samples": 1.0, "temperature": 0.01, "top_p": 0.01, "max_tokens": 1.0, "ways": 1.0},
+}
+# And what is no number, or is for whoever prepares its samples.
+BESIDE: Mapping[str, Mapping[str, type]] = {
+    "cpt": {"full": bool},
+    "grpo": {"grader": dict, "reward_model": str},
+    "distillation": {"temperature": float, "max_tokens": int, "logprobs": bool},
+    "reasoning": {"grader": dict},
+}
+_WORDS = {bool: "true or false", dict: "an object", str: "a text", float: "a number", int: "a whole number"}
+MOST_NAMED = 5
+
+
+def numbers(method: str, options: JSON) -> dict[str, float]:
+    """Return the numbers that a method is told, over its own; raise BadRequest for an option that it does not take.
+
+    ``auto`` and None stand for the method's own.
+    """
+    defaults, lowest, beside = OPTIONS.get(method, {}), LOWEST.get(method, {}), BESIDE.get(method, {})
+    unknown = sorted(set(options) - {*defaults, *beside})
+    if unknown:
+        takes = ", ".join(sorted({*defaults, *beside})) or "no options"
+        raise BadRequest(f"The method {method} takes no {', '.join(unknown)[:200]}.", f"It takes {takes}.", unknown[0])
+    found = dict(defaults)
+    for name, value in options.items():
+        if value is None or value == "auto":
+            continue
+        if name in beside:
+            fits = isinstance(value, beside[name]) or (beside[name] is float and type(value) is int)
+            if not fits:
+                raise BadRequest(f"{name} is {str(value)[:60]!r}; it must be {_WORDS[beside[name]]}.", param=name)
+            continue
+        low = lowest.get(name, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < float("inf"):
+            raise BadRequest(f"{name} is {value!r}; it must be a number of at least {low:g}.", param=name)
+        found[name] = float(value)
+    return found
 
 
 def default_rate(method: str) -> float:
@@ -44,6 +99,18 @@ def default_rate(method: str) -> float:
 def samples_of(method: str, records: Sequence[Record]) -> list[JSON]:
     """Return the lines that a method learns from, of the records that are of its kind, in their order."""
     return [line for record in records for line in _LINES[method](record)]
+
+
+def ungradable(method: str, grader: JSON, records: Sequence[Record]) -> str:
+    """Return in words which records lack what the templates of a grader name; empty if none does."""
+    found: list[str] = []
+    for record in records:
+        lacks = [name for line in _LINES[method](record) for name in lacking(grader, line["item"], {"output_text": ""})]
+        if lacks:
+            place = record.meta.get("place") or record.id
+            found.append(f"{place}: the grader names {', '.join(lacks)[:200]}, which this line lacks")
+    more = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return "; ".join(found[:MOST_NAMED]) + more
 
 
 def _chat(record: Record) -> list[JSON]:
@@ -85,10 +152,10 @@ def _graded(record: Record) -> list[JSON]:
     """Return what is asked and what a grader is told of it; an answer that is there is the reference."""
     if record.kind != "chat":
         return []
-    messages = list(record.messages)
-    answer = messages.pop()["content"] if messages and messages[-1].get("role") == "assistant" else ""
-    item = dict(record.meta.get("item") or {})
-    return [{"prompt": messages, "item": {"reference_answer": answer, **item}}]
+    messages, item = list(record.messages), dict(record.meta.get("item") or {})
+    if messages and messages[-1].get("role") == "assistant":
+        item = {"reference_answer": messages.pop()["content"], **item}
+    return [{"prompt": messages, "item": item}]
 
 
 def _taught(record: Record) -> list[JSON]:

@@ -15,13 +15,14 @@ import torch
 from feilun.compute import die_with_parent, disk_errors, say_failure, threads
 from feilun.errors import FeilunError
 from feilun.training.plan import Plan
-from feilun.training.recipes import METHODS
+from feilun.training.recipes import METHODS, numbers
 
 
 def train(plan: Plan) -> None:
     """Train as the plan says; raise TooFewSamples, BadRequest, BadModel, OutOfSpace."""
     torch.set_num_threads(threads(plan.threads))
     recipe = METHODS.load(plan.method)
+    numbers(plan.method, plan.options)
     with disk_errors():
         recipe(plan)
 

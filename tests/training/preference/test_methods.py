@@ -20,6 +20,7 @@ from feilun.training.plan import Plan
 from feilun.training.preference.odds import Policy
 from feilun.training.preference.scored import read_reward_model
 from feilun.training.preference.trees import Tree
+from feilun.training.recipes import OPTIONS
 from feilun.training.run import train
 
 MakePlan = Callable[..., Plan]
@@ -79,6 +80,7 @@ def test_grpo_learns_what_a_grader_wants(make_plan: MakePlan) -> None:
     settings = {"epochs": 6, "batch": 5, "learning_rate": 2e-2, "options": options}
     facts = trained(make_plan("grpo", tasks(), "one", **settings))
     assert sum(facts["rewards"][-3:]) > sum(facts["rewards"][:3])
+    assert "warning" not in facts
     again = trained(make_plan("grpo", tasks(), "two", **{**settings, "epochs": 1}))
     assert again["rewards"][0] == facts["rewards"][0]
 
@@ -90,7 +92,7 @@ def test_a_step_of_grpo_is_its_parts(policy: Policy, trees: list[Tree], make_pla
     parameters = [factor for pair in policy.factors.values() for factor in pair]
     for settings, beta in (({"micro": 0}, 0.04), ({"micro": 1}, 0.04), ({"micro": 0}, 0.0)):
         plan = make_plan("grpo", [], **settings)
-        loss, tokens = grpo.learn(policy, first, groups, {**grpo.OPTIONS, "beta": beta}, plan)
+        loss, tokens = grpo.learn(policy, first, groups, {**OPTIONS["grpo"], "beta": beta}, plan)
         assert tokens == sum(2 * len(tree.prompt) + sum(map(len, tree.answers)) for tree in trees)
         found.append((loss, [factor.grad.clone() for factor in parameters if factor.grad is not None]))
         for factor in parameters:
@@ -101,12 +103,15 @@ def test_a_step_of_grpo_is_its_parts(policy: Policy, trees: list[Tree], make_pla
     assert found[0][0] > 1e-4
 
 
-def test_no_advantage_no_change(make_plan: MakePlan) -> None:
-    """Where every answer is graded alike, the model stays as it is."""
+def test_no_advantage_no_change(make_plan: MakePlan, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where every answer is graded alike, the model stays as it is, and the run says so."""
     options = {"grader": {"type": "regex", "pattern": "(?s).*"}, "samples": 2, "max_tokens": 4}
     plan = make_plan("grpo", tasks(), epochs=1, batch=10, options=options)
     facts = trained(plan)
     assert facts["rewards"] == [1.0]
+    assert "nothing could be learnt" in facts["warning"]
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"warning": facts["warning"]} in told
     factors = read_adapter(Path(plan.out), torch.float32).factors
     assert all(float(b.abs().max()) == 0 for _, b in factors.values())
 

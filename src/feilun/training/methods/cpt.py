@@ -19,16 +19,10 @@ from feilun.training.whole import Whole, finish_whole
 
 END = "<|endoftext|>"  # of a document, where the tokenizer has it
 SHORTEST = 8  # tokens; a shorter rest of a document is not worth a window
-OPTIONS = {"full"}
 
 
 def train(plan: Plan) -> None:
     """Run the whole recipe; raise TooFewSamples, BadRequest, BadModel or OutOfSpace."""
-    unknown = set(plan.options) - OPTIONS
-    if unknown or not isinstance(plan.options.get("full", False), bool):
-        raise BadRequest(
-            f"Continued pretraining takes no {plan.options}.", 'It takes "full": true or false.', "options"
-        )
     prompter = Prompter(Path(plan.base))
     facts, held = read_texts(plan, prompter, plan.samples), read_texts(plan, prompter, plan.held_out)
     replayed = read_replay(plan, prompter)

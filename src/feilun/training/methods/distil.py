@@ -24,15 +24,15 @@ from feilun.errors import BadRequest, TooFewSamples
 from feilun.records import JSON
 from feilun.training.loop import HeldOut, finish, fit
 from feilun.training.plan import Plan, read_lines
-from feilun.training.preference.begin import LOW_BYTES, new_keeping, new_policy, numbers, parameters
+from feilun.training.preference.begin import LOW_BYTES, new_keeping, new_policy, parameters
 from feilun.training.preference.odds import Lower, Policy, learn_lower
 from feilun.training.preference.reading import batches, hold_out
 from feilun.training.preference.trees import Forest, Tree, encode_tree, plant, split
+from feilun.training.recipes import numbers
 
 BATCH, LEAST = 16, 2
 CHUNK = 192
 SMALLEST = 1e-6  # odds that count as none
-OPTIONS = {"odds": 1.0}  # 0: learn the words alone, also where the teacher told its odds
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ class Lesson:
 
 def train(plan: Plan) -> None:
     """Run the whole recipe; raise TooFewSamples, BadRequest, BadModel or OutOfSpace."""
-    given = {name: value for name, value in plan.options.items() if name == "odds"}
-    options = numbers(given, OPTIONS)
+    options = numbers("distillation", plan.options)
     prompter, policy = new_policy(plan)
     lessons = read_lessons(plan, prompter, plan.samples, odds=options["odds"] > 0)
     if plan.held_out:

@@ -7,14 +7,12 @@ what, datasets, jobs or exams.
 from __future__ import annotations
 
 from feilun.training.plan import Plan
-from feilun.training.preference.begin import new_policy, numbers
+from feilun.training.preference.begin import new_policy
 from feilun.training.preference.prefer import Item, prefer
 from feilun.training.preference.reading import enough, read_pairs, read_rated
+from feilun.training.recipes import numbers
 
 BATCH = 8
-# sft: how much the likelihood of the chosen answer counts beside the preference (Pang et al. 2024), which alone may let
-# both sides fall
-OPTIONS = {"beta": 0.1, "label_smoothing": 0.0, "sft": 1.0, "liked": 0.0, "disliked": 0.0}
 
 
 def train(plan: Plan) -> None:
@@ -22,7 +20,7 @@ def train(plan: Plan) -> None:
 
     Thumbs on answers that nobody compared with another are learnt from, too, each by the loss of KTO.
     """
-    options = numbers(plan.options, OPTIONS)
+    options = numbers("dpo", plan.options)
     prompter, policy = new_policy(plan)
     pairs, rated = read_pairs(plan, prompter, plan.samples), read_rated(plan, prompter, plan.samples)
     enough([*pairs, *rated], plan.samples)

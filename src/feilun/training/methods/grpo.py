@@ -23,17 +23,16 @@ from feilun.grading import check
 from feilun.records import JSON, content_hash
 from feilun.training.loop import finish, fit
 from feilun.training.plan import Plan, read_lines
-from feilun.training.preference.begin import LOW_BYTES, new_policy, numbers, parameters
+from feilun.training.preference.begin import LOW_BYTES, new_policy, parameters
 from feilun.training.preference.losses import advantages, grpo_loss
 from feilun.training.preference.odds import Policy, learn_lower, lengths, summed
 from feilun.training.preference.reading import LEAST, batches
 from feilun.training.preference.rollouts import Answer, Rollouts
 from feilun.training.preference.scored import Ledger, Marks, RewardModel, graded, read_reward_model
 from feilun.training.preference.trees import Tree, plant, split
+from feilun.training.recipes import numbers
 
 PROMPTS = 4
-OPTIONS = {"beta": 0.04, "clip": 0.2, "samples": 8.0, "temperature": 1.0, "max_tokens": 96.0, "scaled": 1.0}
-LOWEST = {"samples": 2.0, "temperature": 0.01, "max_tokens": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,10 @@ class Task:
 
 def train(plan: Plan) -> None:
     """Run the whole recipe; raise TooFewSamples, BadRequest, BadModel or OutOfSpace."""
-    given = dict(plan.options)
-    grader, rewarder = given.pop("grader", None), given.pop("reward_model", None)
+    grader, rewarder = plan.options.get("grader"), plan.options.get("reward_model")
     if (grader is None) == (rewarder is None):
         raise BadRequest("GRPO needs a grader or a reward_model, and not both.", "Name one.", param="grader")
-    options = numbers(given, OPTIONS, LOWEST)
+    options = numbers("grpo", plan.options)
     if grader is not None:
         check(grader)
     prompter, policy = new_policy(plan)
@@ -67,14 +65,17 @@ def train(plan: Plan) -> None:
         rollouts.use(policy.factors, plan.rank, plan.alpha)
         answers = sampled(rollouts, chosen, options, plan.seed, number)
         marks = judged(chosen, answers, grader, reward, rollouts, plan)
-        say(step=number + 1, **{name: value for name, value in ledger.note(number, marks).items() if name != "step"})
+        say(**ledger.note(number, marks, round(options["samples"])) | {"step": number + 1})
         return learn(policy, first, compared(chosen, answers, marks, scaled=options["scaled"] > 0), options, plan)
 
     try:
         state = fit(plan, parameters(policy), len(steps), step, about={"samples": len(tasks)})
     finally:
         rollouts.close()
-    finish(plan, prompter, policy.factors, state, ledger.facts())
+    facts = ledger.facts()
+    if facts.get("warning"):
+        say(warning=facts["warning"])
+    finish(plan, prompter, policy.factors, state, facts)
 
 
 def read_tasks(plan: Plan, prompter: Prompter, room: int) -> list[Task]:

@@ -6,18 +6,17 @@ It knows rated answers, and what is chosen where nobody chooses. It does not kno
 from __future__ import annotations
 
 from feilun.training.plan import Plan
-from feilun.training.preference.begin import new_policy, numbers
+from feilun.training.preference.begin import new_policy
 from feilun.training.preference.prefer import prefer
 from feilun.training.preference.reading import both_kinds, enough, read_rated
+from feilun.training.recipes import numbers
 
 BATCH = 16
-# liked, disliked: weights of the two sides, 0 so that both count as much in sum
-OPTIONS = {"beta": 0.1, "liked": 0.0, "disliked": 0.0}
 
 
 def train(plan: Plan) -> None:
     """Run the whole recipe; raise TooFewSamples, BadRequest, BadModel or OutOfSpace."""
-    options = {**numbers(plan.options, OPTIONS), "label_smoothing": 0.0, "sft": 0.0}
+    options = {**numbers("kto", plan.options), "label_smoothing": 0.0, "sft": 0.0}
     prompter, policy = new_policy(plan)
     rated = read_rated(plan, prompter, plan.samples)
     enough(rated, plan.samples)

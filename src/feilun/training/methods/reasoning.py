@@ -25,12 +25,10 @@ from feilun.grading import Grade, check, grade
 from feilun.records import JSON, content_hash, normalise_text
 from feilun.training.methods import sft
 from feilun.training.plan import Plan, read_lines
-from feilun.training.preference.begin import numbers
 from feilun.training.preference.rollouts import SLOTS, Answer, Rollouts
+from feilun.training.recipes import numbers
 
 LEAST = 2  # prompts that were answered rightly, for there to be anything to learn
-OPTIONS = {"answers": 8.0, "temperature": 0.8, "top_p": 0.95, "max_tokens": 256.0, "ways": 4.0}
-LOWEST = {"answers": 1.0, "temperature": 0.01, "top_p": 0.01, "max_tokens": 1.0, "ways": 1.0}
 AT_ONCE = 8  # graders may start processes
 ENOUGH = 32  # so many grades show whether a grader works
 
@@ -45,12 +43,11 @@ class Task:
 
 def train(plan: Plan) -> None:
     """Run the whole recipe; raise TooFewSamples, BadRequest, BadModel or OutOfSpace."""
-    given = dict(plan.options)
-    grader = given.pop("grader", None)
+    grader = plan.options.get("grader")
     if not isinstance(grader, dict):
         raise BadRequest("Reasoning needs a grader that verifies answers.", "Name one.", param="grader")
     check(grader)
-    options = numbers(given, OPTIONS, LOWEST)
+    options = numbers("reasoning", plan.options)
     prompter = Prompter(Path(plan.base))
     tasks = read_tasks(plan, prompter, round(options["max_tokens"]))
     tried = sample(plan, prompter, tasks, grader, options)
@@ -61,6 +58,8 @@ def train(plan: Plan) -> None:
             f"Of {facts['prompts']} prompts {facts['solved']} were ever answered rightly: there is nothing to learn.",
             "Give easier prompts, more samples, or a grader that reads the form in which the model answers.",
         )
+    if facts.get("warning"):
+        say(warning=facts["warning"])
     learnt = Path(plan.scratch) / "verified.jsonl"
     fresh = learnt.with_suffix(".part")
     fresh.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
@@ -93,7 +92,7 @@ def sample(
     BadRequest for a grader that mostly fails.
     """
     log = Log(Path(plan.scratch) / "tried.jsonl", content_hash([plan.digest(), grader, options]))
-    tried, count = log.read(), round(options["answers"])
+    tried, count = log.read(), round(options["samples"])
     together = max(1, SLOTS // count)  # prompts whose answers fill the batch
     if len(tried) >= len(tasks):
         return tried
@@ -130,7 +129,7 @@ def verified(tasks: Sequence[Task], tried: Sequence[Sequence[JSON]], ways: int) 
         solved += bool(kept)
         lines += [{"messages": [*task.prompt, {"role": "assistant", "content": text}]} for text in kept]
     each = [row for rows in tried for row in rows]
-    facts = {
+    facts: JSON = {
         "prompts": len(tasks),
         "solved": solved,
         "tried": len(each),
@@ -138,6 +137,12 @@ def verified(tasks: Sequence[Task], tried: Sequence[Sequence[JSON]], ways: int) 
         "verified": len(lines),
         "grade_errors": sum(bool(row["error"]) for row in each),
     }
+    graded = {row["score"] for row in each if not row["error"]}
+    if len(graded) == 1:
+        facts["warning"] = (
+            f"All {len(each)} answers were graded {graded.pop():g}: the grader tells none from another, so nothing but "
+            "what the model says anyhow could be learnt. Try the grader on a wrong answer."
+        )
     return lines, facts
 
 
@@ -179,7 +184,7 @@ class Log:
 def _requests(plan: Plan, tasks: Sequence[Task], begin: int, options: dict[str, float]) -> list[Request]:
     found = []
     for place, task in enumerate(tasks, begin):
-        for index in range(round(options["answers"])):
+        for index in range(round(options["samples"])):
             drawn = int(content_hash([plan.seed, place, index])[:15], 16)
             size, heat, most = round(options["max_tokens"]), options["temperature"], options["top_p"]
             found.append(Request("present", task.prompt, size, temperature=heat, top_p=most, seed=drawn))

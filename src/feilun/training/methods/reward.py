@@ -15,21 +15,20 @@ from torch import Tensor
 from feilun.compute import say
 from feilun.training.loop import HeldOut, finish, fit
 from feilun.training.plan import Plan
-from feilun.training.preference.begin import LOW_BYTES, new_policy, numbers, parameters
+from feilun.training.preference.begin import LOW_BYTES, new_policy, parameters
 from feilun.training.preference.losses import ranking_loss
 from feilun.training.preference.odds import Lower, Policy, learn_lower
 from feilun.training.preference.reading import batches, enough, hold_out, read_pairs
 from feilun.training.preference.scored import score, write_head
 from feilun.training.preference.trees import Tree, plant, split
+from feilun.training.recipes import numbers
 
 BATCH = 8
-# centre: how much scores are drawn to nought, which the ranking alone leaves open (Eisenstein et al. 2023)
-OPTIONS = {"centre": 0.01}
 
 
 def train(plan: Plan) -> None:
     """Run the whole recipe; raise TooFewSamples, BadRequest, BadModel or OutOfSpace."""
-    options = numbers(plan.options, OPTIONS)
+    options = numbers("reward", plan.options)
     prompter, policy = new_policy(plan)
     pairs, held = read_pairs(plan, prompter, plan.samples), read_pairs(plan, prompter, plan.held_out)
     enough(pairs, plan.samples)

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from feilun.engines.decoder import Decoder
 from feilun.engines.prompts import Prompter
-from feilun.errors import BadRequest
-from feilun.records import JSON
 from feilun.training.learning import read_replay
 from feilun.training.lora import Known, go_on_from, known_of, learn_base, new_factors, pack_loss
 from feilun.training.pack import Sample, epoch, pack
@@ -59,25 +57,6 @@ def remembered(plan: Plan, name: str, make: Callable[[], Any]) -> Any:
     fresh.write_text(json.dumps({"plan": digest, "value": value}), encoding="utf-8")
     fresh.replace(file)
     return value
-
-
-def numbers(options: JSON, defaults: dict[str, float], least: dict[str, float] | None = None) -> dict[str, float]:
-    """Return a method's options over their ``defaults``; raise BadRequest for one that it does not take.
-
-    ``auto`` and None stand for the default. Without a ``least``, none may be negative.
-    """
-    unknown = sorted(set(options) - set(defaults))
-    if unknown:
-        raise BadRequest(f"This method takes no {', '.join(unknown)}.", f"It takes {', '.join(sorted(defaults))}.")
-    found = dict(defaults)
-    for name, value in options.items():
-        if value is None or value == "auto":
-            continue
-        low = (least or {}).get(name, 0.0)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < float("inf"):
-            raise BadRequest(f"{name} is {value!r}; it must be a number of at least {low:g}.", param=name)
-        found[name] = float(value)
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,14 +115,19 @@ class Ledger:
                 except (ValueError, LookupError, TypeError):
                     continue
 
-    def note(self, step: int, marks: Marks) -> JSON:
-        """Note the grades of a step and return what is told of them; raise BadRequest if most so far are errors."""
+    def note(self, step: int, marks: Marks, count: int) -> JSON:
+        """Note the grades of a step, so many of each prompt, and return what is told of them.
+
+        Raises BadRequest if most so far are errors.
+        """
         known = [value for value in marks.scores if value is not None]
+        groups = [marks.scores[begin : begin + count] for begin in range(0, len(marks.scores), count)]
         row: JSON = {
             "step": step,
             "grades": len(marks.scores),
             "errors": len(marks.scores) - len(known),
             "reward": round(sum(known) / len(known), 5) if known else None,
+            "apart": sum(len({value for value in group if value is not None}) > 1 for group in groups),
         }
         self.steps[step] = row
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -142,8 +147,16 @@ class Ledger:
     def facts(self) -> JSON:
         """Return what is told of the whole run: rewards by step, grades and how many failed."""
         rows = [self.steps[step] for step in sorted(self.steps)]
-        return {
+        found: JSON = {
             "rewards": [row["reward"] for row in rows],
             "grades": sum(row["grades"] for row in rows),
             "grade_errors": sum(row["errors"] for row in rows),
         }
+        if any(row.get("apart", 1) for row in rows):
+            return found
+        alike = (
+            f"No answer was graded better than another to the same prompt ({found['grades']} grades), so nothing could "
+            "be learnt. Use a grader that tells answers apart, more samples, or prompts that are neither too easy nor "
+            "too hard."
+        )
+        return {**found, "warning": alike}

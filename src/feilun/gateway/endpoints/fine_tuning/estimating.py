@@ -13,8 +13,9 @@ from feilun.settings import Settings
 from feilun.store import Database
 from feilun.store.access import endpoints
 from feilun.training.job import foresee
+from feilun.training.recipes import numbers
 
-TRIED = {"grpo": (8, 96), "reasoning": (8, 256)}  # answers to each prompt, and tokens of each, where nobody says
+TRYING = {"grpo", "reasoning"}  # methods that have the model answer
 SHARE = 0.5  # of the longest answer, on average
 
 
@@ -31,9 +32,9 @@ def estimate(
     found = foresee(db, settings, ws, training)
     options = training.get("options") or {}
     tried = 0
-    if training["method"] in TRIED:
-        count, longest = TRIED[training["method"]]
-        each = float(options.get("answers") or count) * float(options.get("max_tokens") or longest) * SHARE
+    if training["method"] in TRYING:
+        told = numbers(training["method"], options)
+        each = told["samples"] * told["max_tokens"] * SHARE
         passes = found["steps"] * (training.get("batch") or 4) / max(1, found["samples"])
         tried = round(found["samples"] * each * (max(1.0, passes) if training["method"] == "grpo" else 1.0))
         found["seconds"] = round(found["seconds"] * (1.0 + tried / max(1, found["tokens"])), 1)

@@ -38,7 +38,7 @@ from feilun.records import JSON, Job, JobEvent, Key, ModelVersion, Source, new_i
 from feilun.store import Database, models
 from feilun.store.access import revoked
 from feilun.training.plan import Plan
-from feilun.training.recipes import default_rate
+from feilun.training.recipes import default_rate, numbers
 
 router = APIRouter(prefix="/v1/fine_tuning", tags=["fine-tuning"], route_class=StrictRoute)
 MOST_SHOWN = 20
@@ -226,6 +226,7 @@ def spec_of(given: TrainingRequest, asked: Asked, taken: list[Material], key: st
         "checkpoints": CHECKPOINTS,
         **method.plan(default_rate(method.recipe)),
     }
+    numbers(method.recipe, training["options"])  # what it does not take is refused here, not once it runs
     room = ROOM.get(method.recipe, 0) and int(training["options"].get("max_tokens") or ROOM[method.recipe])
     longest = max(each.longest for each in taken) or (SHORT if room else 0)
     need = -(-(longest + room) // 64) * 64

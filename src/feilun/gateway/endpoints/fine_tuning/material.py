@@ -17,6 +17,7 @@ from feilun.gateway.endpoints.fine_tuning.methods import Chosen
 from feilun.gateway.examples import MINIMUM, MOST_NAMED, Example, read, records
 from feilun.records import JSON, DatasetVersion, ModelVersion, Record, Source
 from feilun.store import Database, datasets, sources
+from feilun.training.recipes import ungradable
 
 SHORT = 256  # bytes of an example that surely fits
 LEAST = {"training_file": MINIMUM, "validation_file": 2}
@@ -58,6 +59,10 @@ def material(db: Database, source: Source, name: str, chosen: Chosen, base: Mode
             param,
         )
     check_difference(found, chosen, file, param)
+    if chosen.grader and (wrong := ungradable(chosen.recipe, chosen.grader, found)):
+        raise BadRequest(
+            f"{source.name} cannot be used: {wrong}.", "Add it to every line, or have the grader name another.", param
+        )
     sealed = seal_training(db, source.workspace, found)
     kept, removed = sealed.kept, leaks(sealed)
     if len(kept) < least:

@@ -164,7 +164,7 @@ class Chosen:
             options["odds"] = 0.0
         if {"samples", "compute_multiplier"} & given.keys():
             tried = given.get("samples", ANSWERS) * given.get("compute_multiplier", 1.0)
-            options["answers"] = max(2, round(tried))
+            options["samples"] = max(2, round(tried))
         if self.grader:
             options["grader"] = self.grader
         return found | {"options": options}
