@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from feilun.compute import (
     PeakMemory,
@@ -60,6 +62,9 @@ def test_space(tmp_path: Path) -> None:
     ensure_space(tmp_path / "not" / "yet", 1)
     with pytest.raises(OutOfSpace, match=r"The model needs 1048576.0 GiB"):
         ensure_space(tmp_path / "not" / "yet", 2**50, "The model")
+    with pytest.raises(OutOfSpace, match=r"needs 64.0 MiB, but .* only 0.0 MiB free") as small:
+        ensure_space(Path("/proc"), 64 << 20, "The export", "name another folder")
+    assert small.value.hint == "Free some space, or name another folder."
 
 
 def test_file_size_limit_is_out_of_space(tmp_path: Path) -> None:
@@ -69,10 +74,18 @@ def test_file_size_limit_is_out_of_space(tmp_path: Path) -> None:
     try:
         with pytest.raises(OutOfSpace, match="no room left"), disk_errors(), (tmp_path / "big").open("wb") as file:
             file.write(bytes(5_000))
+        for write in (
+            lambda: save_file({"a": torch.zeros(5_000)}, tmp_path / "weights"),
+            lambda: torch.zeros(5_000).numpy().tofile(tmp_path / "numbers"),
+        ):
+            with pytest.raises(OutOfSpace, match="no room left"), disk_errors():
+                write()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     with pytest.raises(FileNotFoundError), disk_errors():
         (tmp_path / "none").read_bytes()
+    with pytest.raises(ValueError, match="another"), disk_errors():
+        raise ValueError("another (os error 2)")
 
 
 def test_peak_memory_counts_children() -> None:

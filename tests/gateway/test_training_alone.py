@@ -93,12 +93,29 @@ def test_permissions_beside_the_file_hold(run: Run, tmp_path: Path, capsys: pyte
     assert "train" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["{", "[]", '{"max_position_embeddings": "many"}'])
+def test_a_damaged_base_is_named(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
+    """A config.json that is no JSON, no object, or has a window that is no number."""
+    write(tmp_path / "pairs.jsonl", pairs())
+    assert run("train", "pairs.jsonl", "--estimate") == 0
+    (tmp_path / "tiny" / "config.json").write_text(content)
+    capsys.readouterr()
+    assert run("train", "pairs.jsonl", "--estimate") == 2
+    said = capsys.readouterr().err
+    assert "config.json" in said
+    assert "Fetch the model again." in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("nothing.jsonl",), "There is no file nothing.jsonl"),
         (("wrong.jsonl",), "line 3: not JSON"),
         (("pairs.jsonl", "--method", "dpo"), "dpo does not learn from lines like"),
+        (("nonsense.jsonl", "--method", "dpo"), '"preferred_output"'),
+        (("nonsense.jsonl", "--method", "cpt"), 'Each line is {"text"'),
+        (("nonsense.jsonl", "--method", "kto"), '"liked": true'),
+        (("half.jsonl", "--estimate"), "half.jsonl cannot be used: line 1: a text that is not Unicode"),
         (("pairs.jsonl", "--method", "reasoning"), "reasoning needs --grader"),
         (("pairs.jsonl", "--method", "distillation"), "distillation needs --teacher"),
         (("pairs.jsonl", "--method", "reasoning", "--grader", "wrong.jsonl"), "is no grader"),
@@ -113,6 +130,8 @@ def test_wrong_wishes_are_said_in_words(
     """Exit code 2 and what to do, before anything is prepared."""
     file = write(tmp_path / "pairs.jsonl", pairs())
     (tmp_path / "wrong.jsonl").write_text("\n".join([*file.read_text().split("\n")[:2], "nonsense"]))
+    (tmp_path / "nonsense.jsonl").write_text("nonsense\n" * 12)
+    (tmp_path / "half.jsonl").write_text('{"text": "\\ud800"}\n')
     assert run("train", *arguments) == 2
     said = capsys.readouterr()
     assert says in said.err

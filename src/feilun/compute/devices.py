@@ -70,7 +70,12 @@ def memory_limit() -> int:
         return total
 
 
-def ensure_space(path: Path, needed: int, what: str = "This") -> None:
+def size_of(size: float) -> str:
+    """Return bytes in words: GiB, or MiB for less than a tenth of one."""
+    return f"{size / _GIB:.1f} GiB" if size >= _GIB / 10 else f"{size / (1 << 20):.1f} MiB"
+
+
+def ensure_space(path: Path, needed: int, what: str = "This", instead: str = "choose another home folder") -> None:
     """Raise OutOfSpace unless the disk that holds ``path`` (which need not exist yet) has ``needed`` bytes free."""
     place = path.absolute()
     while not place.exists():
@@ -78,8 +83,8 @@ def ensure_space(path: Path, needed: int, what: str = "This") -> None:
     free = shutil.disk_usage(place).free
     if free < needed:
         raise OutOfSpace(
-            f"{what} needs {needed / _GIB:.1f} GiB, but the disk of {place} has only {free / _GIB:.1f} GiB free.",
-            "Free some space, or choose another home folder.",
+            f"{what} needs {size_of(needed)}, but the disk of {place} has only {size_of(free)} free.",
+            f"Free some space, or {instead}.",
         )
 
 

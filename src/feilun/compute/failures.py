@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +15,8 @@ from feilun.errors import FeilunError, OutOfSpace
 from feilun.records import JSON
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# What libraries make of it: Rust's (safetensors) and numpy's words.
+_RUST, _SHORT = re.compile(r"\(os error (\d+)\)"), re.compile(r"^\d+ requested and \d+ written$")
 
 
 def describe(error: BaseException) -> JSON:
@@ -36,17 +39,32 @@ def revive(body: JSON) -> FeilunError:
 
 @contextmanager
 def disk_errors() -> Iterator[None]:
-    """Turn the operating system's "disk full", "quota" and "file too large" into OutOfSpace; pass the rest on."""
+    """Turn "disk full", "quota" and "file too large" into OutOfSpace, whoever words them; pass the rest on."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except FeilunError:
+        raise
+    except Exception as error:
+        number = _number(error)
+        if number not in _FULL:
             raise
-        place = f" while writing {os.fsdecode(error.filename)}" if isinstance(error.filename, str | bytes) else ""
-        reason = os.strerror(error.errno or errno.ENOSPC)
+        name = getattr(error, "filename", None)
+        place = f" while writing {os.fsdecode(name)}" if isinstance(name, str | bytes) else ""
         raise OutOfSpace(
-            f"There is no room left on the disk{place} ({reason}).", "Free some space, then run again."
+            f"There is no room left on the disk{place} ({os.strerror(number)}).", "Free some space, then run again."
         ) from error
+
+
+def _number(error: BaseException | None) -> int:
+    """Return the operating system's number of what went wrong, 0 if it was something else."""
+    if error is None:
+        return 0
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    if _SHORT.match(str(error)):
+        return errno.ENOSPC
+    found = _RUST.search(str(error))
+    return int(found[1]) if found else _number(error.__cause__ or error.__context__)
 
 
 def _classes() -> dict[str, type[FeilunError]]:

@@ -3,16 +3,19 @@
 ``chat`` is OpenAI's ``{"messages"}`` with the answer last, ``preference`` OpenAI's ``{"input", "preferred_output",
 "non_preferred_output"}``, ``prompt`` is ``{"messages"}`` without an answer, beside whatever a grader compares with,
 ``judged`` is a chat with ``liked``, ``text`` is ``{"text"}``. This module knows these forms, and how an example becomes
-a record. It does not know files' permissions, nor how anything is learnt.
+a record; files of other encodings are read, too. It does not know files' permissions, nor how anything is learnt.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from feilun.curation.documents import Unreadable
+from feilun.curation.readers.encodings import encoding_of
 from feilun.errors import BadRequest
 from feilun.records import JSON, Record, Source, content_hash, derived_id
 
@@ -21,7 +24,7 @@ MOST_NAMED = 5
 Form = Literal["chat", "prompt", "preference", "judged", "text"]
 LOOKS: dict[Form, str] = {
     "chat": '{"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
-    "prompt": '{"messages": [{"role": "user", "content": "…"}], "reference": "…"}',
+    "prompt": '{"messages": [{"role": "user", "content": "…"}], "reference_answer": "…"}',
     "preference": (
         '{"input": {"messages": [{"role": "user", "content": "…"}]}, '
         '"preferred_output": [{"role": "assistant", "content": "…"}], '
@@ -39,6 +42,7 @@ _KINDS: dict[Form, Literal["chat", "passage", "preference"]] = {
 }
 _ROLES = ("system", "developer", "user", "assistant")
 _TOOLS = {"tools", "functions", "parallel_tool_calls"}
+_SURE = (b'"preferred_output"', "preference"), (b'"liked"', "judged"), (b'"messages"', "chat"), (b'"text"', "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,28 +65,38 @@ class Example:
         return Record(record_id, _KINDS[self.form], (source.id,), self.messages, self.text, meta)
 
 
-def check(lines: Iterable[bytes], name: str) -> int:
+def check(data: bytes, name: str) -> int:
     """Return how many examples there are; raise BadRequest that names the first wrong lines."""
-    return len(read(lines, name, "file"))
+    return len(read(data, name, "file"))
 
 
-def read(
-    lines: Iterable[bytes], name: str, param: str, forms: Collection[Form] = (), method: str = ""
-) -> list[Example]:
+def encoding(data: bytes) -> str:
+    """Return the encoding of a training file; raise Unreadable for one that is no text.
+
+    Where most of what is not ASCII is UTF-8, all of it has to be: damage is named, not read as something else.
+    """
+    if b"\0" not in data[:4096]:
+        foreign = [line for line in data.split(b"\n") if not line.isascii()]
+        if 2 * sum(_is_utf8(line) for line in foreign) >= len(foreign):
+            return "utf-8"
+    return encoding_of(data)
+
+
+def read(data: bytes, name: str, param: str, forms: Collection[Form] = (), method: str = "") -> list[Example]:
     """Return the examples of a file, all of one form; raise BadRequest that names the first wrong lines.
 
     Only ``forms`` are taken, if any are named: those that ``method`` learns from.
     """
     found: list[Example] = []
     wrong: dict[int, str] = {}
-    for number, line in _filled(lines):
+    for number, line in _lines(data, name, param):
         try:
             found.append(_example(number, line))
         except BadRequest as error:
             wrong[number] = error.message
     present = [example.form for example in found]
     # An answer may have been lost: prompts among chats are chats without one.
-    first: Form = "chat" if "chat" in present and present[0] == "prompt" else next(iter(present), "chat")
+    first: Form = "chat" if "chat" in present and present[0] == "prompt" else next(iter(present), _looks(data))
     taken = forms or {first}
     for example in found:
         if example.form not in taken:
@@ -90,6 +104,8 @@ def read(
     hint = " Or: ".join(f"Each line is {LOOKS[form]}." for form in taken)
     if method and found and not any(example.form in taken for example in found):
         wrong = dict(list(wrong.items())[:1])  # all of them: once is enough
+    if wrong and not found and (other := _other_format(data)):
+        raise BadRequest(f"{name} cannot be used: {other[0]}.", f"{other[1]} {hint}", param)
     if wrong:
         named = [f"line {number}: {wrong[number]}" for number in sorted(wrong)[:MOST_NAMED]]
         more = f"; and {len(wrong) - len(named)} more" if len(wrong) > len(named) else ""
@@ -109,6 +125,8 @@ def records(examples: Iterable[Example], source: Source) -> list[Record]:
 
 
 def _reason(example: Example, taken: Collection[Form], method: str) -> str:
+    if example.form == "prompt" and example.messages[-1]["role"] == "assistant":
+        return f"{', '.join(sorted(example.meta['item']))[:80]} cannot be learned here"
     if example.form == "prompt" and {"chat", "judged"} & set(taken):
         return "the last message is not the assistant's"
     if method:
@@ -116,18 +134,79 @@ def _reason(example: Example, taken: Collection[Form], method: str) -> str:
     return "it has another form than the lines before it"
 
 
-def _filled(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(lines, 1):
-        text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-        if text.strip():
-            yield number, text
+def _lines(data: bytes, name: str, param: str) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines that hold something, with their numbers, as UTF-8 unless they are not even that."""
+    try:
+        found = encoding(data)
+        if found != "utf-8":
+            data = data.decode(found).encode()
+    except Unreadable as error:
+        raise BadRequest(
+            f"{name} cannot be used: it holds binary data, not text.",
+            "Training takes JSON lines; feilun turn reads documents and tables.",
+            param,
+        ) from error
+    except ValueError as error:
+        raise BadRequest(
+            f"{name} cannot be used: it seems to be {found.upper()}, but is damaged.", "Save it as UTF-8.", param
+        ) from error
+    for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        if line.strip():
+            yield number, line
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _looks(data: bytes) -> Form:
+    """Return the form that a file seems to be meant to have, of which no line can be read."""
+    head = data[: 1 << 16]
+    found: Form
+    for mark, found in _SURE:
+        if mark in head:
+            return found
+    return "chat"
+
+
+def _other_format(data: bytes) -> tuple[str, str] | None:
+    """Return what a file is that has no line of an example, and what to do; None if nobody can tell."""
+    head = data[: 1 << 16].decode(errors="replace").strip()
+    if head[:1] in {"[", "{"}:
+        if head[0] == "[" or head.split("\n")[0].strip() == "{":
+            return "it is one JSON text of many lines, and not one on each", "Write every example on a line of its own."
+        return None
+    rows = head.split("\n")[:-1] or [head]
+    for mark, word in ((",", "CSV"), ("\t", "a table (TSV)"), (";", "CSV"), ("|", "a table")):
+        widths = {len(row) for row in csv.reader(rows[:50], delimiter=mark) if row}
+        if len(widths) == 1 and max(widths) > 1:
+            return (
+                f"it looks like {word}; training takes JSON lines",
+                "Write every row as a JSON object of its own.",
+            )
+    return None
+
+
+def _row(line: bytes) -> Any:
+    """Return what a line says; raise BadRequest for what is no JSON, or holds what no text can."""
+    try:
+        row = json.loads(line.decode(), parse_constant=_refuse)
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeDecodeError as error:
+        raise BadRequest("not UTF-8") from error
+    except UnicodeEncodeError as error:
+        raise BadRequest("a text that is not Unicode (half a character)") from error
+    except (ValueError, RecursionError) as error:
+        raise BadRequest("not JSON") from error
+    return row
 
 
 def _example(number: int, line: bytes) -> Example:
-    try:
-        row = json.loads(line, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise BadRequest("not JSON") from error
+    row = _row(line)
     if not isinstance(row, dict):
         raise BadRequest("no list of messages")
     if {"input", "preferred_output", "non_preferred_output"} & row.keys():
@@ -150,9 +229,9 @@ def _example(number: int, line: bytes) -> Example:
     if messages and messages[-1]["role"] != "assistant":
         _asked(messages)
         return Example(number, "prompt", messages, meta={"item": more} if more else {})
-    if more:
-        raise BadRequest(f"{', '.join(sorted(more))[:80]} cannot be learned here")
     _answered(messages)
+    if more:  # beside the answer, a grader is told these: no method learns them
+        return Example(number, "prompt", messages, meta={"item": more})
     return Example(number, "chat", messages)
 
 

@@ -14,7 +14,6 @@ import gguf
 import pytest
 import torch
 from peft import PeftModel
-from safetensors import SafetensorError
 from tests.models import CHATML, LLAMA3_ROPE, tiny_adapter, tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -22,7 +21,7 @@ from feilun.engines.convert import convert
 from feilun.engines.decoder import Decoder, read_weights
 from feilun.engines.identity import adapter_identity, base_identity
 from feilun.engines.prompts import Prompter
-from feilun.errors import BadModel, BadRequest, Conflict, FeilunError, Forbidden
+from feilun.errors import BadModel, BadRequest, Conflict, FeilunError, Forbidden, OutOfSpace
 from feilun.records import Eval, EvalAnswer, EvalItem, EvalRun, ModelVersion, Permissions, Record, Source
 from feilun.store import Database, datasets, evals, lineage, models, open_database, sources, workspaces
 from feilun.training.export import export_model
@@ -241,6 +240,18 @@ def test_wrong_wishes_are_refused_and_leave_nothing(home: Home, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "home-0"]
 
 
+def test_a_place_where_no_folder_can_be_is_named(home: Home, tmp_path: Path) -> None:
+    """Below a file, with a name longer than a disk takes, in a folder of the kernel's: an error says which."""
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file" / "sub", tmp_path / ("x" * 300), Path("/proc/out"), tmp_path / "a\0b"):
+        with pytest.raises(BadRequest, match="cannot be written: ") as refused:
+            home.export("adapter", out)
+        assert refused.value.param == "out"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "home-0"]
+    done = home.export("adapter", tmp_path / ("出" * 85))
+    assert (done.folder / "adapter_model.safetensors").is_file(), "the longest name that a disk takes"
+
+
 def test_a_failure_in_the_middle_leaves_nothing(home: Home, tmp_path: Path) -> None:
     """Damaged factors, and a base whose shapes are others: an error, no folder, no part of one."""
     (home.adapter / "adapter_model.safetensors").write_bytes(b"nonsense")
@@ -256,7 +267,7 @@ def test_a_disk_without_room_leaves_nothing(home: Home, tmp_path: Path, form: st
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
-        with pytest.raises((OSError, FeilunError, SafetensorError)):
+        with pytest.raises(OutOfSpace, match="no room left on the disk"):
             home.export(form, out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))

@@ -165,12 +165,11 @@ def _copy(file: UploadFile, part: Path) -> None:
 def _keep(here: Gateway, source: Source, part: Path, said: dict[str, Any]) -> Source:
     if source.meta["purpose"] != "fine-tune":
         return sources.add(here.db, source, part, said)
-    with part.open("rb") as lines:
-        check(lines, source.name)
+    data = part.read_bytes()
+    check(data, source.name)
     kept = sources.add(here.db, source, part, said)
     # Also of a file that may not be trained on: a copy of its texts elsewhere is then refused with it.
-    with part.open("rb") as lines:
-        found = records(read(lines, kept.name, "file"), kept)
+    found = records(read(data, kept.name, "file"), kept)
     digests = {digest for record in found for digest in record_digests(record)}
     sources.note_digests(here.db, kept.workspace, kept.id, digests)
     return kept

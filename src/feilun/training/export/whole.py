@@ -54,16 +54,12 @@ def export_model(db: Database, ws: str, model: str, form: str, out: Path, kind: 
     needed = base if version.kind == "adapter" else version
     if not needed.folder or not Path(needed.folder).is_dir():
         raise BadModel(f"The base {needed.name} is gone from this machine.", "Fetch it again: feilun pull NAME.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Conflict(f"There is something at {out}.", "Name a folder that is not there yet.")
     whole = out.absolute()
-    whole.parent.mkdir(parents=True, exist_ok=True)
-    part = whole.with_name(f".{whole.name}.part-{os.getpid()}")
-    shutil.rmtree(part, ignore_errors=True)
+    part = whole.with_name(f".{whole.name[:40]}.part-{os.getpid()}")
+    _begin(whole, part)
     try:
         with disk_errors():
-            ensure_space(whole.parent, _bytes(version, base, form, kind), "The export")
-            part.mkdir()
+            ensure_space(whole.parent, _bytes(version, base, form, kind), "The export", "name another folder")
             _write(version, base, form, kind, part)
             facts = write_card(db, ws, version, base, form if form != "gguf" else f"gguf ({kind})", part)
             if whole.is_dir():
@@ -74,6 +70,25 @@ def export_model(db: Database, ws: str, model: str, form: str, out: Path, kind: 
     audit.note(db, ws, "", "model.exported", version.id, {"form": form, "kind": kind})
     files = {file.name: file.stat().st_size for file in sorted(whole.iterdir())}
     return Exported(whole, form, kind, files, facts)
+
+
+def _begin(whole: Path, part: Path) -> None:
+    """Make the folder ``part``, which becomes ``whole``; raise Conflict, or BadRequest for a place that cannot be."""
+    try:
+        if whole.exists() and (not whole.is_dir() or any(whole.iterdir())):
+            raise Conflict(f"There is something at {whole}.", "Name a folder that is not there yet.")
+        with disk_errors():
+            whole.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(part, ignore_errors=True)
+            if not whole.exists():  # a name that is too long shows now, not after an hour of writing
+                whole.mkdir()
+                whole.rmdir()
+            part.mkdir()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise BadRequest(
+            f"The folder {str(whole)[:200]} cannot be written: {reason}.", "Name another folder with --out.", "out"
+        ) from error
 
 
 def checked(form: str, kind: str) -> str:

@@ -23,10 +23,10 @@ from feilun.gateway.endpoints.fine_tuning.estimating import estimate
 from feilun.gateway.endpoints.fine_tuning.jobs import Asked, reward_folder, spec_of
 from feilun.gateway.endpoints.fine_tuning.judged import FEEDBACK, feedback_source, of_feedback
 from feilun.gateway.endpoints.fine_tuning.material import Material, material
-from feilun.gateway.endpoints.fine_tuning.methods import Method, chosen
+from feilun.gateway.endpoints.fine_tuning.methods import Chosen, Method, chosen
 from feilun.gateway.endpoints.fine_tuning.shapes import KIND, PREFIX, TrainingRequest
 from feilun.gateway.endpoints.fine_tuning.work import Work
-from feilun.gateway.examples import check
+from feilun.gateway.examples import read
 from feilun.records import JSON, Job, ModelVersion, Source, derived_id
 from feilun.settings import Settings
 from feilun.store import Database, Journal, datasets, keys, models, sources, verdicts, workspaces
@@ -71,7 +71,7 @@ def prepare(db: Database, settings: Settings, ws: str, wishes: Wishes, say: Call
         raise BadRequest(f"{place}: {first['msg']}.", "feilun train --help names what each method takes.") from error
     for data in (wishes.data, wishes.validation):
         if data and data != FEEDBACK and not data.startswith("dataset-"):
-            check_file(Path(data))
+            check_file(Path(data), method)
     base, start = _base(db, settings, ws, wishes, say)
     taken: list[Material] = []
     files: list[Source] = []
@@ -107,12 +107,15 @@ def prepare(db: Database, settings: Settings, ws: str, wishes: Wishes, say: Call
     return Prepared(job, spec["estimate"], taken[0].version.rows, notes, base.name)
 
 
-def check_file(file: Path) -> None:
+def check_file(file: Path, method: Chosen) -> None:
     """Raise BadSource for a file that is not there, BadRequest that names its wrong lines."""
     if not file.is_file():
         raise BadSource(f"There is no file {file}.", "Name a file of JSON lines, or a dataset-… id.")
-    with file.open("rb") as lines:
-        check(lines, file.name)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise BadSource(f"{file} cannot be read: {error.strerror}.", "Change its permissions.") from error
+    read(data, file.name, "training_file", method.forms, method.name)
 
 
 def keep_file(db: Database, ws: str, file: Path) -> Source:

@@ -14,7 +14,7 @@ from feilun.curation.sealing import Sealed, seal_training
 from feilun.engines.prompts import Prompter
 from feilun.errors import BadModel, BadRequest, Forbidden, TooFewSamples
 from feilun.gateway.endpoints.fine_tuning.methods import Chosen
-from feilun.gateway.examples import MINIMUM, MOST_NAMED, Example, read, records
+from feilun.gateway.examples import MINIMUM, MOST_NAMED, Example, encoding, read, records
 from feilun.records import JSON, DatasetVersion, ModelVersion, Record, Source
 from feilun.store import Database, datasets, sources
 from feilun.training.recipes import ungradable
@@ -45,7 +45,7 @@ def material(db: Database, source: Source, name: str, chosen: Chosen, base: Mode
             param,
         )
     data = sources.content(db, source.workspace, source.id, "train")
-    examples = read(data.split(b"\n"), source.name, param, chosen.forms, chosen.name)
+    examples = read(data, source.name, param, chosen.forms, chosen.name)
     longest = check_lengths(examples, base, source.name, param)
     found = records(examples, source)
     least = 1 if chosen.forms == ("text",) else LEAST[param]
@@ -78,6 +78,8 @@ def material(db: Database, source: Source, name: str, chosen: Chosen, base: Mode
             param,
         )
     notes = [f"{file}: {told(removed)}"] if removed else []
+    if (said := encoding(data)) != "utf-8":
+        notes.append(f"{file} is not UTF-8; it was read as {said.upper()}.")
     if left_out:
         notes.append(f"{file}: {len(left_out)} examples may not be trained on: {left_out[0][1]}.")
     return Material(version, removed, tuple(notes), longest)
@@ -134,11 +136,14 @@ def check_lengths(examples: Sequence[Example], base: ModelVersion, name: str, pa
 
 
 def window_of(base: ModelVersion) -> int:
-    """Return how many tokens a base takes; 0 for one without weights."""
+    """Return how many tokens a base takes; 0 for one without weights. Raises BadModel for damaged settings."""
     file = Path(base.folder) / "config.json"
     if not base.folder or not file.is_file():
         return 0
-    return int(json.loads(file.read_text(encoding="utf-8")).get("max_position_embeddings", 2048))
+    try:
+        return int(json.loads(file.read_text(encoding="utf-8")).get("max_position_embeddings", 2048))
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise BadModel(f"{file} is damaged.", "Fetch the model again.") from error
 
 
 def check_difference(found: Sequence[Record], chosen: Chosen, file: str, param: str) -> None:
