@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from feilun.cli import main
+from feilun.gateway.endpoints.fine_tuning.methods import DistillationHyperparameters, ReinforcementHyperparameters
 from feilun.settings import load
 from feilun.store import Journal, open_database, sources
 
@@ -93,6 +94,30 @@ def test_permissions_beside_the_file_hold(run: Run, tmp_path: Path, capsys: pyte
     assert "train" in capsys.readouterr().err
 
 
+def test_the_help_names_the_ranges_that_hold(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every number's range is that of the API; ``auto`` may be said, and is what holds where nothing is."""
+    with pytest.raises(SystemExit):
+        run("train", "--help")
+    helped = " ".join(capsys.readouterr().out.split())
+    shapes: tuple[Any, ...] = (ReinforcementHyperparameters, DistillationHyperparameters)
+    fields = {name: field for shape in shapes for name, field in shape.model_json_schema()["properties"].items()}
+    names = {"epochs": "n_epochs", "batch": "batch_size", "rate": "learning_rate_multiplier"}
+    for option in ("epochs", "batch", "rate", "beta", "samples", "max-tokens"):
+        number = fields[names.get(option, option.replace("-", "_"))]["anyOf"][1]
+        low = str(number["minimum"]) if "minimum" in number else f"above {number['exclusiveMinimum']:g}"
+        parts = [part[:160] for part in helped.split(f"--{option} ")[1:]]
+        assert any(f"{low} to {number['maximum']:g}, or auto" in part for part in parts), option
+    write(tmp_path / "pairs.jsonl", pairs())
+    told = []
+    for arguments in ((), ("--epochs", "auto", "--batch", "auto", "--rate", "auto")):
+        assert run("train", "pairs.jsonl", "--estimate", "--json", *arguments) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0] == told[1]
+    with pytest.raises(SystemExit):
+        run("train", "pairs.jsonl", "--epochs", "many")
+    assert "'many' is neither auto nor a whole number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["{", "[]", '{"max_position_embeddings": "many"}'])
 def test_a_damaged_base_is_named(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str) -> None:
     """A config.json that is no JSON, no object, or has a window that is no number."""
@@ -119,7 +144,11 @@ def test_a_damaged_base_is_named(run: Run, tmp_path: Path, capsys: pytest.Captur
         (("pairs.jsonl", "--method", "reasoning"), "reasoning needs --grader"),
         (("pairs.jsonl", "--method", "distillation"), "distillation needs --teacher"),
         (("pairs.jsonl", "--method", "reasoning", "--grader", "wrong.jsonl"), "is no grader"),
-        (("pairs.jsonl", "--epochs", "0"), "n_epochs"),
+        (("pairs.jsonl", "--epochs", "0"), "n_epochs must be 'auto' or a whole number from 1 to 50, not 0."),
+        (("pairs.jsonl", "--rate", "nan"), "learning_rate_multiplier must be 'auto' or a number above 0"),
+        (("pairs.jsonl", "--beta", "1"), "beta"),
+        (("pairs.jsonl", "--name", "x" * 65), "name: String should have at most 64 characters"),
+        (("pairs.jsonl", "--seed", str(2**63)), "seed: "),
         (("pairs.jsonl", "--from", "nobody"), "There is no model 'nobody'"),
         (("dataset-nothing",), "dataset version dataset-nothing"),
     ],

@@ -219,6 +219,22 @@ def test_numbers_that_are_none_are_refused() -> None:
         assert check(b"\n".join([look.encode()] * 2), "rows") == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("n_epochs", 100, "n_epochs must be 'auto' or a whole number from 1 to 50, not 100"),
+        ("batch_size", "many", "batch_size must be 'auto' or a whole number from 1 to 256, not 'many'"),
+        ("learning_rate_multiplier", 0, "must be 'auto' or a number above 0 and at most 100, not 0"),
+    ],
+)
+def test_a_number_out_of_its_range_is_told_the_range(client: openai.OpenAI, name: str, value: Any, says: str) -> None:
+    """And the parameter is named as clients know it."""
+    told = {"type": "supervised", "supervised": {"hyperparameters": {name: value}}}
+    with pytest.raises(openai.BadRequestError, match=says) as refused:
+        client.fine_tuning.jobs.create(model=BASE, training_file="file-none", method=told)
+    assert refused.value.param == f"method.supervised.hyperparameters.{name}"
+
+
 def lines(rows: list[dict[str, Any]], encoding: str = "utf-8") -> bytes:
     """Return rows as a file."""
     return "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in rows).encode(encoding)

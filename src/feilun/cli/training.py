@@ -71,19 +71,34 @@ def add_training(found: Any, command: Callable[..., argparse.ArgumentParser]) ->
     parser.add_argument("--base", default="", help="base model: a name, a Hugging Face folder or a GGUF file")
     parser.add_argument("--from", dest="start", default="", metavar="MODEL", help="a version of your own to go on from")
     parser.add_argument("--validation", default="", metavar="FILE", help="examples to watch, not to learn")
-    parser.add_argument("--name", default="", help="the new version's name")
-    parser.add_argument("--epochs", type=int, help="passes over the data (default: found)")
-    parser.add_argument("--batch", type=int, help="examples a step (default: as many as fit)")
-    parser.add_argument("--rate", type=float, metavar="X", help="times the method's learning rate (default: found)")
-    parser.add_argument("--beta", type=float, help="dpo, kto, reinforcement: how near to stay to the beginning")
-    parser.add_argument("--samples", type=int, help="reasoning, reinforcement: answers tried for each prompt")
+    parser.add_argument("--name", default="", help="the new version's name, of at most 64 characters")
+    parser.add_argument("--epochs", type=_or_auto(int), help="passes over the data, 1 to 50, or auto (default: found)")
+    parser.add_argument("--batch", type=_or_auto(int), help="examples a step, 1 to 256, or auto: as many as fit")
+    parser.add_argument(
+        "--rate",
+        type=_or_auto(float),
+        metavar="X",
+        help="times the method's learning rate, above 0 to 100, or auto (default: found)",
+    )
+    parser.add_argument(
+        "--beta",
+        type=_or_auto(float),
+        help="dpo, kto, reinforcement: how near to stay to the beginning, above 0 to 2, or auto",
+    )
+    parser.add_argument(
+        "--samples",
+        type=_or_auto(int),
+        help="reasoning, reinforcement: answers tried for each prompt, 2 to 64, or auto",
+    )
     parser.add_argument("--grader", type=Path, metavar="FILE", help="reasoning, reinforcement: JSON of the grader")
     parser.add_argument("--reward-model", default="", metavar="MODEL", help="reinforcement: instead of a grader")
     parser.add_argument(
         "--teacher", default="", metavar="MODEL", help="distillation: a model or endpoint to learn from"
     )
-    parser.add_argument("--max-tokens", type=int, help="distillation: longest answer of the teacher")
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
+    parser.add_argument(
+        "--max-tokens", type=_or_auto(int), help="distillation: longest answer of the teacher, 1 to 32768, or auto"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of everything random, below 2**63 (default: 0)")
     parser.add_argument("--threads", type=int, help="processor threads; 0 is all cores")
     parser.add_argument("--estimate", action="store_true", help="say what it will take, and train nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -97,6 +112,19 @@ def add_training(found: Any, command: Callable[..., argparse.ArgumentParser]) ->
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="a folder that is not there yet")
     parser.add_argument("--quantise", "--quantize", default="", metavar="KIND", help="how weights are kept")
     parser.add_argument("--workspace", default="", metavar="NAME", help="the workspace (default: default, or any)")
+
+
+def _or_auto(kind: type[float]) -> Callable[[str], float | str]:
+    """Return what reads a number, or the word auto."""
+
+    def read(text: str) -> float | str:
+        try:
+            return text if text == "auto" else kind(text)
+        except ValueError as error:
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor {what}") from error
+
+    return read
 
 
 def train(given: argparse.Namespace, teller: Teller) -> int:

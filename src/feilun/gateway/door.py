@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from feilun.errors import BadRequest, FeilunError, Forbidden
 from feilun.gateway.described import decode
+from feilun.gateway.shapes import wrong_field
 from feilun.records import Key, Role
 from feilun.store.audit import acting
 
@@ -198,14 +199,9 @@ def _as_ours(error: Exception) -> FeilunError:
     if isinstance(error.__cause__, FeilunError):
         return error.__cause__  # FastAPI wraps what happens while a body is read
     if isinstance(error, RequestValidationError):
-        first = error.errors()[0]
-        place = [str(part) for part in first["loc"][1:]]
-        if first["type"] == "json_invalid":
+        if error.errors()[0]["type"] == "json_invalid":
             return BadRequest("The body is not valid JSON.", "Send a JSON object.")
-        name = ".".join(place)
-        rest = len(error.errors()) - 1
-        more = f" ({rest} more)" if rest else ""
-        return BadRequest(f"{name or 'The body'}: {first['msg']}{more}.", param=name or None)
+        return wrong_field(error.errors(), 1)
     if isinstance(error, HTTPException):
         return _from_status(error.status_code, str(error.detail))
     return FeilunError("Something unexpected happened.", "The gateway's log says more.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
-from feilun.errors import NotFound
+from feilun.errors import BadRequest, NotFound
 
 Item = TypeVar("Item")
 
@@ -87,3 +89,38 @@ def page(shown: list[Any], more: bool) -> dict[str, Any]:
 
 Metadata = dict[str, Any] | None
 WHOLE = Field(default=None, ge=-(2**63), le=2**63 - 1)
+_NEITHER = "neither"
+
+
+class Worded:
+    """Annotates a union of words and a number: what is neither gets one error, which names the words and the range."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the schema of the union, with that error."""
+        inner: Any = handler(source)
+        said = " or ".join(_words(choice) for choice in inner["choices"])
+        return core_schema.custom_error_schema(inner, _NEITHER, custom_error_message=f"must be {said}")
+
+
+def _words(schema: Any) -> str:
+    """Return what a schema of words, or of a number with or without bounds, permits."""
+    if schema["type"] == "literal":
+        return ", ".join(repr(word) for word in schema["expected"])
+    word = "a whole number" if schema["type"] == "int" else "a number"
+    low, high = schema.get("ge"), schema.get("le")
+    if low is not None and high is not None:
+        return f"{word} from {low:g} to {high:g}"
+    bounds = (("above", "gt"), ("of at least", "ge"), ("below", "lt"), ("at most", "le"))
+    named = [f"{how} {schema[name]:g}" for how, name in bounds if schema.get(name) is not None]
+    return " ".join([word, " and ".join(named)]).strip()
+
+
+def wrong_field(errors: Sequence[Any], skip: int = 0) -> BadRequest:
+    """Return the first error of pydantic's as one of ours, which names the field; ``skip`` parts of places are ours."""
+    first = errors[0]
+    place = [str(part) for part in first["loc"][skip:]]
+    name = ".".join(place)
+    if first["type"] == _NEITHER:
+        return BadRequest(f"{place[-1]} {first['msg']}, not {repr(first['input'])[:60]}.", param=name)
+    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+    return BadRequest(f"{name or 'The body'}: {first['msg']}{more}.", param=name or None)

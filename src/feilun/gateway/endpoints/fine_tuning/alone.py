@@ -27,6 +27,7 @@ from feilun.gateway.endpoints.fine_tuning.methods import Chosen, Method, chosen
 from feilun.gateway.endpoints.fine_tuning.shapes import KIND, PREFIX, TrainingRequest
 from feilun.gateway.endpoints.fine_tuning.work import Work
 from feilun.gateway.examples import read
+from feilun.gateway.shapes import wrong_field
 from feilun.records import JSON, Job, ModelVersion, Source, derived_id
 from feilun.settings import Settings
 from feilun.store import Database, Journal, datasets, keys, models, sources, verdicts, workspaces
@@ -65,10 +66,12 @@ def prepare(db: Database, settings: Settings, ws: str, wishes: Wishes, say: Call
     workspaces.ensure(db, ws)
     try:
         method = chosen(Method.model_validate(wishes.method), None)
+        # What it is called and its seed, before any file is kept; the model and the file are looked up below.
+        given = TrainingRequest(model="", training_file="", suffix=wishes.name or None, seed=wishes.seed)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise BadRequest(f"{place}: {first['msg']}.", "feilun train --help names what each method takes.") from error
+        wrong = wrong_field(error.errors())
+        said = wrong.message.replace("suffix", "name", 1) if wrong.param == "suffix" else wrong.message
+        raise BadRequest(said, "feilun train --help names what each method takes.", wrong.param) from error
     for data in (wishes.data, wishes.validation):
         if data and data != FEEDBACK and not data.startswith("dataset-"):
             check_file(Path(data), method)
@@ -93,12 +96,7 @@ def prepare(db: Database, settings: Settings, ws: str, wishes: Wishes, say: Call
         taken.append(material(db, source, name, method, base, param))
     rewarder = reward_folder(db, ws, version_named(db, ws, method.rewarder)) if method.rewarder else ""
     asked = Asked(method, base, start.id if start else "", files[0], files[1] if len(files) > 1 else None, rewarder)
-    given = TrainingRequest(
-        model=start.id if start else base.name,
-        training_file=files[0].id,
-        suffix=wishes.name or None,
-        seed=wishes.seed,
-    )
+    given = given.model_copy(update={"model": start.id if start else base.name, "training_file": files[0].id})
     spec = spec_of(given, asked, taken, "")
     spec["training"]["name"] = wishes.name
     job = Job(derived_id(PREFIX, ws, spec["request"], spec["training"]), ws, KIND, spec)

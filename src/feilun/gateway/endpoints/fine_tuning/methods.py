@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from feilun import grading
 from feilun.errors import BadRequest
 from feilun.gateway.examples import Form
+from feilun.gateway.shapes import Worded
 from feilun.records import JSON
 
 Auto = Literal["auto"]
@@ -31,12 +32,12 @@ RECIPES: Mapping[str, tuple[str, tuple[Form, ...]]] = {
     "reasoning": ("reasoning", ("prompt", "chat")),
     "distillation": ("distillation", ("prompt", "chat")),
 }
-_Epochs = Auto | Annotated[int, Field(ge=1, le=50)]
-_Multiplier = Auto | Annotated[float, Field(gt=0, le=100)]
-_Batch = Auto | Annotated[int, Field(ge=1, le=256)]
-_Beta = Auto | Annotated[float, Field(gt=0, le=2)]
+_Epochs = Annotated[Auto | Annotated[int, Field(ge=1, le=50)], Worded()]
+_Multiplier = Annotated[Auto | Annotated[float, Field(gt=0, le=100)], Worded()]
+_Batch = Annotated[Auto | Annotated[int, Field(ge=1, le=256)], Worded()]
+_Beta = Annotated[Auto | Annotated[float, Field(gt=0, le=2)], Worded()]
 ANSWERS = 8  # tried for each prompt where nobody says
-_Samples = Auto | Annotated[int, Field(ge=2, le=64)]
+_Samples = Annotated[Auto | Annotated[int, Field(ge=2, le=64)], Worded()]
 
 
 class _Shape(BaseModel):
@@ -61,9 +62,9 @@ class TryingHyperparameters(Hyperparameters):
     """Of methods that try answers and have them graded; ``samples`` are the answers tried for each prompt."""
 
     reasoning_effort: Literal["default", "low", "medium", "high"] = "default"
-    compute_multiplier: Auto | Annotated[float, Field(gt=0.00001, le=10)] = "auto"
-    eval_interval: Auto | Annotated[int, Field(ge=1)] = "auto"
-    eval_samples: Auto | Annotated[int, Field(ge=1)] = "auto"
+    compute_multiplier: Annotated[Auto | Annotated[float, Field(gt=0.00001, le=10)], Worded()] = "auto"
+    eval_interval: Annotated[Auto | Annotated[int, Field(ge=1)], Worded()] = "auto"
+    eval_samples: Annotated[Auto | Annotated[int, Field(ge=1)], Worded()] = "auto"
     samples: _Samples = "auto"
 
 
@@ -76,8 +77,8 @@ class ReinforcementHyperparameters(TryingHyperparameters):
 class DistillationHyperparameters(Hyperparameters):
     """``temperature`` of the teacher's answers; ``logprobs`` false learns its words alone, whatever it would tell."""
 
-    temperature: Auto | Annotated[float, Field(ge=0, le=2)] = "auto"
-    max_tokens: Auto | Annotated[int, Field(ge=1, le=32768)] = "auto"
+    temperature: Annotated[Auto | Annotated[float, Field(ge=0, le=2)], Worded()] = "auto"
+    max_tokens: Annotated[Auto | Annotated[int, Field(ge=1, le=32768)], Worded()] = "auto"
     logprobs: bool = True
 
 
