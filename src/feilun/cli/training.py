@@ -72,8 +72,14 @@ def add_training(found: Any, command: Callable[..., argparse.ArgumentParser]) ->
     parser.add_argument("--from", dest="start", default="", metavar="MODEL", help="a version of your own to go on from")
     parser.add_argument("--validation", default="", metavar="FILE", help="examples to watch, not to learn")
     parser.add_argument("--name", default="", help="the new version's name, of at most 64 characters")
-    parser.add_argument("--epochs", type=_or_auto(int), help="passes over the data, 1 to 50, or auto (default: found)")
-    parser.add_argument("--batch", type=_or_auto(int), help="examples a step, 1 to 256, or auto: as many as fit")
+    # Not by the names of settings, which are numbers.
+    number: dict[str, Any] = {"metavar": "N", "type": _or_auto(int)}
+    parser.add_argument(
+        "--epochs", help="passes over the data, 1 to 50, or auto (default: found)", dest="n_epochs", **number
+    )
+    parser.add_argument(
+        "--batch", help="examples a step, 1 to 256, or auto: as many as fit", dest="batch_size", **number
+    )
     parser.add_argument(
         "--rate",
         type=_or_auto(float),
@@ -190,8 +196,8 @@ def _tell_estimate(prepared: Any, teller: Teller) -> None:
 def _method(given: argparse.Namespace) -> JSON:
     """Return the ``method`` of the API that the options say."""
     said = {
-        "n_epochs": given.epochs,
-        "batch_size": given.batch,
+        "n_epochs": given.n_epochs,
+        "batch_size": given.batch_size,
         "learning_rate_multiplier": given.rate,
         "beta": given.beta,
         "samples": given.samples,

@@ -42,7 +42,12 @@ _KINDS: dict[Form, Literal["chat", "passage", "preference"]] = {
 }
 _ROLES = ("system", "developer", "user", "assistant")
 _TOOLS = {"tools", "functions", "parallel_tool_calls"}
-_SURE = (b'"preferred_output"', "preference"), (b'"liked"', "judged"), (b'"messages"', "chat"), (b'"text"', "text")
+_MARKS: tuple[tuple[bytes, Form], ...] = (
+    (b'"preferred_output"', "preference"),
+    (b'"liked"', "judged"),
+    (b'"messages"', "chat"),
+    (b'"text"', "text"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +171,7 @@ def _is_utf8(line: bytes) -> bool:
 def _looks(data: bytes) -> Form:
     """Return the form that a file seems to be meant to have, of which no line can be read."""
     head = data[: 1 << 16]
-    found: Form
-    for mark, found in _SURE:
-        if mark in head:
-            return found
-    return "chat"
+    return next((form for mark, form in _MARKS if mark in head), "chat")
 
 
 def _other_format(data: bytes) -> tuple[str, str] | None:

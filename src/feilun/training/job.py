@@ -186,7 +186,7 @@ def _plan(settings: Settings, base: ModelVersion, spec: JSON, folder: Path, star
         named=named,
         **{**DEFAULTS.get(chosen.get("method", "supervised"), {}), **chosen},
     )
-    if not spec.get("replay", True):
+    if not spec.get("replay", True) or not plan.replay_share:
         return plan
     return replace(plan, replay=str(replay_file(settings.root, base.id, plan.replay_prompts, plan.replay_tokens)))
 

@@ -77,7 +77,9 @@ class Plan:
         for name in ("out", "scratch", "start", "checkpoint_seconds", "name", "samples", "replay", "held_out"):
             settings.pop(name)
         files = (self.samples, self.replay, self.held_out)
-        texts = [Path(file).read_text(encoding="utf-8") if file else "" for file in files]
+        # A replay that is not made yet is asked of the base, which is among the settings.
+        there = [file if file != self.replay or Path(file).is_file() else "" for file in files]
+        texts = [Path(file).read_text(encoding="utf-8") if file else "" for file in there]
         start = hashlib.sha256((Path(self.start) / "adapter_model.safetensors").read_bytes()) if self.start else None
         return content_hash([settings, texts, start.hexdigest() if start else ""])
 

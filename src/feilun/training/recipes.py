@@ -33,8 +33,8 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "cpt": {"learning_rate": 2e-4, "replay_share": 0.0},
     "dpo": {"learning_rate": 1e-3, "batch": 8, "replay_share": 2.0, **BROAD},
     "kto": {"learning_rate": 5e-4, "batch": 16, **BROAD},
-    "reward": {"learning_rate": 2e-4, "batch": 8},
-    "grpo": {"learning_rate": 2e-4, "batch": 4},
+    "reward": {"learning_rate": 2e-4, "batch": 8, "replay_share": 0.0},
+    "grpo": {"learning_rate": 2e-4, "batch": 4, "replay_share": 0.0},
 }
 # What a method alone is told: numbers, with what they are unless somebody says otherwise.
 OPTIONS: Mapping[str, Mapping[str, float]] = {

@@ -103,6 +103,14 @@ def test_a_step_of_grpo_is_its_parts(policy: Policy, trees: list[Tree], make_pla
     assert found[0][0] > 1e-4
 
 
+@pytest.mark.parametrize("method", ["reward", "grpo"])
+def test_a_replay_that_nobody_made_is_not_missed(make_plan: MakePlan, tmp_path: Path, method: str) -> None:
+    """In a new home there is none, and these methods ask for none."""
+    options = {"grader": SHORT, "samples": 2, "max_tokens": 4} if method == "grpo" else {}
+    given = {"epochs": 1, "batch": 12, "replay": str(tmp_path / "none.jsonl"), "options": options}
+    assert trained(make_plan(method, {**LINES, "grpo": tasks()}[method], **given))["losses"]
+
+
 def test_no_advantage_no_change(make_plan: MakePlan, capsys: pytest.CaptureFixture[str]) -> None:
     """Where every answer is graded alike, the model stays as it is, and the run says so."""
     options = {"grader": {"type": "regex", "pattern": "(?s).*"}, "samples": 2, "max_tokens": 4}

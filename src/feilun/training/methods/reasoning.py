@@ -91,7 +91,7 @@ def sample(
     Those of some prompts are written down together; a run that goes on tries only the prompts behind them. Raises
     BadRequest for a grader that mostly fails.
     """
-    log = Log(Path(plan.scratch) / "tried.jsonl", content_hash([plan.digest(), grader, options]))
+    log = Log(Path(plan.scratch) / "tried.jsonl", content_hash([replace(plan, replay="").digest(), grader, options]))
     tried, count = log.read(), round(options["samples"])
     together = max(1, SLOTS // count)  # prompts whose answers fill the batch
     if len(tried) >= len(tasks):
