@@ -113,6 +113,33 @@ async def test_inputs_and_outputs() -> None:
     assert "test 2" in (await grade(spec, {}, {"output_text": wrong})).why
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import sys\nprint(sys.stdin.buffer.read().decode())",
+        "print(open(0).read())",
+        "import os\nos.write(1, os.read(0, 100))",
+        "import sys\nfor line in sys.stdin: print(line, end='')",
+        "import sys\ninput = sys.stdin.readline\nprint(input() + input())",
+        "import sys\nsys.stdout.buffer.write(sys.stdin.buffer.readline() + sys.stdin.buffer.readline())",
+        "import sys\nsys.stdout.write(sys.__stdin__.read())\nsys.exit()",
+        "import io, os, sys\nsys.stdin = io.BytesIO(os.read(0, os.fstat(0).st_size))\nprint(sys.stdin.read().decode())",
+        "import sys\nsys.__stdout__.write(input() + '\\n' + input())\nsys.exit(0)",
+    ],
+)
+async def test_programs_read_and_print_in_every_usual_way(program: str) -> None:
+    """Through the streams, their bytes, or their numbers; twice, since one program gets several tests."""
+    tests = [{"input": text, "output": text} for text in ("é 1\n2\n", "3\n四\n")]
+    assert await ran(program, tests=tests) == Grade(1.0, True, "2 tests passed")
+
+
+@pytest.mark.parametrize("end", ["sys.exit(1)", "raise SystemExit('no')", "sys.exit(True)", "os._exit(1)", "1 / 0"])
+async def test_a_program_that_ends_badly_does_not_pass(end: str) -> None:
+    """What it printed before is not enough."""
+    found = await ran(f"import os, sys\nprint(input(), flush=True)\n{end}", tests=[{"input": "4", "output": "4"}])
+    assert (found.passed, found.error) == (False, "")
+
+
 def test_children_are_reused_and_end_with_the_pool() -> None:
     """Patterns share a warm child; a late one is replaced; closing leaves no process and no folder."""
     pool = Pool()

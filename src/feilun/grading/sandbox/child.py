@@ -80,6 +80,7 @@ def _permitted() -> list[Path]:
 
 def main() -> None:
     """Serve the socket that the parent left open."""
+    sys.stdin = os.fdopen(os.dup(0))  # the lifeline; programs are given another standard input
     die_with_parent()
     settings = json.loads(sys.argv[2])
     with socket.socket(fileno=int(sys.argv[1])) as connection:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import sys
 import traceback
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,12 +22,12 @@ from feilun.records import JSON
 
 
 class _Outcome:
-    """How a foreign block ended; SystemExit, too, is only an end."""
+    """How a foreign block ended; SystemExit, too, is only an end, and ``well`` if it says so."""
 
     def __init__(self) -> None:
         """Nothing happened yet."""
         self.why = ""
-        self.ended = False
+        self.ended = self.well = False
 
     def __enter__(self) -> _Outcome:
         return self
@@ -35,6 +37,7 @@ class _Outcome:
         if kind is not None and error is not None:
             self.why = "".join(traceback.format_exception_only(kind, error)).strip()[-500:]
         self.ended = kind is not None
+        self.well = isinstance(error, SystemExit) and (error.code is None or error.code == 0)
         return True
 
 
@@ -75,20 +78,38 @@ def tested(given: JSON) -> JSON:
 
 
 def _printed(source: str, test: JSON) -> str:
-    """Run a program on what it is given; return what is wrong with what it prints."""
-    said, before = io.StringIO(), sys.stdin
-    sys.stdin = io.StringIO(test["input"])
-    with redirect_stdout(said), _Outcome() as outcome:
+    """Run a program on what it is given; return what is wrong with how it ends or with what it prints."""
+    printed = Path.cwd() / "printed"
+    with _Outcome() as outcome, _wired(test["input"], printed):
         _run(source, {"__name__": "__main__"})
-    sys.stdin = before
-    if outcome.ended and not outcome.why.startswith("SystemExit"):
+    if outcome.ended and not outcome.well:
         return outcome.why
-    lines, wanted = (
-        [line.rstrip() for line in text.strip().splitlines()] for text in (said.getvalue(), test["output"])
-    )
-    return (
-        "" if lines == wanted else f"it printed {said.getvalue().strip()[:80]!r}, not {test['output'].strip()[:80]!r}"
-    )
+    texts = (printed.read_bytes().decode(errors="replace").strip(), test["output"].strip())
+    lines, wanted = ([line.rstrip() for line in text.splitlines()] for text in texts)
+    return "" if lines == wanted else f"it printed {texts[0][:80]!r}, not {texts[1][:80]!r}"
+
+
+@contextmanager
+def _wired(text: str, target: Path) -> Iterator[None]:
+    """Give a program standard streams that are files: whatever way it reads and prints, by bytes or by number too."""
+    source = target.with_name("given")
+    source.write_text(text, encoding="utf-8")
+    before, kept = (sys.stdin, sys.stdout), (os.dup(0), os.dup(1))
+    with source.open("rb") as given, target.open("wb") as printed:
+        os.dup2(given.fileno(), 0)
+        os.dup2(printed.fileno(), 1)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = mine = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    try:
+        yield
+    finally:
+        for stream in filter(None, (sys.stdout, mine, sys.__stdout__)):
+            with suppress(ValueError, OSError, AttributeError):
+                stream.flush()
+        sys.stdin, sys.stdout = before
+        for number, descriptor in enumerate(kept):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
 
 
 def _run(source: str, space: dict[str, Any]) -> None:
