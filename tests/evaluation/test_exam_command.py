@@ -174,6 +174,10 @@ def test_a_judge_s_agreement_with_people_is_shown(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().out
     assert "82 verdicts, 97.6% the same" in said
     assert "kappa 0.95" in said
+    rows = ["0,0.0", "1,true", "１,1.00", "False,0", "-0.5,-.5"] * 10
+    file.write_text("judge,human\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    assert exam(tmp_path, "calibrate", str(file)) == 0
+    assert "50 verdicts, 100.0% the same" in capsys.readouterr().out
     file.write_text("judge,human\nyes,\n", encoding="utf-8")
     assert exam(tmp_path, "calibrate", str(file)) == 2
     assert "verdicts.csv:2 lacks a verdict" in capsys.readouterr().err

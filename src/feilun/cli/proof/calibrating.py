@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import unicodedata
 from dataclasses import asdict
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from feilun.cli.proof.words import say
@@ -29,7 +31,7 @@ def calibrate(given: argparse.Namespace, teller: Teller) -> int:
         raise BadRequest("One file is needed.", "Write: feilun exam calibrate FILE, with the columns judge and human.")
     pairs = []
     for row in PARTS.load("rows")(Path(given.names[0]), given.field):
-        sides = [str(row.fields.get(name, "")).strip().casefold() for name in ("judge", "human")]
+        sides = [_verdict(row.fields.get(name, "")) for name in ("judge", "human")]
         if not all(sides):
             raise BadRequest(f"{row.place} lacks a verdict.", "Each row needs the columns judge and human.")
         pairs.append(sides)
@@ -43,3 +45,13 @@ def calibrate(given: argparse.Namespace, teller: Teller) -> int:
         say(teller, english, chinese, found.pairs, found.accuracy, low, high)
         teller.say("{}", found.words[teller.language])
     return 0 if found.trusted else 1
+
+
+def _verdict(value: object) -> str:
+    """Return a verdict in comparable form: case, width and how a number is written (0, 0.0, false) do not count."""
+    text = unicodedata.normalize("NFKC", "" if value is None else str(value)).strip().casefold()
+    try:
+        number = Decimal({"true": "1", "false": "0"}.get(text, text))
+    except InvalidOperation:
+        return text
+    return str(number.normalize() + 0) if number.is_finite() else text
