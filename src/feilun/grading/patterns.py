@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from feilun.errors import EngineError
 from feilun.grading.sandbox import ask
 from feilun.grading.seam import Case, Grade, right_or_wrong
 from feilun.grading.strings import OUTPUT
@@ -69,16 +70,33 @@ class JsonSchema(msgspec.Struct, tag="json_schema", forbid_unknown_fields=True):
         text = case.fill(self.input).strip()
         blocks = _FENCED.findall(text) if self.fenced else []
         try:
-            value = json.loads(blocks[-1] if blocks else text)
+            value = json.loads(blocks[-1] if blocks else text, parse_constant=_no_json)
+            found = await ask("schema", {"schema": self.schema, "value": value}, SECONDS)
         except (ValueError, RecursionError):
             return Grade(0.0, False, "The answer is not JSON.")
-        found = await ask("schema", {"schema": self.schema, "value": value}, SECONDS)
+        except EngineError as error:
+            # A value that the schema cannot even be tried on is wrong; a schema that fails on any is an error.
+            await ask("schema", {"schema": self.schema, "value": None}, SECONDS)
+            return Grade(0.0, False, error.message)
         if found["fault"]:
             return Grade(0.0, False, str(found["fault"])[:300])
         for name, wanted in (self.reference or {}).items():
-            if not isinstance(value, dict) or value.get(name) != wanted:
+            if not isinstance(value, dict) or not _same(value.get(name), wanted):
                 return Grade(0.0, False, f"{name} is not {json.dumps(wanted, ensure_ascii=False)}.")
         return Grade(1.0, True)
+
+
+def _no_json(word: str) -> None:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Say whether two values of JSON are the same: 1 is 1.0, and neither is true."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 class ExactMatch(msgspec.Struct, tag="exact_match", forbid_unknown_fields=True):

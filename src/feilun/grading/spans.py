@@ -17,16 +17,19 @@ import msgspec
 from feilun.grading.seam import Case, Grade
 from feilun.grading.strings import OUTPUT, References
 
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b(?=\s+\w)")  # no word follows the A of "vitamin A"
 _HAN = "\u3005-\u3007\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+_DASHES = str.maketrans("−‐‑‒–", "-----")
+_KEPT = re.compile(r"(?<=\d)[.:/-](?=\d)|(?<!\w)-(?=[$€£¥]?\.?\d)|(?<!\w)\.(?=\d)|(?<=[a-z])#|[%‰°+<=>±×÷≤≥≠≈√∞]")
 _UNITS = re.compile(rf"[{_HAN}]|[^\s{_HAN}]+")
 
 
 def units(text: str) -> list[str]:
-    """Return what F1 counts: words without marks and articles, and each character of Chinese, Japanese and Korean."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    # SQuAD drops marks without a space, so that "U.S." is "us" and "1,000" is "1000".
-    plain = "".join(c for c in folded if unicodedata.category(c)[0] not in "PS" or c in "%°")
+    """Return what F1 counts: words without articles and ordinary marks; Chinese, Japanese and Korean by characters."""
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_DASHES)
+    # SQuAD drops marks without a space, so that "U.S." is "us" and "1,000" is "1000"; not those that are a value's.
+    kept = {match.start() for match in _KEPT.finditer(folded)}
+    plain = "".join(c for at, c in enumerate(folded) if unicodedata.category(c)[0] not in "PS" or at in kept)
     return _UNITS.findall(_ARTICLES.sub(" ", plain))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from math import isclose
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from feilun.grading.seam import Case, Grade, right_or_wrong
 from feilun.records import JSON
 
 _MARKED = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>", re.DOTALL)
+_VALUE = re.compile(r"(?:(?<![\w)])-)?(?<![\d.])\d+(?:\.\d+)?")
 _FENCED = re.compile(r"```(?:json|python|tool_code)?\s*\n(.*?)```", re.DOTALL)
 
 
@@ -67,14 +69,25 @@ def _same(given: Any, wanted: Any) -> bool:
     if isinstance(wanted, bool) or isinstance(given, bool):
         return given is wanted
     if isinstance(wanted, int | float) and isinstance(given, int | float):
-        return abs(given - wanted) <= 1e-9 * max(1.0, abs(wanted))
+        return _near(given, wanted)
     if isinstance(wanted, str) and isinstance(given, str):
-        return _plain(given) == _plain(wanted)
+        # The leaderboard drops marks, those of numbers too; 1.5 is not 15.
+        return _plain(given) == _plain(wanted) and _values(given) == _values(wanted)
     if isinstance(wanted, list) and isinstance(given, list):
         return len(wanted) == len(given) and all(_same(a, b) for a, b in zip(given, wanted, strict=True))
     if isinstance(wanted, dict) and isinstance(given, dict):
         return all(_member(given, key, value) for key, value in wanted.items()) and given.keys() <= wanted.keys()
     return bool(given == wanted)
+
+
+def _near(given: float, wanted: float) -> bool:
+    """Say whether two numbers are the same; whole ones exactly, since they may be ids."""
+    if isinstance(given, int) and isinstance(wanted, int):
+        return given == wanted
+    try:
+        return isclose(given, wanted, rel_tol=1e-9)
+    except OverflowError:
+        return False
 
 
 def _member(given: JSON, key: str, value: Any) -> bool:
@@ -84,6 +97,10 @@ def _member(given: JSON, key: str, value: Any) -> bool:
 
 def _plain(text: str) -> str:
     return re.sub(r"[ ,./\-_*^'\"]", "", text).casefold()
+
+
+def _values(text: str) -> list[str]:
+    return _VALUE.findall(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text))
 
 
 def calls_of(case: Case) -> list[tuple[str, JSON]]:

@@ -38,7 +38,7 @@ class _Child:
     """One child process, its socket and its folder."""
 
     def __init__(self, task: str, memory: int) -> None:
-        """Start it and wait until it is shut in; raise EngineDown, MissingDependency."""
+        """Start it and wait until it is shut in; raise MissingDependency."""
         self.folder = tempfile.TemporaryDirectory(prefix="feilun-sandbox-", ignore_cleanup_errors=True)
         self._socket, theirs = socket.socketpair()
         settings = json.dumps({"task": task, "memory": memory, "file_bytes": FILE_BYTES})
@@ -61,7 +61,7 @@ class _Child:
             ready = {}
         if not ready.get("ready"):
             self.end()
-            raise EngineDown("The process that grades does not start.", "Check the installation.")
+            raise MissingDependency("The process that grades does not start.", "Check the installation.")
         if task in FOREIGN and not ready.get("confined"):
             self.end()
             raise MissingDependency(
