@@ -146,6 +146,8 @@ def test_numbers_are_found_however_they_are_written(text: str, values: list[floa
         ({"type": "math", "reference": "x > 3"}, r"(3, \infty)", "x<3"),
         ({"type": "math", "reference": r"x \in [1,2]"}, "[1, 2]", "(1, 2)"),
         ({"type": "math", "reference": r"x=\pm 2"}, "x=2 or x=-2", "x=2"),
+        ({"type": "math", "reference": "x_{1}=1, x_{2}=2"}, "x_1=1, x_2=2", "x_1=2, x_2=1"),
+        ({"type": "math", "reference": r"12,\!345"}, "12345", "345"),
         ({"type": "math", "reference": "2x=4"}, "x=2", "4"),
         ({"type": "math", "reference": r"\{1,1,2\}"}, r"\{2,1,1\}", r"\{1,2,3\}"),
         (

@@ -46,7 +46,7 @@ _GROUPED = re.compile(
 def read(text: str) -> tuple[str, str]:
     """Return what a parser of expressions reads, words in “ ”, and the unit that stood behind a number apart."""
     raised = _RAISED.sub(lambda m: "^{" + unicodedata.normalize("NFKC", m[0]) + "}", _VULGAR.sub(" ", text))
-    found = unicodedata.normalize("NFKC", raised).translate(_SIGNS).replace("{,}", ",")
+    found = unicodedata.normalize("NFKC", raised).translate(_SIGNS).replace("{,}", ",").replace(",\\!", ",")
     found = re.sub(r"\\(?:boxed|fbox)\s*\{(.*)\}", r"\1", found.strip().strip("$").strip())
     units: list[str] = []
     found = _UNIT.sub(lambda m: _unit(m, units), found)
@@ -87,6 +87,7 @@ def _plain(found: str) -> str:
         found = _CHOOSE.sub(lambda m: f"binomial({m[1] or m[2] or m[5]}, {m[3] or m[4] or m[6]})", found)
         found = _LOG.sub(lambda m: f"(log({m[4] or m[5] or m[6]})/log({m[1] or m[2] or m[3] or 10}))", found)
         found = _UNWRAPPED.sub(r" \1 ", found)
+        found = re.sub(r"_\{\s*(\w+)\s*\}", r"_\1", found)
         found = _POWER.sub(r"\1(\2)", found)
         if found == before:
             break
