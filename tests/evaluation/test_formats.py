@@ -102,6 +102,12 @@ def test_several_right_letters_however_they_are_joined(tmp_path: Path, answer: A
     assert only(imported(tmp_path, "exam.jsonl", [row])).accept == ("one", "four")
 
 
+def test_a_word_of_letters_that_is_an_option_is_that_option(tmp_path: Path) -> None:
+    """The answer "bad" means the option "bad", and not A, B and D."""
+    row = {"question": "How was it?", "A": "good", "B": "bad", "C": "cab", "D": "ab", "answer": "bad"}
+    assert only(imported(tmp_path, "exam.jsonl", [row])).accept == ("bad",)
+
+
 @pytest.mark.parametrize(
     ("row", "grader"),
     [

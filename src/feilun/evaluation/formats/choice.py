@@ -155,8 +155,9 @@ def _letters(value: Any, choices: list[str], base: int) -> str:
         if isinstance(flags, list) and 1 in flags[: len(choices)]:
             return naming.LETTERS[flags.index(1)]
         value = naming.said(value)
-    # An option that reads like a letter or number is meant by its text only where no letter can be.
-    if letters := naming.letters_of(value, len(choices)):
+    # An option that reads like one letter or number is meant by its text only where no letter can be.
+    letters = naming.letters_of(value, len(choices))
+    if letters and not (len(letters) > 1 and naming.said(value) in choices):
         return letters
     texts = [value] if not isinstance(value, list) else value
     places = [choices.index(text) for each in texts if (text := naming.said(each)) in choices]

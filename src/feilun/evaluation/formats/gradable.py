@@ -66,7 +66,7 @@ def fault_of(spec: JSON, item: JSON | None = None) -> str:
         fill(str(getattr(grader, "input", "")), item, _SAMPLE)
         return _fault(grader, item)
     except BadRequest as error:
-        return error.message
+        return error.message.rstrip(".")
 
 
 def _fault(grader: Grader, item: JSON) -> str:
