@@ -12,12 +12,22 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.migration.exports import TOML, kiln_project, openai_export, tensorzero_rows, write_json, write_lines
+from tests.migration.exports import (
+    TOML,
+    eval_object,
+    kiln_project,
+    openai_export,
+    output_items,
+    run_object,
+    tensorzero_rows,
+    write_json,
+    write_lines,
+)
 from tests.migration.test_others import langfuse_rows
 
 from feilun.errors import FeilunError
 from feilun.migration import Report, bring, home_of
-from feilun.store import Database, traces, workspaces
+from feilun.store import Database, evals, feedback, traces, workspaces
 
 DEEP: Any = "end"
 for _ in range(400):
@@ -102,3 +112,65 @@ def test_any_field_may_be_anything(db: Database, tmp_path: Path, home: str) -> N
             assert told, (name, path, other)
 
     changed()
+
+
+def _trace(key: str | None, asked: str, **more: Any) -> dict[str, Any]:
+    return {"id": key, "timestamp": "2026-01-05T10:00:00Z", "input": asked, "output": "Yes.", **more}
+
+
+def test_what_has_no_id_is_kept_apart(db: Database, tmp_path: Path) -> None:
+    """Two traces without ids are two calls, each with its own score; a second time both are known."""
+    score = {"name": "ok", "value": 1, "dataType": "BOOLEAN", "source": "API"}
+    write_lines(tmp_path / "t.jsonl", [_trace(None, text, scores=[score]) for text in ("First?", "Second?")])
+    assert bring(db, "harbour", "langfuse", [tmp_path / "t.jsonl"]).added == {"calls": 2, "judgements": 2}
+    assert bring(db, "harbour", "langfuse", [tmp_path / "t.jsonl"]).added == {}
+    calls = {trace.id for trace in traces.find(db, "harbour", -1)}
+    assert {one.trace for one in feedback.find(db, "harbour", -1)} == calls
+
+
+def test_one_id_with_other_content_is_told(db: Database, tmp_path: Path) -> None:
+    """Of two things with one id the first comes in, and the other is listed; the same twice is only counted."""
+    write_lines(tmp_path / "t.jsonl", [_trace("t1", "First?"), _trace("t1", "Second?"), _trace("t1", "First?")])
+    report = bring(db, "harbour", "langfuse", [tmp_path / "t.jsonl"])
+    assert report.added == {"calls": 1}
+    assert report.left_out == [("call t1", "another one has the same id, with other content")]
+    assert report.notes == ["1 of 3 calls came more than once, and are kept once."]
+    objects = [eval_object(), eval_object(name="another"), run_object(), run_object(name="another")]
+    write_lines(tmp_path / "e.jsonl", [*objects, *output_items()["data"], {**output_items()["data"][0], "id": "o2"}])
+    report = bring(db, "harbour", "openai", [tmp_path / "e.jsonl"])
+    assert report.added == {"answers": 3, "evals": 1, "runs": 1}
+    assert [place for place, _ in report.left_out] == ["eval eval_68a1", "run evalrun_77b"]
+    items = [answer.item for answer in evals.answers(db, "harbour", "evalrun_77b")]
+    assert sorted(items) == ["item-000000", "item-000000-2", "item-000001"]
+
+
+def test_a_field_of_another_type_is_left_out(db: Database, tmp_path: Path) -> None:
+    """The run comes without what cannot be read of it; each such field is named with its place."""
+    root = kiln_project(tmp_path / "k")
+    (run,) = root.rglob("r1/task_run.kiln")
+    told = json.loads(run.read_text())
+    told |= {"usage": "x", "output": {**told["output"], "source": ["human"], "rating": 5}}
+    write_json(run, told)
+    report = bring(db, "harbour", "kiln", [root])
+    assert report.added["calls"] == 4
+    places = " ".join(place for place, reason in report.left_out if "not an object" in reason)
+    for name in ("(usage)", "output (source)", "output (rating)"):
+        assert name in places
+
+
+def test_what_no_store_can_hold(db: Database, tmp_path: Path) -> None:
+    """Lone surrogates, NUL, numbers without end come in as what is nearest; what is too deep stays out, alone."""
+    rows = [
+        _trace("t\ud800", "Half a sign \ud83d?", metadata={"n": float("nan"), "long": 10**400, "nul\0": "\0"}),
+        _trace("t2", json.dumps({"messages": [{"role": "user", "content": "Deep \udfff?"}]})),
+        _trace("t3", "Deep?", metadata=DEEP),
+        _trace("t4", "Times?", timestamp="9" * 500),
+    ]
+    write_json(tmp_path / "t.jsonl", None).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = bring(db, "harbour", "langfuse", [tmp_path / "t.jsonl"])
+    assert report.added == {"calls": 3}
+    assert report.left_out == [("t.jsonl:3", "it is nested more than 100 deep")]
+    asked = {trace.messages[-1]["content"] for trace in traces.find(db, "harbour", -1)}
+    assert asked == {"Half a sign \ufffd?", "Deep \ufffd?", "Times?"}
+    (tmp_path / "d.jsonl").write_text("[" * 200_000 + "\n" + json.dumps(_trace("t5", "After?")) + "\n")
+    assert bring(db, "harbour", "langfuse", [tmp_path / "d.jsonl"]).added == {"calls": 1}

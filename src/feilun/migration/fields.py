@@ -15,7 +15,7 @@ from typing import Any
 from feilun.migration.seam import Brought
 from feilun.records import JSON, derived_id
 
-DEEPEST = 64  # objects and lists within each other
+DEEPEST = 100  # objects and lists within each other
 _LARGEST = 1 << 63
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
 

@@ -15,6 +15,8 @@ from feilun.records import JSON
 _ROLES = {"developer": "system", "human": "user", "ai": "assistant", "model": "assistant", "function": "tool"}
 _KNOWN = frozenset({"system", "user", "assistant", "tool"})
 
+_BESIDE: dict[str, type] = {"tool_calls": list, "tool_call_id": str, "name": str}
+
 
 def text_of(value: Any) -> str:
     """Return the words of a content: a text, blocks, an object with a text in it; else its JSON."""
@@ -28,7 +30,7 @@ def text_of(value: Any) -> str:
         for name in ("text", "value", "content", "output_text", "answer", "raw"):
             if isinstance(value.get(name), str | list):
                 return text_of(value[name])
-        if isinstance(value.get("arguments"), Mapping) and value.get("type") in {"text", "template"}:
+        if isinstance(value.get("arguments"), Mapping) and value.get("type") in ("text", "template"):
             return _json(value["arguments"])
     return _json(value)
 
@@ -54,7 +56,8 @@ def answered(value: Any) -> str:
     if isinstance(value, Mapping):
         choices = value.get("choices")
         if isinstance(choices, list) and choices and isinstance(choices[0], Mapping):
-            return text_of((choices[0].get("message") or {}).get("content"))
+            message = choices[0].get("message")
+            return text_of(message.get("content") if isinstance(message, Mapping) else message)
         if set(value) <= {"role", "content", "refusal", "tool_calls", "annotations", "audio", "name"}:
             return text_of(value.get("content"))
         if set(value) <= {"raw", "parsed"} and value:
@@ -63,9 +66,9 @@ def answered(value: Any) -> str:
         return text_of(_single(value))
     if isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
         if all("role" in each for each in value):
-            last = [each for each in value if each.get("role") in {"assistant", "ai", "model"}]
+            last = [each for each in value if each.get("role") in ("assistant", "ai", "model")]
             return text_of(last[-1].get("content")) if last else ""
-        return text_of([each for each in value if each.get("type", "text") in {"text", "output_text"}])
+        return text_of([each for each in value if each.get("type", "text") in ("text", "output_text")])
     return text_of(value) if isinstance(value, str | None) else _json(value)
 
 
@@ -86,7 +89,9 @@ def _message(given: Mapping[str, Any]) -> list[JSON]:
     content = given.get("content") if isinstance(content, str | int | float | Mapping) else content
     if not isinstance(content, list):
         message: JSON = {"role": role, "content": text_of(content)}
-        kept = {name: given[name] for name in ("tool_calls", "tool_call_id", "name") if given.get(name)}
+        kept = {
+            name: given[name] for name, kind in _BESIDE.items() if given.get(name) and isinstance(given[name], kind)
+        }
         return [message | kept]
     calls = [part for part in content if isinstance(part, Mapping) and part.get("type") == "tool_call"]
     results = [part for part in content if isinstance(part, Mapping) and part.get("type") == "tool_result"]

@@ -91,8 +91,8 @@ def read(files: Sequence[tuple[str, Path]]) -> Brought:
                 objects[kind].append(row)
                 found.came[kind] += 1
             else:
-                told = f"objects {kind} have no place here" if kind in _NOT_OURS else "it is none of OpenAI's objects"
-                found.leave(row.place, told)
+                why = f"objects {kind} have no place here" if kind in _NOT_OURS else "it is none of OpenAI's objects"
+                found.leave(row.place, why)
     evals = {definition.key for row in objects["eval"] if (definition := _definition(row, found))}
     _runs(objects, evals, found)
     _uploads(objects, training, found)
