@@ -112,7 +112,7 @@ def _definition(row: Row, found: Brought) -> Definition | None:
     criteria = _criteria(row.place, value["testing_criteria"], found)
     inside = given.table("schema").table("properties")
     schema = given.table("item_schema").value or inside.table("item").value or {"type": "object"}
-    if config.get("type") not in {None, "custom"}:
+    if config.get("type") not in (None, "custom"):
         found.note(
             f"{key}: its data source is {config.get('type')}; give rows with each run (file_content or file_id)."
         )

@@ -127,7 +127,7 @@ def _whole(value: Any) -> Iterator[tuple[int, Any]]:
         for key in _LISTS:
             inside = value.get(key)
             if isinstance(inside, list) and inside and all(isinstance(each, dict) for each in inside):
-                if value.get("object") not in {None, "list"} or "name" in value:
+                if value.get("object") not in (None, "list") or "name" in value:
                     break  # it is something itself, and has these
                 value = inside
                 break

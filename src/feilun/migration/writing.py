@@ -217,6 +217,8 @@ def _dataset(
 ) -> None:
     """Write a dataset version, and its rows as a file that can be trained on through the API."""
     unique = {derived_id("record", ws, name, list(each.messages)): each for each in reversed(examples)}
+    if len(unique) < len(examples):
+        found.note(f"{name}: {len(examples) - len(unique)} rows came more than once, and are kept once.")
     lines = [each for key, each in sorted(unique.items()) if all(_plain(message) for message in each.messages)]
     if len(lines) < len(unique):
         found.note(f"{name}: {len(unique) - len(lines)} rows with tools or empty messages are in no training file.")
