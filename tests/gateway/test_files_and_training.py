@@ -72,7 +72,8 @@ def test_a_file_comes_back_as_it_went_in(client: openai.OpenAI, gateway: Any) ->
         (b'{"messages": [{"role": "user", "content": ""}]}', "line 1: a message without a text"),
         (b'{"messages": [], "tools": []}', "line 1: tools cannot be learned here"),
         (b"", "holds no example"),
-        (b"\xff\xfe\x00", "line 1: not JSON"),
+        (b"\xff\xfe\x00", "it seems to be UTF-16, but is damaged"),
+        (b"\x00\xff\x01\x02\xfe" * 9, "it holds binary data"),
     ],
 )
 def test_a_wrong_training_file_is_refused_by_line(client: openai.OpenAI, gateway: Any, wrong: bytes, says: str) -> None:
