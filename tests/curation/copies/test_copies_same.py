@@ -70,11 +70,37 @@ def mistyped(rng: random.Random, text: str, times: int) -> str:
         ("體育", "体育", False),
         ("\ud800 x", "x", True),
         ("हिन्दी", "हन्द", False),
+        ("温度设定为-5度", "温度设定为5度", False),
+        ("The balance is -$5.00", "The balance is $5.00", False),
+        ("费率为.5%", "费率为5%", False),
+        ("blood group O-", "blood group O", False),
+        ("written in C#", "written in C", False),
+        ("x!=5", "x=5", False),
+        ("10⁵ cells", "105 cells", False),
+        ("é, 10⁵ cells", "é, 105 cells", False),
+        ("é, 10⁵ cells", "é, 10⁵ cells", True),
+        ("2^3", "2 3", False),
+        ("★★★☆☆", "★★★★★", False),
+        ("✗ harbour ✓ valley", "✓ harbour ✗ valley", False),
+        ("■是 □否", "□是 ■否", False),
+        ("turn by 10°", "turn by 10", False),
+        ("a well-known co-operative", "a well known co operative", True),
+        ("• one - two", "one, two", True),
     ],
 )
 def test_what_is_the_same(one: str, other: str, same: bool) -> None:
     """Blanks, marks, case and width do not count; signs that change what is said do."""
     assert bool(dropped(ExactCopies(), [row(1, one), row(2, other)])) is same
+
+
+def test_a_text_does_not_lend_its_signs_to_the_next() -> None:
+    """Texts are folded together: what stands at the end of one is not before what begins the next."""
+    alone = [fold([text]).chars.tolist() for text in ("grade A", "-5", "5")]
+    folded = fold(["grade A", "-5", "5"])
+    bounds = folded.bounds.tolist()
+    together = [folded.chars[a:b].tolist() for a, b in zip(bounds, bounds[1:], strict=False)]
+    assert together == alone
+    assert alone[1] != alone[2]
 
 
 def test_scripts_can_count_as_one() -> None:

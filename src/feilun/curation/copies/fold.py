@@ -5,7 +5,8 @@ know rows, shingles, nor what is a copy.
 
 Folded are width and compatibility forms (NFKC), case and, if asked, Traditional to Simplified Chinese (OpenCC,
 character by character). Blanks and marks are left out, but a character that begins a word after another one says so in
-its top bit; signs that change what is said (``+``, ``%``, currencies, the mark within a figure, emoji) stay.
+its top bit; signs that change what is said (``+``, ``%``, currencies, ticks and stars, raised figures, emoji, the mark
+within a figure, the minus before one or after a letter, as in blood groups and grades) stay.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ CODE = np.uint32((1 << 21) - 1)
 _WORD, _MARK, _SIGN, _SLOW = (np.uint32(1 << bit) for bit in (26, 27, 28, 29))
 _KEPT = _WORD | ALONE | _SIGN
 _LAST = 0x20000  # Han characters without other forms begin here
-_MARKS = frozenset(".,:/-*")
-_MINUS = np.uint32(ord("-"))
+_MARKS = frozenset(".,:/-*#!")
+_SIGNS = frozenset("%‰^°′★☆⭐□■☐☑☒✓✔✕✖✗✘✅❌❎⭕♀♂")
+_MONEY = np.array([ord(char) for char in "$¢£¥฿€₩₽₹"], np.uint32)
+# Raised figures would become figures like others: 10⁵ is not 105.
+_RAISED = {ord(char): 0xE000 + place for place, char in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ def _entry(code: int) -> int:
         return packed | int(ALONE if _dense(ord(first)) else _WORD)
     if first in _MARKS:
         return packed | int(_MARK)
-    if kind in {"Sm", "Sc"} or first in "%‰" or (kind == "So" and code >= 0x1F000):
+    if kind in {"Sm", "Sc"} or first in _SIGNS or (kind == "So" and code >= 0x1F000):
         return packed | int(_SIGN)
     return packed if len(form) > 1 else 0
 
@@ -83,8 +87,17 @@ def _table(simplify: bool) -> Chars:
     # Most of Unicode is Han and Hangul, which stand for themselves, and old scripts; the rest is looked at.
     for start, end in ((0x3400, 0xA000), (0xAC00, 0xD7A4)):
         table[start:end] = np.arange(start, end, dtype=np.uint32) | ALONE
-    for start, end in ((0, 0x3400), (0xA000, 0xAC00), (0xD7A4, 0xD800), (0xF900, 0x10000), (0x1D400, 0x1FC00)):
+    for start, end in (
+        (0, 0x3400),
+        (0xA000, 0xAC00),
+        (0xD7A4, 0xD800),
+        (0xE000, 0xE010),
+        (0xF900, 0x10000),
+        (0x1D400, 0x1FC00),
+    ):
         table[start:end] = [_entry(code) for code in range(start, end)]
+    for code in (*_RAISED, *_RAISED.values()):
+        table[code] = _RAISED.get(code, code) | int(_SIGN)
     old = (*range(0x10000, 0x1D400), *range(0x1FC00, _LAST))
     table[list(old)] = [code | int(_WORD) if chr(code).isalnum() else 0 for code in old]
     table[_LAST] = ALONE
@@ -109,7 +122,7 @@ def fold(texts: Sequence[str], simplify: bool = True) -> Folded:
         which = np.unique(np.searchsorted(ends, slow, "right")).tolist()
         texts = list(texts)
         for index in which:
-            texts[index] = unicodedata.normalize("NFKC", texts[index]).casefold()
+            texts[index] = unicodedata.normalize("NFKC", texts[index].translate(_RAISED)).casefold()
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         ends = np.cumsum(lengths)
         raw = codes("".join(texts))
@@ -124,13 +137,33 @@ def _digit(found: Chars) -> npt.NDArray[np.bool_]:
     return np.asarray((code >= 48) & (code <= 57))
 
 
-def _kept(found: Chars, ends: npt.NDArray[np.int64]) -> Folded:
+def _meant(found: Chars, ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the places of marks that change what is said: in a figure, before one, after a letter, before ``=``."""
     marks = np.flatnonzero((found & _MARK) != 0)
-    inside = marks[(marks > 0) & (marks < found.size - 1)]
-    before, after = found[inside - 1], found[inside + 1]
-    negative = ((found[inside] & CODE) == _MINUS) & ((before & (_WORD | ALONE)) == 0)
-    figure = inside[_digit(after) & (_digit(before) | negative)]
-    found[figure] |= _SIGN
+    text = np.searchsorted(ends, marks, "right")
+    first, last = np.concatenate(([0], ends))[text], ends[text] - 1
+
+    def beside(step: int) -> Chars:
+        places = marks + step
+        within = (places >= first) & (places <= last)
+        return np.where(within, found[np.where(within, places, 0)], np.uint32(0)).astype(np.uint32)
+
+    def word(chars: Chars) -> npt.NDArray[np.bool_]:
+        return np.asarray((chars & _WORD) != 0)
+
+    here = found[marks] & CODE
+    before, after, third = beside(-1), beside(1), word(beside(-2))
+    free, letter, ends_there = ~word(before), word(before) & ~_digit(before), (after & (_WORD | ALONE)) == 0
+    value = _digit(after) | np.isin(after & CODE, _MONEY)
+    minus, point, sharp, bang = (here == ord(char) for char in "-.#!")
+    figure = _digit(before) & _digit(after) & ~(sharp | bang)
+    valued = free & ((minus & value) | (point & _digit(after)))
+    graded = letter & ends_there & ((minus & ~(third & word(beside(-3)))) | (sharp & ~third))
+    return np.asarray(marks[figure | valued | graded | (bang & ((after & CODE) == ord("=")))], np.int64)
+
+
+def _kept(found: Chars, ends: npt.NDArray[np.int64]) -> Folded:
+    found[_meant(found, ends)] |= _SIGN
     places = np.flatnonzero((found & _KEPT) != 0)
     chars = found[places]
     word = (chars & _WORD) != 0
