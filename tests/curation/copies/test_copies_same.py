@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_a_text_does_not_lend_its_signs_to_the_next() -> None:
     alone = [fold([text]).chars.tolist() for text in ("grade A", "-5", "5")]
     folded = fold(["grade A", "-5", "5"])
     bounds = folded.bounds.tolist()
-    together = [folded.chars[a:b].tolist() for a, b in zip(bounds, bounds[1:], strict=False)]
+    together = [folded.chars[a:b].tolist() for a, b in pairwise(bounds)]
     assert together == alone
     assert alone[1] != alone[2]
 
@@ -164,6 +165,43 @@ def test_near_copies_are_found_and_others_kept(chinese: bool) -> None:
     rng.shuffle(order)
     shuffled = dropped(NearCopies(), [rows[number] for number in order], 7)
     assert len(shuffled) >= 0.99 * len(copies)
+
+
+LOAN = (
+    "For this loan the bank asks for a yearly rate of 3.9 percent over at most 36 months. The customer brings a "
+    "passport and proof of income to any branch, where an officer checks the papers and answers within two working "
+    "days. Early repayment is possible at any time, and nobody pays a penalty for it. The first instalment is due in "
+    "the next month."
+)
+PAPERS = (
+    "办理贷款需携带本人有效身份证件和收入证明到网点左侧柜台填写申请表，年利率为3.9%，可以提前还款，逾期按日计收罚息。"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "same"),
+    [
+        (LOAN, "3.9", "9.3", False),
+        (LOAN, "36", "48", False),
+        (LOAN, "is possible", "is not possible", False),
+        (LOAN, "is possible", "isn't possible", False),
+        (LOAN, "passport", "pasport", True),
+        (LOAN, "The customer", "Knot The customer", True),
+        (LOAN, "The first", "Ask us for the 12 other offers, none of which costs more. The first", True),
+        (PAPERS, "3.9", "9.3", False),
+        (PAPERS, "可以提前", "不可以提前", False),
+        (PAPERS, "左侧", "右侧", False),
+        (PAPERS, "填写申请表", "填写申请表格", True),
+    ],
+)
+def test_what_decides_tells_texts_apart(text: str, old: str, new: str, same: bool) -> None:
+    """A figure, a denial, the other side: two facts, however alike; a slip, or a sentence more, is the same fact."""
+    assert old in text
+    rows = [
+        row(number, "How?", each, roles=("user", "assistant"))
+        for number, each in enumerate((text, text.replace(old, new)))
+    ]
+    assert bool(dropped(NearCopies(0.8), rows)) is same
 
 
 def test_batches_change_nothing() -> None:

@@ -15,11 +15,14 @@ import numpy.typing as npt
 from feilun.curation.copies.fold import fold
 from feilun.curation.copies.groups import grouped, leaders
 from feilun.curation.copies.named import Fates, Ints, Names, fates
-from feilun.curation.copies.sketches import BINS, Signatures, digits, least, mixed, pieces, shingles, signatures
+from feilun.curation.copies.sketches import BINS, Signatures, least, mixed, pieces, shingles, signatures
+from feilun.curation.copies.telling import Telling
 from feilun.curation.seam import Mending, Row, Ruling
 
 REASON = "near_copy"
-SHORT = 80  # shingles: in shorter rows another figure is another fact
+SHORT = 80  # shingles: in shorter rows another figure, denial or side is another fact
+MEDIUM = 500  # shingles: in rows up to this, so is another figure or denial if no sentence was put in or left out
+LIKE = 8  # shingles: rows that differ in length by no more have the same sentences
 BRIEF = 24  # characters: an answer as short as this is compared as a whole
 SLACK = 0.2  # rows of one group may be so much less like the one that stays
 _REFUSED = np.uint32(0xA5A5A5A5)
@@ -28,11 +31,11 @@ _ANSWERS = frozenset({"assistant", "chosen", "rejected", "label"})
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What is known of a batch: signatures, the sum of each row's figures, and of its labels and brief answers."""
+    """What is known of a batch: signatures, what tells rows apart, the sum of each row's labels and brief answers."""
 
     names: Names
     signatures: Signatures
-    digits: npt.NDArray[np.uint32]
+    telling: Telling
     answers: npt.NDArray[np.uint32]
 
 
@@ -54,12 +57,15 @@ class NearCopies:
             none = np.zeros(0, np.int64)
             return fates(names, none, none)
         told = together([each.signatures for each in sketches])
-        figures = np.concatenate([each.digits for each in sketches])
+        telling = Telling.together([each.telling for each in sketches])
         answers = np.concatenate([each.answers for each in sketches])
 
         def permitted(one: Ints, other: Ints) -> npt.NDArray[np.bool_]:
-            long = np.minimum(told.counts[one], told.counts[other]) >= SHORT
-            return np.asarray((answers[one] == answers[other]) & (long | (figures[one] == figures[other])))
+            fewer, more = np.sort([told.counts[one], told.counts[other]], axis=0)
+            short, medium = fewer < SHORT, (fewer < MEDIUM) & (more - fewer <= LIKE)
+            exactly = telling.same(one, other) & (~short | telling.same_side(one, other))
+            fits = np.where(short | medium, exactly, telling.within(one, other))
+            return np.asarray((answers[one] == answers[other]) & fits)
 
         labels = grouped(told, self.similarity, permitted)
         return fates(names, *leaders(told, labels, self.similarity - SLACK, permitted))
@@ -97,7 +103,8 @@ def sketch(rows: Sequence[Row], scripts: bool) -> Sketch:
         owners += [number] * len(row.texts)
     count = len(rows)
     lowest = np.full((count, BINS), 0xFFFFFFFF, np.uint32)
-    counts, figures, answers = (np.zeros(count, np.uint32) for _ in range(3))
+    counts, answers = (np.zeros(count, np.uint32) for _ in range(2))
+    telling = Telling.none(count)
     for start, end in pieces(texts):
         folded = fold(texts[start:end], scripts)
         hashes, bounds = shingles(folded)
@@ -121,5 +128,5 @@ def sketch(rows: Sequence[Row], scripts: bool) -> Sketch:
             hashes, rows_of = hashes[keep], rows_of[keep]
         np.minimum(lowest[first:last], least(hashes, rows_of, last - first), out=lowest[first:last])
         np.add.at(counts, part, sizes.astype(np.uint32))
-        np.add.at(figures, part, digits(folded))
-    return Sketch(Names.of(rows), signatures(lowest, counts), figures, answers)
+        telling.add(Telling.of(folded), part)
+    return Sketch(Names.of(rows), signatures(lowest, counts), telling, answers)

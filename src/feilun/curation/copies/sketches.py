@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from feilun.curation.copies.fold import ALONE, CODE, Chars, Folded
+from feilun.curation.copies.fold import ALONE, Chars, Folded
 
 BINS = 128
 DENSE, SPARSE = 4, 6  # characters in a shingle
@@ -162,19 +162,3 @@ def likeness(signatures: Signatures, one: Ints, other: Ints, least_wanted: float
         either = (first | second).sum(axis=1)
         out[start + part] = both / np.maximum(either, 1)
     return out
-
-
-def digits(folded: Folded) -> npt.NDArray[np.uint32]:
-    """Return a sum of the figures of each text: equal for texts with the same figures in any order."""
-    code = folded.chars & CODE
-    places = np.flatnonzero((code >= 48) & (code <= 57))
-    sums = np.zeros(folded.bounds.size - 1, np.uint32)
-    if places.size:
-        follows = np.zeros(places.size, np.uint32)
-        run = places[1:] - places[:-1] == 1
-        follows[:-1][run] = code[places[1:]][run]
-        leads = np.zeros(places.size, np.uint32)
-        leads[1:][run] = code[places[:-1]][run]
-        told = mixed((code[places] << np.uint32(16)) ^ (follows << np.uint32(8)) ^ leads)
-        np.add.at(sums, np.searchsorted(folded.bounds, places, "right") - 1, told)
-    return sums
