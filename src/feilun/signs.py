@@ -52,7 +52,7 @@ _MIXED = re.compile("(?<=[0-9０-９])(?=[¼-¾⅐-⅞])")
 _OPERAND = r"(?:(?<=[\d%])|(?<=[\d%]\s)|(?<=[a-z\d%]\))|(?<=[a-z\d%]\)\s)|(?<=(?<![a-z])[a-z])|(?<=(?<![a-z])[a-z]\s))"
 _PIECE = re.compile(
     rf"""
-    (?:(?<![\w)\]}}%.])-)?\d+(?:[.:]\d+)*                               # a number, its sign with it
+    (?:(?<![^\W{_UNSPACED}])(?<!\d[{_UNSPACED}])(?<![_)\]}}%.])-)?\d+(?:[.:]\d+)*   # a number, its sign with it
     |{_HAN}(?:分之{_HAN})?
     |[{_UNSPACED}]
     |(?<![^\W_])[a-z]{{1,2}}-(?=[\s.,;:!?)]|$)                           # A-, Cl-
@@ -81,6 +81,16 @@ def signed(text: str) -> str:
     for pattern, by in _SAME:
         folded = pattern.sub(by, folded)
     return " ".join(_canonical(piece) for piece in _PIECE.findall(folded))
+
+
+def compared(text: str) -> str:
+    """Return what two texts have in common that say the same: what ``signed`` returns, or of marks only these."""
+    return signed(text) or text.strip()
+
+
+def values(text: str) -> frozenset[str]:
+    """Return the figures of ``text`` and the words that bear signs: ``-5``, ``4.5``, ``%``, ``o+``, ``c++``."""
+    return frozenset(word for word in signed(text).split() if not word.isalpha())
 
 
 def _canonical(piece: str) -> str:

@@ -3,10 +3,11 @@
 This module compares questions and answers and decides which may stay. It does not know where pairs come from, nor
 how the decision is shown.
 
-Different wordings of one question are valuable, so only pairs whose normalised question and answer are both equal are
-duplicates. For one question with several answers the newest wins: a day stated in a written text, name or table beats a
-file's or a conversation's day, then the later day, then the higher version, then what is written beats what was said.
-A tie is left to a person. Corrections win over everything.
+Different wordings of one question are valuable, so only pairs whose question and answer are both equal but for marks,
+case and width are duplicates; signs count, so ``O+`` and ``O-`` are two questions. For one question with several
+answers the newest wins: a day stated in a written text, name or table beats a file's or a conversation's day, then the
+later day, then the higher version, then what is written beats what was said. A tie is left to a person. Corrections win
+over everything.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass, replace
 
 from feilun.curation.pairs import Age, Pair
 from feilun.records import normalise_text
+from feilun.signs import compared, values
 
 CORRECTED = 0.75
 SAME_STATEMENT = 0.5
@@ -84,7 +86,9 @@ class Near:
 
 
 def same_subject(one: str, other: str) -> bool:
-    """Tell whether every figure and every capitalised word of either question is in the other one too."""
+    """Tell whether every figure, sign and capitalised word of either question is in the other one too."""
+    if values(one) != values(other):
+        return False
     words = [set(normalise_text(text).split()) for text in (one, other)]
     for text, others in ((one, words[1]), (other, words[0])):
         marked = re.findall(r"\d[\d.,]*|(?<=\s)[A-Z][\w'’]+", text)
@@ -123,7 +127,7 @@ def apply_corrections(pairs: Sequence[Pair], corrections: Sequence[Correction]) 
     """
     latest: dict[str, Correction] = {}
     for correction in sorted(corrections, key=lambda c: (c.created, c.source)):
-        latest[normalise_text(correction.question)] = correction
+        latest[compared(correction.question)] = correction
     given = list(latest.values())
     if not given:
         return list(pairs), []
@@ -131,10 +135,10 @@ def apply_corrections(pairs: Sequence[Pair], corrections: Sequence[Correction]) 
     wrong: dict[str, Correction] = {}
     direct: set[int] = set()
     for number, pair in enumerate(pairs):
-        hit = latest.get(normalise_text(pair.question))
+        hit = latest.get(pair.key[0])
         if hit is None and (index := near.find(pair.question)) is not None:
             hit = given[index] if same_subject(pair.question, given[index].question) else None
-        if hit and pair.key[1] != normalise_text(hit.answer):
+        if hit and pair.key[1] != compared(hit.answer):
             direct.add(number)
             wrong[pair.key[1]] = hit
     kept = [Pair(c.question, c.answer, (c.source,), "feedback", kind="feedback") for c in given]
@@ -151,9 +155,10 @@ def apply_corrections(pairs: Sequence[Pair], corrections: Sequence[Correction]) 
     return kept, dropped
 
 
-def _is_statement(normalised: str) -> bool:
+def _is_statement(answer: str) -> bool:
     """Tell whether an answer says what it is about, unlike "yes" or "five dollars", which many questions share."""
-    return len(normalised.split()) >= 4 or sum("\u4e00" <= char <= "\u9fff" for char in normalised) >= 6
+    han = sum("\u4e00" <= char <= "\u9fff" for char in answer)
+    return len(answer.split()) - han >= 4 or han >= 6
 
 
 def settle(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Dropped], list[Clash]]:
@@ -186,13 +191,15 @@ def _authority(pair: Pair) -> tuple[bool, tuple[bool, str, tuple[int, ...]], boo
 def drop_exam(
     pairs: Sequence[Pair], questions: Sequence[str], threshold: float = 0.9
 ) -> tuple[list[Pair], list[Dropped]]:
-    """Take out the pairs whose question is asked in an exam, or nearly (trigram Jaccard ≥ ``threshold``)."""
-    exact = {normalise_text(question) for question in questions}
+    """Take out the pairs that an exam asks, or nearly: trigram Jaccard ≥ ``threshold``, and the same figures."""
+    exact = {compared(question) for question in questions}
     near = Near(questions, threshold)
     kept: list[Pair] = []
     dropped: list[Dropped] = []
     for pair in pairs:
-        if pair.key[0] in exact or near.find(pair.question) is not None:
+        found = near.find(pair.question)
+        asked = found is not None and values(pair.question) == values(near.questions[found])
+        if asked or pair.key[0] in exact:
             dropped.append((pair, "in_exam"))
         else:
             kept.append(pair)

@@ -15,9 +15,9 @@ from typing import Literal
 from feilun.curation.clean import age_of, clean_text, date_in, old_status, version_in, without_boilerplate
 from feilun.curation.documents import Block, Document
 from feilun.records import normalise_text
+from feilun.signs import compared
 
-normalised = lru_cache(maxsize=1 << 16)(normalise_text)
-
+_compared = lru_cache(maxsize=1 << 16)(compared)
 _QUESTION = (
     r"questions?|q|query|queries|prompt|faqs?|enquiry|inquiry|request|message|问题|问|提问|咨询|题目|常见问题|来信|留言"
 )
@@ -102,8 +102,8 @@ class Pair:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What two pairs have in common that say the same: the normalised question and answer."""
-        return normalised(self.question), normalised(self.answer)
+        """What two pairs have in common that say the same: question and answer but for marks, case and width."""
+        return _compared(self.question), _compared(self.answer)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,8 @@ import json
 from dataclasses import dataclass, field
 
 from feilun.errors import Forbidden, NotFound
-from feilun.records import Feedback, Record, Source, Trace, derived_id, normalise_text
+from feilun.records import Feedback, Record, Source, Trace, derived_id
+from feilun.signs import compared
 from feilun.store import feedback as judgements
 from feilun.store import lineage, sources, traces
 from feilun.store.access import revoked
@@ -76,7 +77,7 @@ def collect(db: Database, ws: str) -> Collected:
         if not given.correction.strip() and trace.model in tainted:
             found.left_out.append((given.id, "the answer came from a model that contains revoked data"))
             continue
-        latest[normalise_text(asked[0])] = (given, trace)
+        latest[compared(asked[0])] = (given, trace)
     for given, trace in latest.values():
         _learn(db, ws, given, trace, found)
     return found
