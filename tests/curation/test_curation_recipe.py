@@ -11,9 +11,10 @@ import pytest
 
 import feilun
 from feilun.curation import Correction, Curated, Document, Unreadable, curate, holdout, parse, scan
-from feilun.curation.conflicts import Near, likeness, same_subject
+from feilun.curation.conflicts import Near, drop_exam, likeness, same_subject
 from feilun.curation.documents import skip
 from feilun.curation.exams import is_exam
+from feilun.curation.pairs import Pair
 from feilun.curation.passages import copies
 from feilun.curation.scan import load
 from feilun.errors import TooFewSamples
@@ -174,6 +175,28 @@ def test_exam_questions_never_train() -> None:
     assert chat(result) == [("Who leads?", "Ann Venn")]
     assert counts(result) == {"in_exam": 2}
     assert not [record for record in result.passages if "exam" in record.meta["file"]]
+
+
+SIGNED = """question,answer
+Who can receive blood of group O-?,Everybody in an emergency.
+Who can receive blood of group O+?,Those with a positive group.
+冷藏柜温度报-5度怎么办？,立即报修。
+冷藏柜温度报5度怎么办？,这是正常温度。
+When does the C# course begin?,In May.
+When does the C++ course begin?,In June.
+"""
+
+
+def test_signs_make_another_question() -> None:
+    """Questions that differ by a sign are two; a correction or an exam of the one leaves the other alone."""
+    asked = dict(chat(curate([doc("signed.csv", SIGNED)])))
+    assert len(asked) == 6
+    given = Correction("Who can receive blood of group O+?", "Those of the groups A+, B+, AB+ and O+.", "fixed")
+    assert dict(chat(curate([doc("signed.csv", SIGNED)], [given]))) == {**asked, given.question: given.answer}
+    pairs = [Pair(question, answer, ("s",), "table") for question, answer in asked.items()]
+    kept, dropped = drop_exam(pairs, ["Who can receive blood of group O+?", "When does the C course begin?"])
+    assert [pair.question for pair, _ in dropped] == ["Who can receive blood of group O+?"]
+    assert len(kept) == len(pairs) - 1
 
 
 @pytest.mark.parametrize(
