@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from feilun.errors import FeilunError
@@ -29,10 +29,18 @@ Scores = Mapping[tuple[str, str], float]
 
 @dataclass(frozen=True, slots=True)
 class Private:
-    """What of a workspace must not leave: sources by id, and texts by digest, each with the reason."""
+    """What of a workspace must not leave: sources by id, and texts by digest, each with the reason.
+
+    ``free`` are the sources that may; one that is in neither is not known, and must not leave.
+    """
 
     sources: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
+    free: frozenset[str] = frozenset()
+
+    def knows(self, names: Iterable[str]) -> bool:
+        """Say whether all of these sources are known."""
+        return all(name in self.sources or name in self.free for name in names)
 
 
 _NOTHING = Private()
@@ -224,7 +232,7 @@ class Snapshot:
             except FeilunError as error:
                 _log.warning("provider %s cannot be used: %s", provider.name, error.message)
         outside = {one.workspace for one in found.endpoints.values() if any(target.provider for target in one.targets)}
-        found.private = {ws: Private(*sources.refusals(db, ws, "send_outside")) for ws in outside}
+        found.private = {ws: _private(db, ws) for ws in outside}
         aware = {one.workspace for one in found.endpoints.values() if one.policy == "cheapest"}
         found.scores = {ws: _scores(db, ws) for ws in aware}
         return found
@@ -243,6 +251,11 @@ def divided(rollout: Rollout) -> Endpoint:
     )
     found = implicit(rollout.workspace, rollout.endpoint, rollout.incumbent, rollout.deployment)
     return replace(found, targets=targets, sticky="conversation")
+
+
+def _private(db: Database, ws: str) -> Private:
+    free = frozenset(source.id for source in sources.permitted(db, ws, "send_outside"))
+    return Private(*sources.refusals(db, ws, "send_outside"), free)
 
 
 def _scores(db: Database, ws: str) -> Scores:

@@ -194,10 +194,10 @@ def permitted(db: Database, ws: str, purpose: Purpose) -> list[Source]:
 
 def note_digests(db: Database, ws: str, source_id: str, digests: Iterable[str]) -> None:
     """Remember the digests of the texts that a source holds, so that a copy of one elsewhere is refused with it."""
-    unique = sorted(set(digests))
     with db.writing() as conn:
         Rights(conn, ws, source_id).source(source_id)
-        insert(conn, DIGESTS, [{"workspace": ws, "source": source_id, "digest": digest} for digest in unique])
+        insert(conn, DIGESTS, [{"workspace": ws, "source": source_id, "digest": each} for each in sorted(set(digests))])
+        changes.bump(conn)
 
 
 def refusals(db: Database, ws: str, purpose: Purpose) -> tuple[dict[str, str], dict[str, str]]:

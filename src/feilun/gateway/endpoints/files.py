@@ -90,6 +90,7 @@ async def create_file(
         kept = await asyncio.to_thread(_keep, here, source, part, said)
     finally:
         await asyncio.to_thread(part.unlink, missing_ok=True)
+    await here.snapshot.refresh(here.answering.prepare)  # from now on it, and what quotes it, stays inside
     return _shape(kept)
 
 

@@ -87,24 +87,27 @@ def _extras(call: Call, headers: Mapping[bytes, bytes]) -> None:
     body = call.body
     metadata = body.get("metadata")
     if isinstance(metadata, dict):
-        call.leave = _permitted(str(metadata.get("feilun_leave") or ""))
-        call.sources = _names(str(metadata.get("feilun_sources") or ""))
-    if (leave := headers.get(b"x-feilun-leave")) is not None:
+        call.leave = _permitted(metadata.get("feilun_leave"))
+        call.sources = _names(metadata.get("feilun_sources"))
+    if (leave := headers.get(b"x-feilun-leave")) is not None and call.leave is not False:
         call.leave = _permitted(leave.decode("latin-1"))
     if (named := headers.get(b"x-feilun-sources")) is not None:
-        call.sources = _names(named.decode("latin-1"))
+        call.sources += _names(named.decode("latin-1"))
     conversation = headers.get(b"x-feilun-conversation") or body.get("prompt_cache_key") or body.get("user")
     if conversation:
         text = conversation.decode("latin-1") if isinstance(conversation, bytes) else str(conversation)
         call.conversation = text[:200]
 
 
-def _permitted(word: str) -> bool | None:
-    return word.strip().lower() not in {"no", "false", "0"} if word else None
+def _permitted(word: Any) -> bool | None:
+    """Say whether data may leave; whoever says anything but a clear yes wants it to stay."""
+    said = "" if word is None else str(word).strip().lower()
+    return said in {"yes", "true", "1"} if said else None
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())[:100]
+def _names(given: Any) -> tuple[str, ...]:
+    texts = given if isinstance(given, list) else [] if given is None else [given]
+    return tuple(name.strip() for text in texts for name in str(text).split(",") if name.strip())
 
 
 def sticky_key(call: Call, how: str) -> str:
@@ -133,20 +136,6 @@ def messages_of(call: Call) -> list[JSON]:
         return [message for message in messages if isinstance(message, dict)]
     given = call.body.get("prompt", call.body.get("input", call.body.get("query", "")))
     return [{"role": "user", "content": given if isinstance(given, str) else str(given)}]
-
-
-def texts_of(call: Call) -> list[str]:
-    """Return every text that a call carries."""
-    found: list[str] = []
-    for message in messages_of(call):
-        content = message.get("content")
-        if isinstance(content, str):
-            found.append(content)
-        elif isinstance(content, list):
-            found += [str(part.get("text") or "") for part in content if isinstance(part, dict)]
-    for document in call.body.get("documents") or []:
-        found.append(document if isinstance(document, str) else str((document or {}).get("text") or ""))
-    return found
 
 
 def _whole(value: Any) -> int | None:

@@ -22,7 +22,7 @@ from feilun.gateway.hotpath.breaker import Breakers
 from feilun.gateway.hotpath.calls import Call, read
 from feilun.gateway.hotpath.ledger import Ledger
 from feilun.gateway.hotpath.metrics import Metrics
-from feilun.gateway.hotpath.planning import Plan, Planner, Resolve
+from feilun.gateway.hotpath.planning import Latest, Plan, Planner, Resolve
 from feilun.gateway.hotpath.reading import Reading
 from feilun.gateway.hotpath.routes import Choice
 from feilun.gateway.hotpath.settling import cost, lines_of
@@ -57,13 +57,19 @@ class Hotpath:
     """The way of every call to a model."""
 
     def __init__(
-        self, snapshot: Snapshot, upstreams: Upstreams, writer: Writer, resolve: Resolve, context: int
+        self,
+        snapshot: Snapshot,
+        upstreams: Upstreams,
+        writer: Writer,
+        resolve: Resolve,
+        latest: Latest,
+        context: int,
     ) -> None:
         """Keep what calls need; ``context`` is the window of models that are served here, in tokens."""
         self.ledger, self.metrics, self.breakers = Ledger(), Metrics(), Breakers()
         self.upstreams = upstreams
         self._writer = writer
-        self._planner = Planner(snapshot, self.ledger, self.breakers, resolve, context)
+        self._planner = Planner(snapshot, self.ledger, self.breakers, resolve, latest, context)
         self._running: set[asyncio.Task[Any]] = set()
         self.watch: Watch | None = None
         self.fallen: dict[tuple[str, str, str], int] = {}  # (workspace, endpoint, model) -> calls that it failed

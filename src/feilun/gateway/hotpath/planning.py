@@ -5,6 +5,7 @@ This module knows endpoints, limits and permissions. It does not send anything.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,8 @@ from feilun.records import Endpoint
 from feilun.wire import Timeouts
 
 Resolve = Callable[[str, str], Awaitable[tuple[Endpoint, str]]]  # workspace, name -> endpoint and deployment
+Latest = Callable[[], Awaitable[None]]  # has the snapshot show what is in the store now
+LARGEST_AT_ONCE = 1 << 14  # bytes; what is searched in a larger call would hold up all others
 
 
 @dataclass(slots=True)
@@ -40,9 +43,12 @@ class Plan:
 class Planner:
     """Makes plans."""
 
-    def __init__(self, snapshot: Snapshot, ledger: Ledger, breakers: Breakers, resolve: Resolve, context: int) -> None:
+    def __init__(
+        self, snapshot: Snapshot, ledger: Ledger, breakers: Breakers, resolve: Resolve, latest: Latest, context: int
+    ) -> None:
         """Keep what is in force; ``context`` is the window of models that are served here, in tokens."""
         self._snapshot, self._ledger, self._resolve, self._context = snapshot, ledger, resolve, context
+        self._latest = latest
         self._routes = Routes(breakers)
         self.private_hosts: frozenset[str] = frozenset()
 
@@ -64,13 +70,13 @@ class Planner:
         if len(targets) == 1 and not endpoint.fallback:  # the common case
             target = targets[0]
             if target.provider:
-                reason = kept_inside(call, self._snapshot.private(ws))
+                reason = await self._kept(call)
             order = self._routes.only(endpoint, target, deployment, reason)
             price_in, price_out, outside = target.price_in, target.price_out, bool(target.provider)
         else:
             chain = await self._chain(ws, endpoint, deployment)
             if any(target.provider for one, _ in chain for target in one.targets):
-                reason = kept_inside(call, self._snapshot.private(ws))
+                reason = await self._kept(call)
             answer = MOST_ANSWER if call.answer is None else call.answer
             call.unit = sticky_key(call, endpoint.sticky)
             wanted = Wanted(call.prompt, answer, call.unit, call.images, reason)
@@ -84,6 +90,16 @@ class Planner:
         attempts = max(len(order), 1 + endpoint.retries)
         kept = reason if outside else ""
         return Plan(call, order, accounts, held, most, _timeouts(endpoint), attempts, kept)
+
+    async def _kept(self, call: Call) -> str:
+        """Return why a call must not be sent outside; empty if it may."""
+        ws = call.key.workspace
+        if call.sources and not self._snapshot.private(ws).knows(call.sources):
+            await self._latest()  # one may have been added just now
+        private = self._snapshot.private(ws)
+        if private.texts and (call.images or call.prompt > LARGEST_AT_ONCE):
+            return await asyncio.to_thread(kept_inside, call, private)
+        return kept_inside(call, private)
 
     def _bounds(
         self, call: Call, order: list[Choice], accounts: tuple[Account, ...], prices: tuple[int, int]
