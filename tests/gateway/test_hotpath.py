@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import anthropic
 import httpx
 import openai
 import pytest
@@ -326,6 +327,67 @@ def test_the_providers_refusal_of_a_request_is_the_clients(house: House) -> None
     with pytest.raises(openai.APIStatusError, match="refuses us") as caught:
         ask(house, model="locked")
     assert caught.value.status_code == 502
+
+
+@pytest.fixture
+def anthropic_client(house: House) -> Iterator[anthropic.Anthropic]:
+    """Give Anthropic's own client."""
+    with anthropic.Anthropic(base_url=house.gateway.url, api_key=house.secret, max_retries=0) as client:
+        yield client
+
+
+def test_what_a_provider_cannot_do_is_said_and_is_no_outage(house: House, anthropic_client: Any) -> None:
+    """Counts, and paths that it does not have, are a 400, sent once or not at all; the model stays with everybody."""
+    house.route("help", "words-chat")
+    asks = [
+        lambda: anthropic_client.messages.count_tokens(model="help", messages=HI),
+        lambda: house.client.responses.input_tokens.count(model="help", input="Hi"),
+        lambda: house.client.embeddings.create(model="help", input="Hi"),
+        lambda: house.client.completions.create(model="help", prompt="Hi"),
+    ]
+    for ask_it in asks * 6:
+        with pytest.raises((openai.BadRequestError, anthropic.BadRequestError), match=r"cannot count|has no /v1/"):
+            ask_it()
+    assert house.gateway.state.hotpath.metrics.retries == 0
+    assert ask(house).choices[0].message.content.startswith("one two")
+
+
+def test_a_provider_of_anthropics_counts_tokens(house: House, anthropic_client: Any) -> None:
+    """It is asked as its API wants it; what it has no path for is a 400 and no outage; a model here counts for it."""
+    url = f"http://127.0.0.1:{house.outside.port}/v1"
+    providers.put(house.gateway.db, Provider(new_id("provider"), "bank", "other", "anthropic", url), "sk-test")
+    house.route("claude", Target("words", "other"))
+    found = anthropic_client.messages.count_tokens(model="claude", system="Be kind.", messages=HI)
+    assert found.input_tokens == 3
+    assert set(house.outside.fake.counted.bodies[-1]) == {"model", "messages", "system"}
+    for _ in range(6):
+        with pytest.raises(openai.BadRequestError, match="cannot answer /v1/completions"):
+            house.client.completions.create(model="claude", prompt="Hi")
+    assert ask(house, model="claude").choices[0].message.content.startswith("one two")
+    house.route("either", "words", Target("smollm2-135m-instruct", weight=0))
+    assert anthropic_client.messages.count_tokens(model="either", messages=HI).input_tokens > 3
+
+
+@pytest.mark.parametrize(("bad", "status"), [("words-400", 400), ("words-401", 502), ("words-404", 502)])
+def test_refused_calls_are_no_outage(house: House, bad: str, status: int) -> None:
+    """Nobody can take a provider's model away from others with calls that it refuses; such calls are sent once."""
+    house.route("help", bad)
+    for _ in range(8):
+        with pytest.raises(openai.APIStatusError, match="told to answer") as caught:
+            ask(house)
+        assert caught.value.status_code == status
+    assert len(house.outside.fake.counted.bodies) == 8
+
+
+def test_a_providers_limit_is_told_as_it_is(house: House) -> None:
+    """429 with the time to wait, asked once each; no outage is made of it."""
+    house.route("help", "words-429-7")
+    for _ in range(8):
+        with pytest.raises(openai.RateLimitError, match="told to answer 429") as caught:
+            ask(house)
+        assert caught.value.response.headers["retry-after"] == "7"
+        assert caught.value.body["type"] == "rate_limit_error"
+    assert len(house.outside.fake.counted.bodies) == 8
 
 
 def test_two_answers_are_two_traces_and_one_bill(house: House) -> None:

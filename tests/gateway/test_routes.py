@@ -82,6 +82,10 @@ def test_a_circuit_opens_and_one_call_tries_it_again() -> None:
     assert first(routes, one) == "a"
     breakers.begin(name)
     assert first(routes, one) == "b"
+    breakers.spared(name)  # it was a call that any target would have refused
+    assert first(routes, one) == "a"
+    assert breakers.states() == {name: "half open"}
+    breakers.begin(name)
     breakers.succeeded(name)
     assert first(routes, one) == "a"
 

@@ -1,12 +1,14 @@
 """A provider outside that is none: it speaks OpenAI's API, answers by rule, fails when told to, and counts exactly.
 
 For trials of routes without an account, and for tests: ``python -m feilun.serving.fake_provider --port 9000``. It knows
-chats, completions and embeddings, and how providers fail. It does not know any model.
+chats, completions and embeddings, whole messages of Anthropic's API and their counts, and how providers fail. It does
+not know any model.
 
 A word is a token. How a call fails is told by the model's name: ``words`` answers, ``words-die-3`` breaks off after
-three words, ``words-500`` answers with that status, ``words-hang`` never, ``words-garbage`` with what is no JSON,
-``words-sse`` with a broken event, ``words-redirect`` elsewhere, ``words-flaky-2`` with 503 twice and then well,
-``words-silent`` streams without telling its usage, ``words-empty`` counts and answers without an answer.
+three words, ``words-500`` answers with that status, ``words-429-7`` also asks to wait so many seconds, ``words-hang``
+never answers, ``words-garbage`` with what is no JSON, ``words-sse`` with a broken event, ``words-redirect`` elsewhere,
+``words-flaky-2`` with 503 twice and then well, ``words-silent`` streams without telling its usage, ``words-empty``
+counts and answers without an answer, ``words-chat`` takes chats only.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ class FakeProvider:
             ("POST", "/v1/chat/completions"): self.answer,
             ("POST", "/v1/completions"): self.answer,
             ("POST", "/v1/embeddings"): self.embed,
+            ("POST", "/v1/messages"): self.message,
+            ("POST", "/v1/messages/count_tokens"): self.message,
             ("GET", "/counted"): self.count,
         }
 
@@ -137,9 +141,12 @@ class FakeProvider:
         exchange.end()
 
     async def _failed(self, exchange: Exchange, model: str, kind: str, number: str) -> bool:
+        if kind == "chat" and not exchange.path.endswith("/chat/completions"):
+            kind = "404"
         if kind.isdigit():
             error = {"message": f"told to answer {kind}", "type": "server_error", "code": None, "param": None}
-            exchange.respond(int(kind), _encode({"error": error}))
+            waits = [(b"retry-after", number.encode())] if number else []
+            exchange.respond(int(kind), _encode({"error": error}), waits)
         elif kind == "hang":
             await self.released.wait()
             exchange.respond(504, b"{}")
@@ -158,9 +165,25 @@ class FakeProvider:
             return False
         return True
 
+    async def message(self, exchange: Exchange) -> None:
+        """Answer a message, whole, or count its words."""
+        body = json.loads(exchange.body)
+        self.counted.bodies = [*self.counted.bodies[-99:], body]
+        texts = [block["text"] for each in body["messages"] for block in each["content"] if block["type"] == "text"]
+        usage = {"input_tokens": sum(len(text.split()) for text in texts), "output_tokens": len(ANSWER.split())}
+        if exchange.path.endswith("/count_tokens"):
+            exchange.respond(200, _encode({"input_tokens": usage["input_tokens"]}))
+            return
+        self.counted.calls += 1
+        said = {"content": [{"type": "text", "text": ANSWER}], "stop_reason": "end_turn", "usage": usage}
+        exchange.respond(200, _encode({"id": "msg_fake", "type": "message", "model": body["model"], **said}))
+
     async def embed(self, exchange: Exchange) -> None:
         """Return a vector for each text, made of its words."""
         body = json.loads(exchange.body)
+        model = str(body.get("model"))
+        if await self._failed(exchange, model, *model.removeprefix("words").strip("-").partition("-")[::2]):
+            return
         given = body.get("input")
         texts = [given] if isinstance(given, str) else list(given or [])
         self.counted.calls += 1

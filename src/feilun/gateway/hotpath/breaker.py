@@ -61,6 +61,12 @@ class Breakers:
         if name in self._circuits:
             del self._circuits[name]
 
+    def spared(self, name: str) -> None:
+        """Note that a call told nothing about a deployment: where the circuit is half open, another one may try."""
+        circuit = self._circuits.get(name)
+        if circuit is not None:
+            circuit.trying = 0.0
+
     def failed(self, name: str) -> None:
         """Count a failure; open the circuit after too many, and at once when the one try failed."""
         circuit = self._circuits.setdefault(name, Circuit())

@@ -30,8 +30,10 @@ class AnthropicReply:
         self._over = False
 
     async def read(self, most: int = 64 << 20) -> bytes:
-        """Return the whole answer as a ``chat.completion``."""
-        return _encode(from_anthropic(_object(await self._reply.read(most))))
+        """Return the whole answer as a ``chat.completion``, or a count as our engines give it."""
+        found = _object(await self._reply.read(most))
+        counted = found.get("input_tokens")
+        return _encode({"tokens": counted} if isinstance(counted, int) else from_anthropic(found))
 
     async def receive(self) -> bytes:
         """Return the next events as chunks; nothing at the end."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from feilun.errors import EngineDown, EngineError, FeilunError, UpstreamError
+from feilun.errors import EngineDown, EngineError, FeilunError, RateLimited, UpstreamError
 from feilun.gateway.hotpath.breaker import Breakers
 from feilun.gateway.hotpath.calls import Call, read
 from feilun.gateway.hotpath.ledger import Ledger
@@ -27,7 +27,7 @@ from feilun.gateway.hotpath.reading import Reading
 from feilun.gateway.hotpath.routes import Choice
 from feilun.gateway.hotpath.settling import cost, lines_of
 from feilun.gateway.hotpath.sinks import Chunks, Sink
-from feilun.gateway.hotpath.upstream import Sent, Upstreams
+from feilun.gateway.hotpath.upstream import Sent, Unwilling, Upstreams
 from feilun.gateway.snapshot import Snapshot
 from feilun.gateway.writer import Writer
 from feilun.records import JSON, Key, Usage, new_id
@@ -194,21 +194,27 @@ class Hotpath:
 
     async def _attempts(self, plan: Plan, done: Done, use: Callable[[Sent, Reading], Awaitable[bytes]]) -> bytes:
         """Send a call until a target's answer can be used; raise the last error, or a refusal at once."""
-        call = plan.call
+        call, waiting, turn = plan.call, list(plan.order), len(plan.order)
         for attempt in range(plan.attempts):
-            choice = plan.order[attempt % len(plan.order)]
+            choice = waiting.pop(0)
             if attempt:
                 self.metrics.retries += 1
-                await self._pause(attempt // len(plan.order))
+                await self._pause(attempt // turn)
             self.breakers.begin(choice.name)
             try:
                 sent = await self.upstreams.send(choice, call, plan.most, plan.timeouts)
                 plan.first = time.perf_counter() - call.began
                 done.sent, done.reading = sent, Reading(call, sent.api)
                 out = await use(sent, done.reading)
-            except EngineError as error:
-                self._fell(done, error, choice)
-                if call.left or attempt + 1 == plan.attempts:
+            except FeilunError as error:
+                if isinstance(error, EngineError) and not isinstance(error, Unwilling):
+                    self._fell(done, error, choice)
+                    waiting.append(choice)
+                else:
+                    self.breakers.spared(choice.name)
+                    if not isinstance(error, Unwilling | RateLimited):
+                        raise
+                if call.left or attempt + 1 == plan.attempts or not waiting:
                     raise
                 _log.info("%s: %s; trying again", call.id, error.code)  # what upstreams say may quote the call
                 await self._give_up(plan, done)

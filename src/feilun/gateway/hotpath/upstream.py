@@ -9,11 +9,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
-from feilun.errors import BadRequest, EngineDown, FeilunError, Forbidden, UpstreamError
+from feilun.errors import BadRequest, BudgetExhausted, EngineDown, FeilunError, Forbidden, RateLimited, UpstreamError
 from feilun.gateway.hotpath.calls import Call
 from feilun.gateway.hotpath.foreign import AnthropicReply
 from feilun.gateway.hotpath.routes import Choice
@@ -24,6 +26,9 @@ from feilun.serving.replica import Place
 from feilun.wire import Origin, Pool, Reply, Timeouts, resolve
 
 RESOLVED_SECONDS = 30.0
+LONGEST_WAIT = 31 * 24 * 3600.0
+CHATS = "/v1/chat/completions"
+COUNTED = ("model", "messages", "system", "tools", "tool_choice", "output_config")  # what takes part in a count
 STOP_TIMEOUTS = Timeouts(connect=2, first=10, between=10)
 REACH_TIMEOUTS = Timeouts(connect=5, first=10, between=10, total=20)
 _encode = msgspec.json.Encoder().encode
@@ -95,7 +100,7 @@ class Upstreams:
             sent = await self._send_local(choice, call, most, timeouts)
         try:
             if sent.reply.status != 200:
-                raise await _refusal(sent)
+                raise await _refusal(sent, call)
             if call.stream:
                 sent.first = await sent.reply.receive()
                 if not sent.first:
@@ -206,10 +211,14 @@ class Upstreams:
         most_name = "max_completion_tokens" if remote.origin.host.endswith("openai.com") else "max_tokens"
         body = _body(call, choice.target.model, most, most_name)
         path = call.path.removeprefix("/v1")
-        if remote.api == "anthropic":
-            if call.path != "/v1/chat/completions":
-                raise UpstreamError(f"{choice.target.provider} takes chats only.", "Use another endpoint.")
+        counts = call.kind == "tokenize"
+        if remote.api == "anthropic" and (counts or call.path == CHATS):
             body, path = to_anthropic(body), "/messages"
+            if counts:
+                body, path = {name: body[name] for name in COUNTED if name in body}, "/messages/count_tokens"
+        elif remote.api == "anthropic" or counts:
+            what = "count tokens" if counts else f"answer {call.path}"
+            raise Unwilling(400, f"{choice.target.provider} cannot {what}.", "Ask for a model that is served here.")
         head = remote.heads.get(path)
         if head is None:
             head = remote.heads[path] = _remote_head(remote, path)
@@ -234,7 +243,29 @@ class Refused(FeilunError):
         self.param = str(error["param"])[:200] if error.get("param") else None
 
 
-async def _refusal(sent: Sent) -> FeilunError:
+class Unwilling(UpstreamError):
+    """A provider that is there and does not take a call, which another target may: no outage, and no use to repeat."""
+
+    def __init__(self, status: int, message: str, hint: str) -> None:
+        """Keep the status that its client gets; 400 where the call asks for what cannot be had."""
+        super().__init__(message, hint)
+        self.status = status
+        if status < 500:
+            self.code, self.kind, self.param = BadRequest.code, BadRequest.kind, "model"
+
+
+def _limited(sent: Sent, refused: Refused) -> RateLimited:
+    """Return an upstream's own limit as ours are told, with the time that it asks to wait (s)."""
+    kind = BudgetExhausted if refused.code == BudgetExhausted.code else RateLimited
+    error = kind(f"{sent.model} is at its provider's limit: {refused.message}", "Try again in a while.")
+    told = sent.reply.headers.get(b"retry-after", b"").decode("latin-1").strip()
+    with suppress(ValueError, OverflowError):
+        wait = float(told) if told[:1].isdigit() else parsedate_to_datetime(told).timestamp() - time.time()
+        error.retry_after = min(max(wait, 0.0), LONGEST_WAIT)
+    return error
+
+
+async def _refusal(sent: Sent, call: Call) -> FeilunError:
     status = sent.reply.status
     raw = await sent.reply.read(1 << 20)
     try:
@@ -243,14 +274,19 @@ async def _refusal(sent: Sent) -> FeilunError:
         body = {}
     body = body if isinstance(body, dict) else {}
     refused = Refused(status, body)
+    if status == 429:
+        return _limited(sent, refused)
+    if sent.choice.remote and status in {404, 405, 501} and call.path != CHATS:
+        text = f"{sent.model} has no {call.path} ({status}): {refused.message}"
+        return Unwilling(400, text, "Ask for a model that has it.")
     if sent.choice.remote and status in {401, 403, 404}:
-        return UpstreamError(f"The provider refuses us ({status}): {refused.message}", "Check its key and model.")
-    if 400 <= status < 500 and status not in {408, 409, 429}:
+        return Unwilling(502, f"The provider refuses us ({status}): {refused.message}", "Check its key and model.")
+    if 400 <= status < 500 and status not in {408, 409}:
         return refused
     if 300 <= status < 400:
         return UpstreamError(f"{sent.model} answered with a redirect, which is not followed.", "Mend its address.")
     error = UpstreamError(f"{sent.model} answered {status}: {refused.message}", "Try again in a moment.")
-    if status in {429, 503}:  # what tells clients to wait
+    if status == 503:  # what tells clients to wait
         error.status, error.code = status, refused.code
     return error
 
