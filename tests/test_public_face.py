@@ -19,8 +19,8 @@ FACES = {
     ),
     "feilun.engines": "Delta Engine Request",
     "feilun.engines.schema": (
-        "CALL_CLOSE CALL_OPEN Unsatisfiable call_grammar call_text functions is_free json_grammar patterns schemas "
-        "smallest unenforceable"
+        "CALL_CLOSE CALL_OPEN Unsatisfiable answer_schema call_grammar call_text functions is_free json_grammar "
+        "patterns schemas smallest unenforceable"
     ),
     "feilun.evaluation": (
         "Sitting check_unseen compare contains decide flips load_exam mcnemar paired_interval parse_exam "

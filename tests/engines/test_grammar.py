@@ -131,6 +131,22 @@ def test_free_answers_may_be_text_or_calls(grammars: Grammars, prompter: Prompte
     assert int((mask == 0).sum()) < 5
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_free_answers_in_a_format(grammars: Grammars, prompter: Prompter, seed: int) -> None:
+    """Where answers have a format, what comes beside it is a call; both are whole, and there is nothing third."""
+    schema = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"]}
+    functions = [("f", {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})]
+    grammar = call_grammar(functions, free=True, parallel=True, form=json_grammar(schema))
+    text = write(grammars, prompter, grammar, 150 + 40 * seed, seed)
+    if text.startswith("<tool_call>"):
+        reader = Reader(first=True)
+        pieces = [*reader.push(text), *reader.close()]
+        assert reader.calls
+        assert not any(piece.text for piece in pieces)
+    else:
+        assert isinstance(json.loads(text)["q"], str)
+
+
 REFUSED: list[tuple[Any, str]] = [
     ({"not": {"type": "string"}}, "keyword not at #"),
     ({"properties": {"a": {"items": {"uniqueItems": True}}}}, "keyword uniqueItems at #/properties/a/items"),

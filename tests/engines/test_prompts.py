@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.models import CHATML
+from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import AutoTokenizer
 
 from feilun.engines.prompts import Prompter, read_template
@@ -173,3 +174,19 @@ def test_no_chat_template(folder: Path) -> None:
         with pytest.raises(BadModel, match="no chat template") as caught:
             read_template(folder)
         assert "instruct" in caught.value.hint
+
+
+def test_bytes_of_tokens(llama: Path, folder: Path) -> None:
+    """The bytes of a text's tokens are the text's, also where a token is less than a character, in both ways of it."""
+    text = "ok 驿站 é 🙂 龘"
+    byte_level = Prompter(llama)
+    ids = byte_level.encode(text)
+    assert b"".join(byte_level.raw(token) for token in ids) == text.encode()
+    assert any("\ufffd" in byte_level.piece(token) for token in ids)
+    words = {"<unk>": 0, "o": 1, "k": 2, "\u2581": 3, **{f"<0x{byte:02X}>": 4 + byte for byte in range(256)}}
+    fallen = Tokenizer(models.BPE(words, [], unk_token="<unk>", byte_fallback=True))
+    fallen.normalizer = normalizers.Replace(" ", "\u2581")
+    fallen.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    fallen.save(str(folder / "tokenizer.json"))
+    fallback = Prompter(folder)
+    assert b"".join(fallback.raw(token) for token in fallback.encode(text)) == text.encode()

@@ -91,7 +91,7 @@ def test_every_delta_counts(speller: Batcher) -> None:
     prompt = len(heard.call.prompt)
     assert [delta.usage for delta in heard.deltas] == [Usage(prompt, made) for made in range(10)]
     prompter = speller.versions["base"].prompter
-    pieces = [prompter.piece(token) for token in heard.tokens]
+    pieces = [prompter.raw(token) for token in heard.tokens]
     assert [delta.piece for delta in heard.deltas[1:]] == pieces
     assert prompter.piece(prompter.encode(" rate")[0]).startswith(" ")
     assert prompter.piece(2) == "<|im_end|>"
@@ -104,7 +104,7 @@ def test_likely_alternatives_are_the_models_own(speller: Batcher) -> None:
     for delta in plain.deltas[1:]:
         assert delta.token is not None
         assert len(delta.top) == 5
-        assert delta.top[0] == (prompter.piece(delta.token), delta.logprob)
+        assert delta.top[0] == (prompter.raw(delta.token), delta.logprob)
         assert [value for _, value in delta.top] == sorted((value for _, value in delta.top), reverse=True)
     first = plain.tokens[0]
     biased = Heard(speller, ask("x", top_logprobs=5, max_tokens=1, logit_bias=((first, -100.0),))).wait()

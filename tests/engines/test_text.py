@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feilun.engines.prompts import Prompter, TextStream
+from feilun.engines.prompts import Prompter, Stops, TextStream
+from feilun.engines.schema import call_grammar, json_grammar
 
 ALPHABET = "ab率利🙂é \n"
 
@@ -96,3 +97,34 @@ def test_pieces_are_the_text_up_to_the_first_stop(prompter: Prompter, text: str,
 def test_any_tokens_give_their_text(prompter: Prompter, ids: list[int]) -> None:
     """Even tokens that are no text, as random models make, come out as what they decode to."""
     assert "".join(stream(prompter, ids)[0]) == prompter.decode(ids)
+
+
+CALLS = call_grammar([("f", None)], free=True, parallel=True)
+FORMED = call_grammar([("f", None)], free=True, parallel=True, form=json_grammar())
+
+
+@pytest.mark.parametrize("size", [1, 3, 50])
+@pytest.mark.parametrize(
+    ("grammar", "text", "said", "met"),
+    [
+        (CALLS, "a<b", "a", "<"),
+        (CALLS, "a <tool_x", "a ", "<"),
+        (CALLS, "a <tool_call>\n<", "a <tool_call>\n<", ""),
+        (CALLS, "a>b<tool_call>", "a", ">"),
+        (CALLS, "a <tool_", "a ", "<"),
+        (FORMED, "<tool_call>\n<", "<tool_call>\n<", ""),
+        (FORMED, '{"a": "<tool_call>"', '{"a": "', "<"),
+        (FORMED, "<tool_", "", "<"),
+        ("", "a <tool_call>", "a ", "<"),
+    ],
+)
+def test_stop_texts_end_text_alone(grammar: str, text: str, said: str, met: str, size: int) -> None:
+    """A stop text counts before a call opens, and where none opens after all; within calls it never does."""
+    stops, given, out = Stops(("<", ">"), grammar), 0, ""
+    for end in range(size, len(text) + size, size):
+        place = stops.certain(text[:end], given)
+        out, given = out + text[given:place], place
+        if stops.met:
+            break
+    out += "" if stops.met else text[given : stops.certain(text, given, over=True)]
+    assert (out, stops.met) == (said, met)

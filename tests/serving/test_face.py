@@ -185,6 +185,16 @@ async def test_what_is_wrong_is_named(here: Up, body: dict[str, Any], param: str
     assert here.face.counts["calls"] == 0
 
 
+async def test_a_refusal_can_be_sent_back(here: Up) -> None:
+    """A message that only refuses is a message, in either of its forms."""
+    for refused in ({"content": None, "refusal": "no"}, {"content": [{"type": "refusal", "refusal": "no"}]}):
+        messages: Any = [*SAY, {"role": "assistant", **refused}, {"role": "user", "content": "why"}]
+        answer = await here.client.chat.completions.create(model=MODEL, messages=messages)
+        assert answer.choices[0].message.content == "You said: why"
+        assert answer.usage is not None
+        assert answer.usage.prompt_tokens == 8, "the model does not see the refusal"
+
+
 async def test_bodies_that_are_no_json(here: Up) -> None:
     """Broken, not finite, not UTF-8, or endlessly nested: 400 each."""
     deep = b'{"model": "m", "messages": ' + b"[" * 100_000

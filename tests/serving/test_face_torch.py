@@ -131,3 +131,58 @@ async def test_token_numbers_are_continued(here: Up) -> None:
     assert given.choices[0].text
     wrong = await here.post("/v1/completions", {"model": "base", "prompt": [99999]})
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "prompt")
+    for numbers in ([100, 101, 102], [200, 229, 1], [3] * 7):
+        kept = await here.client.completions.create(model="base", prompt=numbers, max_tokens=1)
+        assert kept.usage is not None
+        assert kept.usage.prompt_tokens == len(numbers), "they were decoded and encoded again"
+
+
+async def test_bytes_of_tokens_make_up_the_text(here: Up) -> None:
+    """Characters that several tokens make come back from the tokens' bytes; in completions no two tokens are one."""
+    form: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": "驿站é🙂"}}}
+    answer = await here.client.chat.completions.create(
+        model="base", messages=SAY, max_tokens=60, logprobs=True, top_logprobs=2, response_format=form
+    )
+    choice = answer.choices[0]
+    assert choice.logprobs is not None
+    tokens = choice.logprobs.content or []
+    assert any("\ufffd" in token.token for token in tokens)
+    raw = b"".join(bytes(token.bytes or []) for token in tokens if not token.token.startswith("<|"))
+    assert raw.decode() == choice.message.content == '"驿站é🙂"'
+    old = await here.client.completions.create(model="base", prompt=[230, 162], max_tokens=12, logprobs=5)
+    logprobs = old.choices[0].logprobs
+    assert logprobs is not None
+    assert [len(each) for each in logprobs.top_logprobs or []] == [5] * len(logprobs.tokens or [])
+
+
+async def test_a_format_beside_tools(here: Up) -> None:
+    """A model without any sense calls the tool or answers in the format, whichever it begins, and nothing else."""
+    schema = {"type": "object", "properties": {"q": {"enum": [1, 2]}}, "required": ["q"]}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    tools: list[Any] = [{"type": "function", "function": {"name": "weather"}}]
+    for seed in range(4):
+        answer = await here.client.chat.completions.create(
+            model="base", messages=SAY, tools=tools, response_format=form, max_tokens=80, temperature=1.5, seed=seed
+        )
+        message = answer.choices[0].message
+        assert message.tool_calls or json.loads(message.content or "")["q"] in (1, 2)
+        assert not (message.tool_calls and message.content)
+
+
+@pytest.mark.parametrize("stop", ["\n", "}", '"', "<"])
+async def test_stop_texts_do_not_cut_calls(here: Up, stop: str) -> None:
+    """A forced call is whole, whatever stop texts stand in it."""
+    tools: list[Any] = [{"type": "function", "function": {"name": "weather"}}]
+    answer = await here.client.chat.completions.create(
+        model="base",
+        messages=SAY,
+        tools=tools,
+        tool_choice="required",
+        parallel_tool_calls=False,
+        stop=stop,
+        max_tokens=80,
+    )
+    assert (answer.choices[0].finish_reason, answer.choices[0].message.content) == ("tool_calls", None)
+    [call] = answer.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    assert json.loads(call.function.arguments) == {}

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -51,10 +52,10 @@ def say(text: str) -> list[Any]:
     return [{"role": "user", "content": text}]
 
 
-def read(pieces: list[str]) -> tuple[str, list[tuple[str, str]]]:
+def read(pieces: list[str], *, first: bool = False, cut: bool = False) -> tuple[str, list[tuple[str, str]]]:
     """Return the text and the calls (name, arguments) that a reader finds in pieces."""
-    reader, text, calls = Reader(), "", list[list[str]]()
-    for piece in [*(found for each in pieces for found in reader.push(each)), *reader.close()]:
+    reader, text, calls = Reader(first=first), "", list[list[str]]()
+    for piece in [*(found for each in pieces for found in reader.push(each)), *reader.close(cut=cut)]:
         text += piece.text
         if piece.name:
             calls.append([piece.name, ""])
@@ -83,10 +84,21 @@ def test_calls_are_read_however_they_are_cut(wanted: list[Any], before: str, siz
 
 
 def test_what_is_no_call_stays_text() -> None:
-    """A text that only begins like a call is text; a call that was cut off keeps what there is of its arguments."""
+    """A text that only begins like a call is text; a call that was cut off keeps what there is of its arguments.
+
+    What was cut before its name is told is nothing: not text either.
+    """
     assert read(["x <tool_ca"]) == ("x <tool_ca", [])
-    assert read(["<tool_call>nothing"]) == ("<tool_call>nothing", [])
+    assert read(['<tool_call>\n{"name": "f']) == ("", [])
+    assert read(["x <tool_ca"], cut=True) == ("x ", [])
     assert read(['<tool_call>\n{"name": "f", "arguments": {"a": "b']) == ("", [("f", '{"a": "b')])
+
+
+def test_formed_answers_may_quote_calls() -> None:
+    """An answer that has to look in some way is read as it is, whatever it quotes; a call still comes first."""
+    quoting = json.dumps({"a": call_text("f", {})})
+    assert read([*quoting], first=True) == (quoting, [])
+    assert read([*call_text("f", {"b": 1})], first=True) == ("", [("f", '{"b": 1}')])
 
 
 def test_templates_that_know_tools_get_them() -> None:
@@ -174,3 +186,52 @@ async def test_streamed_calls(here: Up) -> None:
     assert [json.loads(each) for each in arguments.values()] == [{"city": "", "days": 2}] * 2
     assert (finish, len(ids)) == ("tool_calls", 2)
     assert pieces > 4
+
+
+FORM: Any = {
+    "type": "json_schema",
+    "json_schema": {"name": "x", "schema": {"type": "object", "properties": {"q": {"const": 7}}, "required": ["q"]}},
+}
+
+
+async def test_a_format_beside_tools(here: Up) -> None:
+    """With tools that may be called and a format: a call, or an answer in the format, whole and streamed."""
+    wanted: dict[str, Any] = {"model": MODEL, "tools": TOOLS, "response_format": FORM}
+    answer = await here.client.chat.completions.create(messages=say("hello"), **wanted)
+    assert json.loads(answer.choices[0].message.content or "") == {"q": 7}
+    assert answer.choices[0].finish_reason == "stop"
+    called = await here.client.chat.completions.create(messages=say("get_wind"), **wanted)
+    assert [call.type for call in called.choices[0].message.tool_calls or []] == ["function"]
+    assert called.choices[0].message.content is None
+    forced = await here.client.chat.completions.create(messages=say("hello"), tool_choice="required", **wanted)
+    assert forced.choices[0].finish_reason == "tool_calls"
+    text = ""
+    async for chunk in await here.client.chat.completions.create(messages=say("hello"), stream=True, **wanted):
+        text += "".join(choice.delta.content or "" for choice in chunk.choices)
+    assert json.loads(text) == {"q": 7}
+
+
+@pytest.mark.parametrize("stop", ["\n", "{", "}", '"', "<", "tool_call", "name", "</tool_call>"])
+async def test_stop_texts_do_not_cut_calls(here: Up, stop: str) -> None:
+    """Stop texts end text: calls are whole, whatever stop texts stand in them, and text beside calls still ends."""
+    wanted: dict[str, Any] = {"model": MODEL, "tools": TOOLS, "stop": stop}
+    forced = await here.client.chat.completions.create(messages=say("hi"), tool_choice="required", **wanted)
+    assert (forced.choices[0].finish_reason, forced.choices[0].message.content) == ("tool_calls", None)
+    [call] = forced.choices[0].message.tool_calls or []
+    assert call.type == "function"
+    assert json.loads(call.function.arguments) == {"city": "", "days": 2}
+    text = await here.client.chat.completions.create(messages=say(f"a {stop} b"), **wanted)
+    assert (text.choices[0].message.content or "").rstrip() == "You said: a"
+    assert text.choices[0].finish_reason == "stop"
+    assert text.choices[0].model_dump()["stop_reason"] == stop
+
+
+async def test_a_cut_call_is_no_text(here: Up) -> None:
+    """However early the tokens run out, nothing of a forced call's markup is given as text, and the end is named."""
+    for most in range(1, 12):
+        answer = await here.client.chat.completions.create(
+            model=MODEL, messages=say("hi"), tools=TOOLS, tool_choice="required", max_tokens=most
+        )
+        choice = answer.choices[0]
+        assert not choice.message.content, most
+        assert choice.finish_reason == ("length" if most < 10 else choice.finish_reason)

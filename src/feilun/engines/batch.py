@@ -156,20 +156,20 @@ class Batcher:
             raise BadRequest("max_tokens must be at least 1.", param="max_tokens")
         if request.group_size > self.slots:
             raise BadRequest(f"A group may have at most {self.slots} calls.", param="group_size")
-        prompter, what = loaded.prompter, "prompt" if request.prompt else "messages"
-        text = request.prompt or prompter.render(request.messages, tools=request.tools)
-        prompt = prompter.encode(text)
+        text, prompt = loaded.prompter.prompt(request)
+        what = "messages" if request.messages else "prompt"
         if not prompt:
-            raise BadRequest("The messages make an empty prompt.", param="messages")
+            raise BadRequest(f"The {what} make an empty prompt.", param=what)
+        if max(prompt) >= self.decoder.shape.vocabulary:
+            raise BadRequest(f"This model has no token {max(prompt)}.", param=what)
         if len(prompt) >= self.context:
             raise ContextTooLong(
                 f"The {what} are {len(prompt)} tokens long; this model takes {self.context} with its answer.",
                 "Shorten them.",
                 param=what,
             )
-        return text, Call(
-            request, send, prompt, TextStream(prompter, request.stop), loaded, self._sampler(request, loaded)
-        )
+        answer = TextStream(loaded.prompter, request.stop, request.grammar)
+        return text, Call(request, send, prompt, answer, loaded, self._sampler(request, loaded))
 
     def _sampler(self, request: Request, loaded: Loaded) -> Sampler:
         vocabulary, matcher = self.decoder.shape.vocabulary, None
@@ -366,11 +366,11 @@ class Batcher:
             if stopped:
                 finish = "stop"
             elif not more or left <= 0:
-                text, finish = text + call.text.close(), "length" if more else "stop"
+                text, finish = text + call.text.close(), "stop" if call.text.stops.met or not more else "length"
             elif call.gone.is_set():
                 text, finish = text + call.text.close(), "cancelled"
-        token = choice.token
-        delta = Delta(text, token, choice.logprob, finish, call.usage(), None, prompter.piece(token), choice.top)
+        token, raw, met = choice.token, prompter.raw(choice.token), call.text.stops.met
+        delta = Delta(text, token, choice.logprob, finish, call.usage(), None, raw, choice.top, met)
         if finish:
             self._release(call)
             self._end(call, delta)

@@ -12,7 +12,8 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
-from feilun.engines.schema import Unsatisfiable, call_text, functions, is_free, schemas, smallest
+from feilun.engines.prompts import Stops
+from feilun.engines.schema import Unsatisfiable, answer_schema, call_text, functions, is_free, smallest
 from feilun.engines.seam import Delta, Request
 from feilun.errors import BadRequest, ContextTooLong, EngineDown, NotFound
 from feilun.records import JSON, ModelVersion, Usage, normalise_text
@@ -94,7 +95,7 @@ class FakeEngine:
         self.running += 1
         try:
             yield Delta(prompt=prompt, usage=Usage(tokens, 0))
-            pending, finish = _Pending(request.stop), "stop"
+            stops, finish, said, given = Stops(request.stop, request.grammar), "stop", "", 0
             for word in words:
                 if made == request.max_tokens:
                     finish = "length"
@@ -105,13 +106,15 @@ class FakeEngine:
                 if self._given_up[id(request)]:
                     finish = "cancelled"
                     break
-                made += 1
-                text = pending.push(word)
-                yield self._delta(request, word, text, made, Usage(tokens, made))
-                if pending.met:
+                made, said = made + 1, said + word
+                begin, given = given, stops.certain(said, given)
+                yield self._delta(request, word, said[begin:given], made, Usage(tokens, made))
+                if stops.met:
                     break
             made = made if finish == "cancelled" else max(made, 1)
-            yield Delta(pending.rest(), finish=finish, usage=Usage(tokens, made))
+            rest = "" if stops.met else said[given : stops.certain(said, given, over=True)]
+            finish = "stop" if stops.met else finish
+            yield Delta(rest, finish=finish, usage=Usage(tokens, made), stopped_by=stops.met)
         finally:
             self.running -= 1
             self._given_up.pop(id(request), None)
@@ -125,24 +128,26 @@ class FakeEngine:
 
     def _delta(self, request: Request, word: str, text: str, number: int, usage: Usage) -> Delta:
         if not request.logprobs:
-            return Delta(text, number, usage=usage, piece=word)
+            return Delta(text, number, usage=usage, piece=word.encode())
         top = [(word, LOGPROB), *((f" other{n}", LOGPROB - n) for n in range(1, request.top_logprobs))]
-        return Delta(text, number, LOGPROB, None, usage, None, word, tuple(top[: request.top_logprobs]))
+        likely = tuple((other.encode(), value) for other, value in top[: request.top_logprobs])
+        return Delta(text, number, LOGPROB, None, usage, None, word.encode(), likely)
 
     def _answer(self, request: Request) -> list[str]:
         question = request.prompt or (str(request.messages[-1].get("content") or "") if request.messages else "")
         answer = self.answers.get(request.model, {}).get(normalise_text(question), f"You said: {question}")
         if not request.grammar:
             return re.findall(r"\s*\S+", answer)
-        calls = functions(request.grammar)
+        calls, form = functions(request.grammar), answer_schema(request.grammar)
+        asked = any(name in question for name, _ in calls)
         try:
-            if calls:
-                named = [each for each in calls if each[0] in question]
-                if not named and is_free(request.grammar):
-                    return re.findall(r"\s*\S+", answer)
-                answer = "\n".join(call_text(name, smallest(schema)) for name, schema in named or calls[:1])
+            if calls and (asked or not is_free(request.grammar)):
+                named = [each for each in calls if each[0] in question] or calls[:1]
+                answer = "\n".join(call_text(name, smallest(schema)) for name, schema in named)
+            elif form is not None:
+                answer = json.dumps(smallest(form), separators=(",", ":"))
             else:
-                answer = json.dumps(smallest(schemas(request.grammar)[0]), separators=(",", ":"))
+                return re.findall(r"\s*\S+", answer)
         except Unsatisfiable as error:
             raise BadRequest(f"This schema cannot be enforced: {error}.", param="response_format") from error
         return re.findall(r"\s*\S{1,8}", answer)
@@ -156,28 +161,3 @@ def _prompt(request: Request) -> str:
     if request.prompt:
         return request.prompt
     return "\n".join(f"{message['role']}: {message.get('content') or ''}" for message in request.messages)
-
-
-class _Pending:
-    """Text on its way out: what might begin a stop text waits."""
-
-    def __init__(self, stops: tuple[str, ...]) -> None:
-        self.stops = stops
-        self.held = ""
-        self.met = False
-
-    def push(self, word: str) -> str:
-        """Add a word; return what is certain."""
-        self.held += word
-        places = [place for place in map(self.held.find, self.stops) if place >= 0]
-        if places:
-            text, self.held, self.met = self.held[: min(places)], "", True
-            return text
-        keep = max((n for stop in self.stops for n in range(1, len(stop)) if self.held.endswith(stop[:n])), default=0)
-        cut = len(self.held) - keep
-        text, self.held = self.held[:cut], self.held[cut:]
-        return text
-
-    def rest(self) -> str:
-        """Return what was held back."""
-        return self.held

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feilun.engines.prompts import Prompter
-from feilun.engines.schema import Unsatisfiable, call_text, functions, patterns, schemas, smallest
+from feilun.engines.schema import Unsatisfiable, answer_schema, call_text, functions, patterns, schemas, smallest
 from feilun.errors import BadRequest
 
 KEPT = 128
@@ -118,13 +118,14 @@ class Grammars:
         return Matcher(found, self._words)
 
     def _compile(self, grammar: str) -> Plan:
-        param = "tools" if '"lark_grammar"' in grammar else "response_format"
+        param, answer = "tools" if functions(grammar) else "response_format", answer_schema(grammar)
         sizes, texts = [JUMP], list[str]()
         for schema in schemas(grammar):
             try:
                 sizes.append(JUMP + len(json.dumps(smallest(schema))))  # a token for every byte, at most
             except Unsatisfiable as error:
-                raise BadRequest(f"This schema cannot be enforced: {error}.", param=param) from error
+                at = "response_format" if schema == answer else param
+                raise BadRequest(f"This schema cannot be enforced: {error}.", param=at) from error
             texts += patterns(schema)
         matcher = LLMatcher(self._tokens, grammar, log_level=0, limits=_LIMITS)
         if matcher.is_error():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,6 +19,8 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from feilun.engines.schema import CALL_OPEN, answer_schema, functions
+from feilun.engines.seam import Request
 from feilun.errors import BadModel, BadRequest
 
 _UNFINISHED = "\ufffd"  # what a decoder shows for a character of which some bytes are still to come
@@ -74,7 +77,7 @@ class Prompter:
         self.template = read_template(folder) if template is None else template
         self.compiled = _compiled(self.template, folder)
         self._special = _special_tokens(folder)
-        self._pieces: dict[int, str] = {}
+        self._pieces: dict[int, bytes] = {}
         self.end_ids = self._end_ids(folder)
 
     def dressed(self, template: str | None) -> Prompter:
@@ -133,17 +136,48 @@ class Prompter:
         found = (self.tokenizer.token_to_id(name) for name in names if name)
         return next((token for token in found if token is not None), min(self.end_ids, default=0))
 
+    def prompt(self, request: Request) -> tuple[str, list[int]]:
+        """Return what a request asks to be gone on from, as text and as token ids; raise BadRequest."""
+        if request.tokens:
+            return request.prompt, list(request.tokens)
+        text = request.prompt or self.render(request.messages, tools=request.tools)
+        return text, self.encode(text)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of token ids without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def piece(self, token: int) -> str:
         """Return the text of one token alone, special ones included; half a character shows as U+FFFD."""
+        return self.raw(token).decode(errors="replace")
+
+    def raw(self, token: int) -> bytes:
+        """Return the bytes of one token alone, special ones included: half a character has its own."""
         found = self._pieces.get(token)
         if found is None:  # some decoders drop the space before a text's first token, hence the second of two
             once, twice = (self.tokenizer.decode([token] * times, skip_special_tokens=False) for times in (1, 2))
-            found = self._pieces[token] = str(twice[len(once) :])
+            broken = _bytes(self.tokenizer.id_to_token(token) or "") if _UNFINISHED in once + twice else b""
+            found = self._pieces[token] = broken or str(twice[len(once) :]).encode()
         return found
+
+
+def _byte_marks() -> dict[str, int]:
+    """Return the characters by which byte-level tokenizers write bytes (GPT-2's table)."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(0x100) if byte not in shown]
+    return {chr(byte): byte for byte in shown} | {chr(0x100 + place): byte for place, byte in enumerate(hidden)}
+
+
+_BYTE_MARKS = _byte_marks()
+_BYTE_TOKEN = re.compile("<0x([0-9A-Fa-f]{2})>")  # as tokenizers write a byte that fall back on bytes
+
+
+def _bytes(written: str) -> bytes:
+    """Return the bytes that a token stands for which is no whole text; nothing if they cannot be told."""
+    single = _BYTE_TOKEN.fullmatch(written)
+    if single:
+        return bytes.fromhex(single[1])
+    return bytes(_BYTE_MARKS[mark] for mark in written) if _BYTE_MARKS.keys() >= set(written) else b""
 
 
 def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:
@@ -174,10 +208,10 @@ def _special_tokens(folder: Path) -> dict[str, str]:
 class TextStream:
     """The text of one answer, given out piece by piece."""
 
-    def __init__(self, prompter: Prompter, stop: tuple[str, ...]) -> None:
-        """Decode with ``prompter``; hold back what might turn out to begin one of the ``stop`` texts."""
+    def __init__(self, prompter: Prompter, stop: tuple[str, ...], grammar: str = "") -> None:
+        """Decode with ``prompter``; end at one of the ``stop`` texts, which ``grammar`` may have calls beside."""
         self.prompter = prompter
-        self.stop = tuple(text for text in stop if text)
+        self.stops = Stops(stop, grammar)
         self.ids: list[int] = []
         self.given = 0
         self.ended = False
@@ -186,23 +220,56 @@ class TextStream:
         """Add a token; return the text that is now certain, and whether a stop text was met."""
         self.ids.append(token)
         text = self.prompter.decode(self.ids)
-        found = [place for place in (text.find(stop, max(0, self.given)) for stop in self.stop) if place >= 0]
-        if found:
-            self.ended = True
-            piece = text[self.given : min(found)]
-            return piece, True
-        end = len(text.rstrip(_UNFINISHED))
-        end -= max((_overlap(text[self.given : end], stop) for stop in self.stop), default=0)
-        piece = text[self.given : end]
+        piece = text[self.given : self.stops.certain(text.rstrip(_UNFINISHED), self.given)]
         self.given += len(piece)
-        return piece, False
+        self.ended = bool(self.stops.met)
+        return piece, self.ended
 
     def close(self) -> str:
-        """Return what was held back; nothing after a stop text."""
+        """Return what was held back; nothing after a stop text, which may only now turn out to be one."""
         if self.ended:
             return ""
         self.ended = True
-        return self.prompter.decode(self.ids)[self.given :]
+        text = self.prompter.decode(self.ids)
+        return text[self.given : self.stops.certain(text, self.given, over=True)]
+
+
+class Stops:
+    """The stop texts of one answer, and which of them it ``met``. Calls of tools are no text: nothing in them stops."""
+
+    def __init__(self, texts: tuple[str, ...], grammar: str = "") -> None:
+        """Look for ``texts``; whether and where calls may open is what ``grammar`` lets."""
+        self.texts = tuple(text for text in texts if text)
+        self.met = ""
+        self._calls = bool(self.texts and grammar and functions(grammar))
+        self._anywhere = self._calls and answer_schema(grammar) is None
+
+    def certain(self, text: str, given: int, *, over: bool = False) -> int:
+        """Return up to where an answer of which ``given`` characters went out may go on now.
+
+        ``text`` is the whole answer so far; no more comes when it is ``over``. What might begin a stop text, or a call,
+        waits.
+        """
+        opened, plain = self._plain(text, over=over)
+        places = {stop: text.find(stop, given, plain) for stop in self.texts}
+        found = [stop for stop in self.texts if places[stop] >= 0]
+        if found:
+            self.met = min(found, key=lambda stop: places[stop])
+            return places[self.met]
+        if opened or over:
+            return len(text)
+        held = max((_overlap(text[given:], stop) for stop in self.texts), default=0)
+        return max(given, min(plain, len(text) - held))
+
+    def _plain(self, text: str, *, over: bool) -> tuple[bool, int]:
+        """Return whether a call has opened, and up to where the answer is text for certain."""
+        if not self._calls:
+            return False, len(text)
+        if not self._anywhere:
+            opened = text.startswith(CALL_OPEN)
+            return opened, 0 if opened or (CALL_OPEN.startswith(text) and not over) else len(text)
+        place = text.find(CALL_OPEN)
+        return place >= 0, place if place >= 0 else len(text) - (0 if over else _overlap(text, CALL_OPEN))
 
 
 def _overlap(text: str, stop: str) -> int:

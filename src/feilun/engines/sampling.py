@@ -51,7 +51,7 @@ class Choice:
 
     token: int
     logprob: float | None = None
-    top: tuple[tuple[str, float], ...] = ()
+    top: tuple[tuple[bytes, float], ...] = ()
 
 
 class Sampler:
@@ -84,10 +84,10 @@ class Sampler:
         if not self.told:
             return Choice(token)
         whole = logits.logsumexp(-1)
-        top: tuple[tuple[str, float], ...] = ()
+        top: tuple[tuple[bytes, float], ...] = ()
         if self.request.top_logprobs:
             values, ids = (logits - whole).topk(self.request.top_logprobs)
-            pieces = (self.prompter.piece(one) for one in ids.tolist())
+            pieces = (self.prompter.raw(one) for one in ids.tolist())
             top = tuple(zip(pieces, values.tolist(), strict=True))
         return Choice(token, float(logits[token] - whole), top)
 

@@ -16,7 +16,10 @@ from feilun.records import ModelVersion, Usage
 class Request:
     """One call. ``model`` is a version id that was loaded before. A ``prompt`` is taken as it is, without a template.
 
+    Where ``tokens`` are given they are the prompt, and ``prompt`` is their text.
+
     ``tools`` go to chat templates that take them. ``grammar`` (JSON of llguidance) is what the answer must conform to.
+    ``stop`` texts end text: nothing inside the calls that a grammar lets ends an answer.
     ``top_logprobs`` asks for that many likely alternatives of every token. ``logit_bias`` is (token id, addend).
 
     ``temperature`` 0 is greedy. ``logprobs`` asks for the log-probability (nats) of every chosen token. Calls of one
@@ -41,6 +44,7 @@ class Request:
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,8 @@ class Delta:
 
     The first may carry the ``prompt`` as the model saw it. Every one carries the ``usage`` up to it; the last carries
     ``finish`` (``stop``, ``length``, or ``cancelled`` for a call that was given up) and the whole ``usage``. ``piece``
-    is the text of ``token`` alone, ``top`` its likely alternatives with their log-probabilities (nats), best first. The
-    last may say which stop text the answer was ``stopped_by``.
+    is the bytes of ``token`` alone, which may be less than a character, ``top`` its likely alternatives with their
+    log-probabilities (nats), best first. The last may say which stop text the answer was ``stopped_by``.
     """
 
     text: str = ""
@@ -59,8 +63,8 @@ class Delta:
     finish: str | None = None
     usage: Usage | None = None
     prompt: str | None = None
-    piece: str = ""
-    top: tuple[tuple[str, float], ...] = ()
+    piece: bytes = b""
+    top: tuple[tuple[bytes, float], ...] = ()
     stopped_by: str = ""
 
 

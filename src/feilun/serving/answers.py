@@ -6,6 +6,7 @@ It knows both shapes. It does not know HTTP, streams or engines.
 from __future__ import annotations
 
 import time
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,7 @@ class Asked:
     logprobs: bool = False
     top: int = 0
     calls: bool = False  # the answer may hold tool calls
+    formed: bool = False  # the answer has to look in some way where it is no call
     echo: list[str] = field(default_factory=list)  # of every prompt, if it is to be said again
     each: int = 1  # choices of one prompt
     created: int = field(default_factory=lambda: int(time.time()))
@@ -76,7 +78,7 @@ def read_chat(body: bytes, template: Callable[[str], str], context: int) -> Aske
     refuse_chat(given)
     told = given.feilun or Told()
     shown = tools.allowed(given)
-    grammar = tools.grammar(given) or _format_grammar(given)
+    form = _format_grammar(given)
     known = tools.takes_tools(template(given.model))
     messages = [_plain(message, place) for place, message in enumerate(given.messages)]
     if not known:
@@ -87,7 +89,7 @@ def read_chat(body: bytes, template: Callable[[str], str], context: int) -> Aske
         **_common(given, told, context, given.max_completion_tokens or given.max_tokens),
         "messages": tuple(messages),
         "tools": tuple(tools.described(tool) for tool in shown) if known else (),
-        "grammar": grammar,
+        "grammar": tools.grammar(given, form),
         "logprobs": bool(given.logprobs),
         "top_logprobs": given.top_logprobs or 0,
     }
@@ -101,6 +103,7 @@ def read_chat(body: bytes, template: Callable[[str], str], context: int) -> Aske
         logprobs=bool(given.logprobs),
         top=given.top_logprobs or 0,
         calls=bool(shown),
+        formed=bool(form),
         each=count,
     )
 
@@ -113,9 +116,9 @@ def read_completion(body: bytes, text: Callable[[str, list[int]], str], context:
     prompts: list[Any] = [given.prompt] if isinstance(given.prompt, str) else list(given.prompt)
     if isinstance(prompts[0], int):
         prompts = [prompts]
-    texts = [each if isinstance(each, str) else text(model, each) for each in prompts]
-    if not all(texts):
+    if not all(prompts):
         raise BadRequest("prompt is empty.", param="prompt")
+    asked = [(each, ()) if isinstance(each, str) else (text(model, each), tuple(each)) for each in prompts]
     common = {
         **_common(given, told, context, given.max_tokens or 16),  # as OpenAI has it
         "messages": (),
@@ -126,12 +129,16 @@ def read_completion(body: bytes, text: Callable[[str, list[int]], str], context:
     return Asked(
         _named(told, model, "cmpl"),
         model,
-        [Request(**common, prompt=each, seed=_seed(given.seed, index)) for each in texts for index in range(count)],
+        [
+            Request(**common, prompt=shown, tokens=tokens, seed=_seed(given.seed, index))
+            for shown, tokens in asked
+            for index in range(count)
+        ],
         chat=False,
         stream=bool(given.stream),
         logprobs=given.logprobs is not None,
         top=given.logprobs or 0,
-        echo=texts if given.echo else [],
+        echo=[shown for shown, _ in asked] if given.echo else [],
         each=count,
     )
 
@@ -186,6 +193,7 @@ def _plain(message: Message, place: int) -> JSON:
                     f"{name}[{number}]",
                 )
         content = "\n".join(part.text or "" for part in content)
+    content = content or message.refusal or content
     role = "system" if message.role == "developer" else message.role
     if content is None and not message.tool_calls:
         raise BadRequest(f"{name}: a message needs a text.", param=name)
@@ -227,7 +235,7 @@ class Said:
         else:
             pieces = self.reader.push(delta.text) if delta.text else []
             if delta.finish:
-                pieces += self.reader.close()
+                pieces += self.reader.close(cut=delta.finish != "stop")
         for piece in pieces:
             if piece.call < 0:
                 self.parts.append(piece.text)
@@ -268,26 +276,43 @@ def usage_body(usage: Usage) -> JSON:
 
 def logprob_row(delta: Delta) -> JSON:
     """Return a token in the shape of a chat's logprobs."""
-    top = [{"token": text, "logprob": value, "bytes": list(text.encode())} for text, value in delta.top]
-    return {**_token(delta.piece, delta.logprob), "top_logprobs": top}
+    return {**_token(delta.piece, delta.logprob), "top_logprobs": [_token(raw, value) for raw, value in delta.top]}
 
 
-def _token(text: str, logprob: float | None) -> JSON:
-    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
+def _token(raw: bytes, logprob: float | None) -> JSON:
+    return {"token": raw.decode(errors="replace"), "logprob": logprob, "bytes": list(raw)}
 
 
-def text_logprobs(tokens: Sequence[Delta], top: int, offset: int = 0) -> JSON:
-    """Return tokens in the old shape of completions; ``offset`` is where their text begins."""
-    offsets = []
-    for delta in tokens:
-        offsets.append(offset)
-        offset += len(delta.piece)
-    return {
-        "tokens": [delta.piece for delta in tokens],
-        "token_logprobs": [delta.logprob for delta in tokens],
-        "top_logprobs": [dict(delta.top) for delta in tokens] if top else None,
-        "text_offset": offsets,
-    }
+class TextLogprobs:
+    """Tokens of one answer in the old shape of completions, where a token is only a text, and has a place."""
+
+    def __init__(self) -> None:
+        """Begin at the beginning of the text."""
+        self._decode = getincrementaldecoder("utf-8")("replace").decode
+        self._offset = 0
+
+    def rows(self, tokens: Sequence[Delta], top: int) -> JSON:
+        """Return the next tokens. Parts of a character begin where the character does."""
+        offsets = []
+        for delta in tokens:
+            offsets.append(self._offset)
+            self._offset += len(self._decode(delta.piece))
+        return {
+            "tokens": [_named_token(delta.piece) for delta in tokens],
+            "token_logprobs": [delta.logprob for delta in tokens],
+            "top_logprobs": [{_named_token(raw): value for raw, value in delta.top} for delta in tokens]
+            if top
+            else None,
+            "text_offset": offsets,
+        }
+
+
+def _named_token(raw: bytes) -> str:
+    """Return a token as a text that no other token has: bytes that are no text are written out, as OpenAI does."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in raw)
 
 
 def whole(asked: Asked, said: Sequence[Said]) -> JSON:
@@ -321,5 +346,5 @@ def _chat_choice(asked: Asked, index: int, one: Said) -> JSON:
 
 def _text_choice(asked: Asked, index: int, one: Said) -> JSON:
     begin = asked.echo[index // asked.each] if asked.echo else ""
-    logprobs = text_logprobs(one.tokens, asked.top) if asked.logprobs else None
+    logprobs = TextLogprobs().rows(one.tokens, asked.top) if asked.logprobs else None
     return {"index": index, "text": begin + "".join(one.parts), "logprobs": logprobs, **ending(one)}

@@ -11,7 +11,7 @@ from msgspec.json import Encoder
 from feilun.engines.seam import Delta
 from feilun.errors import FeilunError
 from feilun.records import JSON, Usage
-from feilun.serving.answers import Asked, Said, ending, logprob_row, text_logprobs, usage_body
+from feilun.serving.answers import Asked, Said, TextLogprobs, ending, logprob_row, usage_body
 from feilun.serving.tools import Piece, delta
 
 _encode = Encoder().encode
@@ -38,7 +38,7 @@ class Chunks:
         self._plain = b'},"logprobs":null,"finish_reason":null}]}\n\n'
         if not asked.chat:
             self._plain = self._plain[1:]
-        self._offsets = [0] * len(asked.requests)
+        self._rows = [TextLogprobs() for _ in asked.requests]
 
     def begin(self, index: int, usage: Usage) -> bytes:
         """Return the first chunk of a choice: whose answer it is, or the prompt that is to be said again."""
@@ -68,9 +68,7 @@ class Chunks:
     def _logprobs(self, index: int, said: Delta) -> JSON:
         if self._asked.chat:
             return {"content": [logprob_row(said)], "refusal": None}
-        offset = self._offsets[index]
-        self._offsets[index] += len(said.piece)
-        return text_logprobs([said], self._asked.top, offset)
+        return self._rows[index].rows([said], self._asked.top)
 
     def finish(self, index: int, usage: Usage, one: Said) -> bytes:
         """Return the last chunk of a choice: how it ended."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64decode
 from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from pathlib import Path
@@ -157,5 +158,5 @@ def _delta(line: str) -> Delta:
     if "error" in body:
         raise revive(body)
     usage = body.pop("usage")
-    top = tuple((text, value) for text, value in body.pop("top", ()))
-    return Delta(**body, top=top, usage=Usage(**usage) if usage else None)
+    piece, top = b64decode(body.pop("piece")), tuple((b64decode(raw), value) for raw, value in body.pop("top"))
+    return Delta(**body, piece=piece, top=top, usage=Usage(**usage) if usage else None)

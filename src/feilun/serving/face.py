@@ -139,7 +139,7 @@ class Face:
         return self._templates.get(model, "")
 
     async def _answer(self, exchange: Exchange, asked: Asked) -> None:
-        said = [Said(reader=Reader() if asked.calls else None) for _ in asked.requests]
+        said = [Said(reader=Reader(first=asked.formed) if asked.calls else None) for _ in asked.requests]
         here = self._calls.setdefault(asked.told.id, [])
         here += asked.requests
         exchange.when_gone(lambda: self._give_up(asked.requests))

@@ -8,13 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from feilun.engines.batch import Batcher, Call
 from feilun.engines.identity import adapter_identity, base_identity
-from feilun.engines.prompts import TextStream
 from feilun.engines.seam import Delta, Request
 from feilun.errors import BadRequest, FeilunError, NotFound
 from feilun.records import JSON, ModelVersion
@@ -72,8 +70,7 @@ class BatchEngine:
 
     async def count(self, request: Request) -> int:
         """Return how many tokens the prompt of a request has."""
-        prompter = self._loaded(request.model)
-        return len(prompter.encode(request.prompt or prompter.render(request.messages, tools=request.tools)))
+        return len(self._loaded(request.model).prompt(request)[1])
 
     def _loaded(self, model: str) -> Any:
         found = self.batcher.versions.get(model)
@@ -112,7 +109,7 @@ class BatchEngine:
                 over = isinstance(said, FeilunError) or said.finish is not None
                 if isinstance(said, FeilunError):
                     raise said
-                yield replace(said, stopped_by=_met(call.text)) if said.finish == "stop" and request.stop else said
+                yield said
         finally:
             left = self._calls.pop(key, None)
             self._given_up.discard(key)
@@ -122,10 +119,3 @@ class BatchEngine:
     async def close(self) -> None:
         """End the batcher."""
         await asyncio.to_thread(self.batcher.stop)
-
-
-def _met(answer: TextStream) -> str:
-    """Return the stop text that ended an answer, the first in it; empty if the model ended it itself."""
-    text = answer.prompter.decode(answer.ids)
-    places = {stop: text.find(stop, answer.given) for stop in answer.stop}
-    return min((stop for stop in answer.stop if places[stop] >= 0), key=lambda stop: places[stop], default="")

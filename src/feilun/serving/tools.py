@@ -43,14 +43,18 @@ def allowed(request: ChatRequest) -> list[Tool]:
     ]
 
 
-def grammar(request: ChatRequest) -> str:
-    """Return the grammar that holds an answer to calls, or leaves it the choice; empty without tools."""
+def grammar(request: ChatRequest, form: str = "") -> str:
+    """Return the grammar that holds an answer to calls, or leaves it the choice; without tools it is ``form``.
+
+    ``form`` is the grammar of answers that are no calls; empty where they are plain text.
+    """
     tools = allowed(request)
     if not tools:
-        return ""
+        return form
     return call_grammar(
         [(tool.function.name, tool.function.parameters) for tool in tools],
         free=request.tool_choice in (None, "auto"),
+        form=form,
         parallel=request.parallel_tool_calls is not False and not isinstance(request.tool_choice, ChosenTool),
     )
 
@@ -100,10 +104,14 @@ class Piece:
 
 
 class Reader:
-    """Reads calls from an answer as it comes. What is no call after all is given back as text."""
+    """Reads calls from an answer as it comes. What is no call after all is given back as text.
 
-    def __init__(self) -> None:
+    ``first``: calls come at the beginning, or not at all, as beside answers that have to look in some way.
+    """
+
+    def __init__(self, *, first: bool = False) -> None:
         self.calls = 0
+        self._first = first
         self._held = ""  # not yet decided what it is
         self._state = self._outside
         self._depth = 0
@@ -117,14 +125,18 @@ class Reader:
             pass
         return found
 
-    def close(self) -> list[Piece]:
-        """Return what was held back at the end of the answer."""
-        held, self._held = self._held, ""
-        if self._state == self._outside and held and not (self.calls and held.isspace()):
-            return [Piece(text=held)]
-        return [Piece(text=CALL_OPEN + held)] if self._state == self._head else []
+    def close(self, *, cut: bool = False) -> list[Piece]:
+        """Return what was held back at the end of the answer. What was ``cut`` while it opened a call is no text."""
+        found: list[Piece] = []
+        if self._state == self._outside and not cut:
+            self._say(self._held, found)
+        self._held = ""
+        return found
 
     def _outside(self, found: list[Piece]) -> bool:
+        if self._first and not CALL_OPEN.startswith(self._held[: len(CALL_OPEN)]) and not self.calls:
+            self._state = self._plain
+            return True
         at = self._held.find(CALL_OPEN)
         if at < 0:
             keep = next((n for n in range(len(CALL_OPEN) - 1, 0, -1) if self._held.endswith(CALL_OPEN[:n])), 0)
@@ -135,6 +147,11 @@ class Reader:
         self._held = self._held[at + len(CALL_OPEN) :]
         self._state = self._head
         return True
+
+    def _plain(self, found: list[Piece]) -> bool:
+        self._say(self._held, found)
+        self._held = ""
+        return False
 
     def _say(self, plain: str, found: list[Piece]) -> None:
         if plain and not (self.calls and plain.isspace()):  # blanks between calls are no text

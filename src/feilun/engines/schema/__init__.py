@@ -6,6 +6,7 @@ The room knows JSON Schema and the text of grammars. It does not know tokens, an
 from feilun.engines.schema.enforced import (
     CALL_CLOSE,
     CALL_OPEN,
+    answer_schema,
     call_grammar,
     call_text,
     functions,
@@ -21,6 +22,7 @@ __all__ = [
     "CALL_CLOSE",
     "CALL_OPEN",
     "Unsatisfiable",
+    "answer_schema",
     "call_grammar",
     "call_text",
     "functions",

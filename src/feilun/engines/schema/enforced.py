@@ -46,6 +46,7 @@ _LENGTHS = {"email": 64, "hostname": 63}  # what readers take, who count the par
 _SECONDS = {"date-time": "^.{17}[0-5]", "time": "^.{6}[0-5]"}  # leap seconds are right, but few readers take them
 _BLANKS = r" \t\n\r\f\v"
 _NAMES = "// functions: "
+_ANSWER = "answer"  # the part of a grammar that answers have to conform to which are no calls
 _COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
 _TAKES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(_COUNTS, (int, float)),
@@ -64,17 +65,22 @@ def json_grammar(schema: Any = None, param: str = "response_format") -> str:
     Raises BadRequest, with ``param``, for a schema that is none, too large, too deep, or of which a part cannot be
     enforced; the message names that part.
     """
-    return _text([{"name": "json", "json_schema": _prepared({"type": "object"} if schema is None else schema, param)}])
+    return _text([{"name": _ANSWER, "json_schema": _prepared({"type": "object"} if schema is None else schema, param)}])
 
 
-def call_grammar(functions: Sequence[tuple[str, Any]], *, free: bool, parallel: bool, param: str = "tools") -> str:
+def call_grammar(
+    functions: Sequence[tuple[str, Any]], *, free: bool, parallel: bool, form: str = "", param: str = "tools"
+) -> str:
     """Return the grammar of calls of ``functions`` (name, schema of the arguments).
 
-    With ``free`` the answer may be, or begin with, plain text. Without ``parallel`` there is one call and no more.
+    With ``free`` the answer may be, or begin with, plain text; where ``form`` (what ``json_grammar`` returned) says how
+    answers have to look, it may be such an answer instead. Without ``parallel`` there is one call and no more.
     """
     more = r' ("\n" call)*' if parallel else ""
     rules = ["%llguidance {}", _NAMES + json.dumps([name for name, _ in functions])]
-    if free:
+    if free and form:
+        rules.append(f"start: @{_ANSWER} | call{more}")
+    elif free:
         # A lazy text ends where a call opens; only a text in which none opens may be the whole answer.
         rules += [f"start: TEXT | opened_call{more}", "TEXT: /(?s:.*)/", "opened_call: head body"]
         rules.append(f"head[lazy]: /(?s:.*){CALL_OPEN}/")
@@ -91,6 +97,8 @@ def call_grammar(functions: Sequence[tuple[str, Any]], *, free: bool, parallel: 
             given = {"additionalProperties": False, **given}  # no parameters
         where = f"{param}[{place}].function.parameters"
         parts.append({"name": f"arguments_{place}", "json_schema": _prepared(given, where, SPACED)})
+    if free and form:
+        parts += json.loads(form)["grammars"]
     return _text([{"name": "calls", "lark_grammar": "\n".join(rules)}, *parts])
 
 
@@ -103,18 +111,24 @@ def schemas(grammar: str) -> list[JSON]:
     return [part["json_schema"] for part in json.loads(grammar)["grammars"] if "json_schema" in part]
 
 
+def answer_schema(grammar: str) -> JSON | None:
+    """Return the schema of answers that are no call; None where they are plain text, or may not be."""
+    parts = json.loads(grammar)["grammars"]
+    return next((part["json_schema"] for part in parts if part["name"] == _ANSWER), None)
+
+
 def functions(grammar: str) -> list[tuple[str, JSON]]:
     """Return the functions (name, schema of the arguments) that a grammar of calls lets call; nothing for others."""
     first, *rest = json.loads(grammar)["grammars"]
     if "lark_grammar" not in first:
         return []
     names = json.loads(first["lark_grammar"].split("\n")[1].removeprefix(_NAMES))
-    return list(zip(names, [part["json_schema"] for part in rest], strict=True))
+    return [(name, part["json_schema"]) for name, part in zip(names, rest, strict=False)]
 
 
 def is_free(grammar: str) -> bool:
-    """Say whether an answer may be plain text all the same."""
-    return "\nstart: TEXT |" in json.loads(grammar)["grammars"][0].get("lark_grammar", "")
+    """Say whether an answer may be no call all the same."""
+    return "\nstart: call" not in json.loads(grammar)["grammars"][0].get("lark_grammar", "")
 
 
 def call_text(name: str, arguments: Any) -> str:
