@@ -78,7 +78,11 @@ def test_options_become_those_of_chat() -> None:
         tools=[TOOL],
         tool_choice={"type": "function", "name": "weather"},
         parallel_tool_calls=False,
-        text={"format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}, "strict": True}},
+        text={
+            "format": {"type": "json_schema", "name": "s", "schema": {"type": "object"}, "strict": True},
+            "verbosity": "low",
+        },
+        service_tier="flex",
         reasoning={"effort": "low"},
         metadata={"a": "b"},
     )
@@ -90,6 +94,9 @@ def test_options_become_those_of_chat() -> None:
         "max_completion_tokens": 9,
         "user": "u",
         "store": False,
+        "reasoning_effort": "low",
+        "verbosity": "low",
+        "service_tier": "flex",
         "logprobs": True,
         "top_logprobs": 2,
         "tools": [
@@ -237,11 +244,14 @@ PIECES = st.lists(st.text(min_size=1, max_size=6), max_size=5)
 
 
 @settings(max_examples=40, deadline=None)
-@given(text=PIECES, calls=st.lists(PIECES, max_size=3), cut=st.booleans())
-def test_a_stream_says_what_the_whole_answer_says(text: list[str], calls: list[list[str]], cut: bool) -> None:
+@given(text=PIECES, refused=PIECES, calls=st.lists(PIECES, max_size=3), cut=st.booleans())
+def test_a_stream_says_what_the_whole_answer_says(
+    text: list[str], refused: list[str], calls: list[list[str]], cut: bool
+) -> None:
     """Whatever pieces come: events are the client's, numbered, and end in the response that a plain call gives."""
     finish = "length" if cut else "stop"
     deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in text)]
+    deltas += [{"refusal": piece} for piece in refused]
     for index, pieces in enumerate(calls):
         deltas.append(call(index, "", id=f"c{index}", name="weather"))
         deltas += [call(index, piece) for piece in pieces]
@@ -251,7 +261,7 @@ def test_a_stream_says_what_the_whole_answer_says(text: list[str], calls: list[l
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
     assert events[-1]["type"] == ("response.incomplete" if cut else "response.completed")
-    whole: dict = {"content": "".join(text) or None}
+    whole: dict = {"content": "".join(text) or None, "refusal": "".join(refused) or None}
     whole["tool_calls"] = [
         {"id": f"c{index}", "function": {"name": "weather", "arguments": "".join(pieces)}}
         for index, pieces in enumerate(calls)
@@ -279,6 +289,19 @@ def test_the_events_of_a_message_and_a_call_come_in_their_order() -> None:
         "output_item.done",
         "completed",
     ]
+
+
+def test_a_refusal_is_streamed_as_one() -> None:
+    """A refusal has events and a part of its own, and is no text."""
+    stream, events = streamed([chunk({"refusal": "I can"}), chunk({"refusal": "not."}, "stop")])
+    assert [event["type"] for event in events if "refusal" in event["type"]] == [
+        "response.refusal.delta",
+        "response.refusal.delta",
+        "response.refusal.done",
+    ]
+    parsed = Response.model_validate(stream.response)
+    assert parsed.output_text == ""
+    assert [part.model_dump() for part in parsed.output[0].content] == [{"type": "refusal", "refusal": "I cannot."}]
 
 
 def test_log_probabilities_are_told_in_the_stream_and_in_the_end() -> None:

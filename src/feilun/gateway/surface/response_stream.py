@@ -11,19 +11,33 @@ from typing import Any
 
 from feilun.errors import FeilunError, UpstreamError
 from feilun.gateway.surface.requests import ResponsesRequest
-from feilun.gateway.surface.responses import begun, call_item, ended, failed, message_item, text_part, tokens
+from feilun.gateway.surface.responses import (
+    begun,
+    call_item,
+    ended,
+    failed,
+    message_item,
+    refusal_part,
+    text_part,
+    tokens,
+)
 from feilun.records import JSON
 
 
 @dataclass
 class _Open:
-    """The item that is being said: a message, or (``call``) a call of a function."""
+    """The item that is being said: a message, or (``call``) a call of a function.
+
+    A message has ``parts`` that are whole, and one of the ``kind`` that is being said.
+    """
 
     index: int
     id: str = ""
     call: int | None = None
     call_id: str = ""
     name: str = ""
+    kind: str = "output_text"
+    parts: list[JSON] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     logprobs: list[JSON] = field(default_factory=list)
 
@@ -55,9 +69,11 @@ class ResponseStream:
         for choice in chunk.get("choices") or []:
             delta = choice.get("delta") or {}
             logprobs = (choice.get("logprobs") or {}).get("content") or []
-            text = delta.get("content") or delta.get("refusal") or ""
-            if text or logprobs:
-                events += self._text(text, logprobs)
+            text, refused = delta.get("content") or "", delta.get("refusal") or ""
+            if text or (logprobs and not refused):
+                events += self._say("output_text", text, logprobs)
+            if refused:
+                events += self._say("refusal", refused, [])
             for call in delta.get("tool_calls") or []:
                 events += self._call(call)
             self._finish = choice.get("finish_reason") or self._finish
@@ -67,7 +83,7 @@ class ResponseStream:
         """Return the last events; ``response`` is then whole."""
         events: list[JSON] = []
         if not self._output and self._open is None:
-            events += self._start_text()
+            events += self._start("output_text")
         events += self._close("incomplete" if self._finish == "length" else "completed")
         self.response = ended(self.response, self._output, self._finish, self._usage)
         return [*events, self._event(f"response.{self.response['status']}", response=self.response)]
@@ -82,11 +98,9 @@ class ResponseStream:
         return {"type": kind, "sequence_number": self._number - 1, **fields}
 
     def _item(self, item: _Open, status: str) -> JSON:
-        said = "".join(item.said)
         if item.call is None:
-            content = [] if status == "in_progress" else [text_part(said, item.logprobs)]
-            return message_item(self.response["id"], item.index, status, content)
-        function = {"name": item.name, "arguments": said}
+            return message_item(self.response["id"], item.index, status, item.parts)
+        function = {"name": item.name, "arguments": "".join(item.said)}
         return call_item(self.response["id"], item.index, status, item.call_id, function)
 
     def _begin_item(self, item: _Open) -> list[JSON]:
@@ -95,16 +109,30 @@ class ResponseStream:
         item.id, self._open = added["id"], item
         return [*events, self._event("response.output_item.added", output_index=item.index, item=added)]
 
-    def _start_text(self) -> list[JSON]:
-        events = self._begin_item(_Open(len(self._output) + (self._open is not None)))
-        return [*events, self._at("response.content_part.added", part=text_part(""))]
+    def _start(self, kind: str) -> list[JSON]:
+        """Begin a part of a message, and the message where none is open."""
+        if self._open is not None and self._open.call is None:
+            events, self._open.kind = self._end_part(self._open), kind
+        else:
+            events = self._begin_item(_Open(len(self._output) + (self._open is not None), kind=kind))
+        return [*events, self._at("response.content_part.added", part=_part(kind, "", []))]
 
-    def _text(self, text: str, logprobs: list[JSON]) -> list[JSON]:
-        events = [] if self._open is not None and self._open.call is None else self._start_text()
+    def _say(self, kind: str, text: str, logprobs: list[JSON]) -> list[JSON]:
+        fits = self._open is not None and self._open.call is None and self._open.kind == kind
+        events, told = [] if fits else self._start(kind), {"logprobs": _bare(logprobs)} if kind == "output_text" else {}
         item = self._current()
         item.said.append(text)
         item.logprobs += logprobs
-        return [*events, self._at("response.output_text.delta", delta=text, logprobs=_bare(logprobs))]
+        return [*events, self._at(f"response.{kind}.delta", delta=text, **told)]
+
+    def _end_part(self, item: _Open) -> list[JSON]:
+        said, part = "".join(item.said), _part(item.kind, "".join(item.said), item.logprobs)
+        told: JSON = {"refusal": said}
+        if item.kind == "output_text":
+            told = {"text": said, "logprobs": _bare(item.logprobs)}
+        done = [self._at(f"response.{item.kind}.done", **told), self._at("response.content_part.done", part=part)]
+        item.parts, item.said, item.logprobs = [*item.parts, part], [], []
+        return done
 
     def _call(self, call: Mapping[str, Any]) -> list[JSON]:
         place, function = int(call.get("index") or 0), call.get("function") or {}
@@ -127,14 +155,11 @@ class ResponseStream:
         if self._open is None:
             return []
         item, said = self._open, "".join(self._open.said)
-        whole = self._item(item, status)
         if item.call is None:
-            events = [
-                self._at("response.output_text.done", text=said, logprobs=_bare(item.logprobs)),
-                self._at("response.content_part.done", part=whole["content"][0]),
-            ]
+            events = self._end_part(item)
         else:
             events = [self._at("response.function_call_arguments.done", name=item.name, arguments=said)]
+        whole = self._item(item, status)
         events.append(self._event("response.output_item.done", output_index=item.index, item=whole))
         self._output.append(whole)
         self._open = None
@@ -144,13 +169,17 @@ class ResponseStream:
         item = self._current()
         place: JSON = {"item_id": item.id, "output_index": item.index}
         if item.call is None:
-            place["content_index"] = 0
+            place["content_index"] = len(item.parts)
         return self._event(kind, **place, **fields)
 
     def _current(self) -> _Open:
         if self._open is None:
             raise UpstreamError("The model's answer has no beginning.")
         return self._open
+
+
+def _part(kind: str, said: str, logprobs: list[JSON]) -> JSON:
+    return refusal_part(said) if kind == "refusal" else text_part(said, logprobs)
 
 
 def _bare(logprobs: list[JSON]) -> list[JSON]:

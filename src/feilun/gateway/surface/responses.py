@@ -52,6 +52,9 @@ def to_chat(request: ResponsesRequest, items: Sequence[JSON]) -> JSON:
         "user": request.user or request.safety_identifier,
         "prompt_cache_key": request.prompt_cache_key,
         "response_format": _format(request),
+        "reasoning_effort": (request.reasoning or {}).get("effort"),
+        "verbosity": request.text.verbosity if request.text else None,
+        "service_tier": request.service_tier,
     }
     body |= {name: value for name, value in given.items() if value is not None}
     if request.store is False:
@@ -138,7 +141,7 @@ def begun(request: ResponsesRequest, answer: Mapping[str, Any]) -> JSON:
         "prompt_cache_key": request.prompt_cache_key,
         "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
         "safety_identifier": request.safety_identifier,
-        "service_tier": "default",
+        "service_tier": answer.get("service_tier") or "default",
         "store": request.store is not False,
         "temperature": 1.0 if request.temperature is None else request.temperature,
         "text": {"format": wanted, "verbosity": (request.text and request.text.verbosity) or "medium"},
@@ -181,11 +184,10 @@ def from_chat(request: ResponsesRequest, answer: Mapping[str, Any]) -> JSON:
     output = []
     if said.get("content") or said.get("refusal") or not calls:
         logprobs = (choice.get("logprobs") or {}).get("content") or []
-        if said.get("refusal"):
-            part = {"type": "refusal", "refusal": said["refusal"]}
-        else:
-            part = text_part(said.get("content") or "", logprobs)
-        output.append(message_item(response["id"], 0, "completed", [part]))
+        parts = [refusal_part(said["refusal"])] if said.get("refusal") else []
+        if said.get("content") or not parts:
+            parts.insert(0, text_part(said.get("content") or "", logprobs))
+        output.append(message_item(response["id"], 0, "completed", parts))
     for call in calls:
         output.append(call_item(response["id"], len(output), "completed", call["id"], call["function"]))
     if finish == "length":
@@ -196,6 +198,11 @@ def from_chat(request: ResponsesRequest, answer: Mapping[str, Any]) -> JSON:
 def text_part(text: str, logprobs: Sequence[JSON] = ()) -> JSON:
     """Return the part of a message that is text."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": tokens(logprobs)}
+
+
+def refusal_part(text: str) -> JSON:
+    """Return the part of a message that is a refusal."""
+    return {"type": "refusal", "refusal": text}
 
 
 def tokens(logprobs: Sequence[JSON]) -> list[JSON]:
