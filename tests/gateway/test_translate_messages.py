@@ -25,7 +25,7 @@ from feilun.errors import (
     UpstreamError,
     UpstreamTimeout,
 )
-from feilun.gateway.surface.anthropic_out import FromAnthropicStream, from_anthropic, to_anthropic
+from feilun.gateway.surface.anthropic_out import OWN, FromAnthropicStream, from_anthropic, to_anthropic
 from feilun.gateway.surface.messages import MessageStream, error_body, error_status, from_chat, to_chat
 from feilun.gateway.surface.requests import MessagesRequest
 
@@ -53,20 +53,20 @@ def chunk(delta: dict, finish: str | None = None) -> dict:
 
 def test_options_become_those_of_chat() -> None:
     """Every option that chat has another name for arrives under that name."""
-    body = to_chat(
-        request(
-            system=[{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}],
-            stop_sequences=["END"],
-            temperature=0.5,
-            top_p=0.9,
-            top_k=5,
-            metadata={"user_id": "u"},
-            tools=[TOOL],
-            tool_choice={"type": "tool", "name": "weather", "disable_parallel_tool_use": True},
-            output_config={"format": {"type": "json_schema", "schema": {"type": "object"}}},
-            thinking={"type": "disabled"},
-        )
+    asked = request(
+        system=[{"type": "text", "text": "Be"}, {"type": "text", "text": "brief."}],
+        stop_sequences=["END"],
+        temperature=0.5,
+        top_p=0.9,
+        top_k=5,
+        metadata={"user_id": "u"},
+        tools=[TOOL],
+        tool_choice={"type": "tool", "name": "weather", "disable_parallel_tool_use": True},
+        output_config={"format": {"type": "json_schema", "schema": {"type": "object"}}},
+        thinking={"type": "disabled"},
     )
+    body = to_chat(asked)
+    assert body.pop(OWN) == msgspec.to_builtins(asked)
     assert body == {
         "model": "m",
         "messages": [{"role": "system", "content": "Be\nbrief."}, {"role": "user", "content": "hello"}],
@@ -184,8 +184,9 @@ def accumulated(events: list[dict]) -> dict:
             message["content"].append(dict(event["content_block"]))
         elif event["type"] == "content_block_delta":
             block, delta = message["content"][event["index"]], event["delta"]
-            if delta["type"] == "text_delta":
-                block["text"] += delta["text"]
+            name = delta["type"].removesuffix("_delta")
+            if name in {"text", "thinking", "signature"}:
+                block[name] += delta[name]
             else:
                 raw[event["index"]] = raw.get(event["index"], "") + delta["partial_json"]
         elif event["type"] == "content_block_stop" and event["index"] in raw:
@@ -193,6 +194,73 @@ def accumulated(events: list[dict]) -> dict:
         elif event["type"] == "message_delta":
             message |= event["delta"] | {"usage": event["usage"]}
     return message
+
+
+def test_a_provider_of_the_same_api_is_sent_what_was_asked() -> None:
+    """Thoughts, marks of caches, top_k and failed tools go on as they are; the model and the bounds are ours."""
+    mark = {"cache_control": {"type": "ephemeral"}}
+    asked = {
+        "system": [{"type": "text", "text": "S", **mark}],
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "top_k": 3,
+        "tools": [{**TOOL, **mark}],
+        "messages": [
+            *ASK,
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "s"},
+                    {"type": "tool_use", "id": "t", "name": "weather", "input": {}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": "t", "content": "no", "is_error": True, **mark}],
+            },
+        ],
+    }
+    body = to_chat(request(**asked, stream=True, max_tokens=2000))
+    sent = to_anthropic({**body, "model": "theirs", "max_completion_tokens": 50, "stream": True})
+    assert sent == {**asked, "model": "theirs", "max_tokens": 50, "stream": True}
+
+
+THOUGHTS = [
+    {"type": "thinking", "thinking": "hm, so", "signature": "s1"},
+    {"type": "redacted_thinking", "data": "x"},
+    {"type": "thinking", "thinking": "yes", "signature": "s2"},
+]
+
+
+def test_thoughts_survive_the_way_from_a_provider() -> None:
+    """Thinking blocks of a provider's answer come out as they went in, whole and streamed."""
+    content = [*THOUGHTS, {"type": "text", "text": "four"}, {"type": "tool_use", "id": "t", "name": "f", "input": {}}]
+    theirs = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": content}
+    theirs |= {"stop_reason": "tool_use", "usage": {"input_tokens": 3, "output_tokens": 4}}
+    found = from_chat(from_anthropic(theirs))
+    assert found["content"] == content
+    Message.model_validate(found)
+
+    inbound = FromAnthropicStream()
+    chunks = inbound.feed({"type": "message_start", "message": {**theirs, "content": []}})
+    for index, block in enumerate(content):
+        empty = {"thinking": {"thinking": "", "signature": ""}, "text": {"text": ""}}.get(block["type"], {})
+        chunks += inbound.feed({"type": "content_block_start", "index": index, "content_block": block | empty})
+        deltas = [("text_delta", "text", block.get("text", ""))]
+        if block["type"] == "thinking":
+            deltas = [("thinking_delta", "thinking", piece) for piece in block["thinking"]]
+            deltas.append(("signature_delta", "signature", block["signature"]))
+        for kind, name, value in deltas:
+            if value:
+                delta = {"type": kind, name: value}
+                chunks += inbound.feed({"type": "content_block_delta", "index": index, "delta": delta})
+        chunks += inbound.feed({"type": "content_block_stop", "index": index})
+    chunks += inbound.feed({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {}})
+    outbound = MessageStream(chunks[0])
+    events = [*outbound.begin(), *(event for each in chunks for event in outbound.feed(each)), *outbound.finish()]
+    for event in events:
+        if event["type"] != "ping":
+            EVENT.validate_python(event)
+    assert accumulated(events)["content"] == content
 
 
 ARGUMENTS = st.dictionaries(st.text(max_size=4), st.text(max_size=4) | st.integers(), max_size=3)

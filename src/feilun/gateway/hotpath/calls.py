@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feilun.errors import BadRequest
+from feilun.gateway.surface.anthropic_out import OWN
 from feilun.records import JSON, Key, new_id
 from feilun.serving.replica import Place
 
@@ -69,7 +70,7 @@ def read(key: Key, kind: str, path: str, body: JSON, headers: Mapping[bytes, byt
     count = len(messages) if isinstance(messages, list) else 1
     if isinstance(messages, list) and _shows_images(messages):
         call.images = True
-    call.prompt = (size or _size(body)) + count * MESSAGE_TOKENS + TEMPLATE_TOKENS
+    call.prompt = (size or _most(body)) + count * MESSAGE_TOKENS + TEMPLATE_TOKENS
     if call.images:
         call.prompt = _text_size(messages) + count * MESSAGE_TOKENS + TEMPLATE_TOKENS + _images(messages) * IMAGE_TOKENS
     if body.get("tools"):
@@ -179,6 +180,12 @@ def _text_size(messages: Any) -> int:
         elif isinstance(content, list):
             total += sum(_bytes(str(part.get("text") or "")) for part in content if isinstance(part, dict))
     return total
+
+
+def _most(body: JSON) -> int:
+    """Return how many bytes all texts of a body are at most; what is said in two ways is sent in one of them."""
+    own = body.get(OWN)
+    return max(_size({**body, OWN: None}), _size(own)) if own else _size(body)
 
 
 def _size(body: Any) -> int:

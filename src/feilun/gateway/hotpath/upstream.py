@@ -19,7 +19,7 @@ from feilun.errors import BadRequest, BudgetExhausted, EngineDown, FeilunError, 
 from feilun.gateway.hotpath.calls import Call
 from feilun.gateway.hotpath.foreign import AnthropicReply
 from feilun.gateway.hotpath.routes import Choice
-from feilun.gateway.surface.anthropic_out import to_anthropic
+from feilun.gateway.surface.anthropic_out import OWN, to_anthropic
 from feilun.records import JSON, ModelVersion
 from feilun.serving.fleet import Fleet
 from feilun.serving.replica import Place
@@ -170,6 +170,7 @@ class Upstreams:
             version, base = await self._local(call.key.workspace, choice.target.model)
             place = self._fleet.ready(version.id) or await self._fleet.place(version, base)
         body = _body(call, version.id if version else choice.target.model, most, "max_tokens")
+        body.pop(OWN, None)
         told = body.get("feilun") if version is None else None  # what an endpoint of ours says to an embedding model
         body["feilun"] = {
             **(told if isinstance(told, dict) else {}),
@@ -212,6 +213,8 @@ class Upstreams:
         body = _body(call, choice.target.model, most, most_name)
         path = call.path.removeprefix("/v1")
         counts = call.kind == "tokenize"
+        if remote.api != "anthropic":
+            body.pop(OWN, None)
         if remote.api == "anthropic" and (counts or call.path == CHATS):
             body, path = to_anthropic(body), "/messages"
             if counts:

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from feilun.errors import BadRequest, EngineError, RateLimited, UpstreamError
+from feilun.gateway.surface.blocks import THOUGHTS
 from feilun.records import JSON
 
 DEFAULT_MOST = 4096
+OWN = "feilun_messages_request"  # in a request of chat: the request for a message that it was made of
 _FINISHES = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -25,12 +27,17 @@ _FINISHES = {
 }
 _UNSERVED = ("logit_bias", "logprobs", "top_logprobs", "frequency_penalty", "presence_penalty")
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
+_OURS = ("model", "max_tokens", "stream")
 
 
 def to_anthropic(body: Mapping[str, Any]) -> JSON:
-    """Return the request for a message that a request of chat is; raise BadRequest for what has no word there."""
+    """Return the request for a message that a request of chat is; raise BadRequest for what has no word there.
+
+    Where it was one before, that is what is sent: chat has no words for thoughts, marks of caches and failed tools.
+    """
     try:
-        return _request(body)
+        request, own = _request(body), body.get(OWN)
+        return {**own, **{name: request[name] for name in _OURS if name in request}} if own else request
     except (KeyError, TypeError, AttributeError) as error:
         raise BadRequest("This is no request of chat.", "Compare it with the API's description.") from error
 
@@ -155,7 +162,7 @@ def from_anthropic(answer: Mapping[str, Any]) -> JSON:
     if answer.get("type") == "error":
         raise _error(answer)
     try:
-        content, calls = "", []
+        content, calls, thoughts = "", [], []
         for block in answer["content"]:
             if block["type"] == "text":
                 content += block["text"]
@@ -163,9 +170,13 @@ def from_anthropic(answer: Mapping[str, Any]) -> JSON:
                 arguments = json.dumps(block["input"], ensure_ascii=False)
                 function = {"name": block["name"], "arguments": arguments}
                 calls.append({"id": block["id"], "type": "function", "function": function})
+            elif block["type"] in THOUGHTS:
+                thoughts.append(block)
         message: JSON = {"role": "assistant", "content": content or (None if calls else ""), "refusal": None}
         if calls:
             message["tool_calls"] = calls
+        if thoughts:
+            message["thinking_blocks"] = thoughts
         reason = answer.get("stop_reason")
         choice: JSON = {"index": 0, "message": message, "logprobs": None, **_finish(reason, answer)}
         return {
@@ -228,6 +239,8 @@ class FromAnthropicStream:
             return [self._start(event["message"])]
         if kind == "content_block_start" and event["content_block"]["type"] == "tool_use":
             return [self._call(event["index"], event["content_block"])]
+        if kind == "content_block_start" and event["content_block"]["type"] == "redacted_thinking":
+            return [self._chunk({"thinking_blocks": [event["content_block"]]})]
         if kind == "content_block_start" and event["content_block"].get("text"):
             return [self._chunk({"content": event["content_block"]["text"]})]
         if kind == "content_block_delta":
@@ -265,6 +278,11 @@ class FromAnthropicStream:
     def _delta(self, index: int, delta: Mapping[str, Any]) -> list[JSON]:
         if delta["type"] == "text_delta":
             return [self._chunk({"content": delta["text"]})]
+        if delta["type"] == "thinking_delta":
+            return [self._chunk({"thinking_blocks": [{"type": "thinking", "thinking": delta["thinking"]}]})]
+        if delta["type"] == "signature_delta":
+            signed = {"type": "thinking", "thinking": "", "signature": delta["signature"]}
+            return [self._chunk({"thinking_blocks": [signed]})]
         if delta["type"] == "input_json_delta" and delta["partial_json"]:
             self._silent.discard(index)
             return [self._arguments(index, delta["partial_json"])]

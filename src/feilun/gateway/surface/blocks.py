@@ -13,7 +13,7 @@ from feilun.errors import BadRequest
 from feilun.gateway.surface.requests import MessagesTurn
 from feilun.records import JSON
 
-_THOUGHTS = ("thinking", "redacted_thinking")
+THOUGHTS = ("thinking", "redacted_thinking")
 
 
 def system_text(system: str | Sequence[JSON] | None, place: str = "system") -> str:
@@ -48,7 +48,7 @@ def _assistant(blocks: Sequence[JSON], place: str) -> JSON:
             name, identifier = _field(block, "name", str, at), _field(block, "id", str, at)
             arguments = json.dumps(_field(block, "input", dict, at), ensure_ascii=False)
             calls.append({"id": identifier, "type": "function", "function": {"name": name, "arguments": arguments}})
-        elif kind not in _THOUGHTS:
+        elif kind not in THOUGHTS:
             texts.append(_text(block, at))
     message: JSON = {"role": "assistant", "content": "".join(texts) or None}
     return message | {"tool_calls": calls} if calls else message | {"content": "".join(texts)}

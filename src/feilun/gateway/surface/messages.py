@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, to_builtins
 
 from feilun.errors import BadRequest, FeilunError, UpstreamError
-from feilun.gateway.surface.blocks import system_text, to_messages
+from feilun.gateway.surface.anthropic_out import OWN
+from feilun.gateway.surface.blocks import THOUGHTS, system_text, to_messages
 from feilun.gateway.surface.items import tail
 from feilun.gateway.surface.requests import CountRequest, MessagesRequest, MessagesTool
 from feilun.records import JSON
@@ -30,6 +31,7 @@ _ERRORS = {
     529: "overloaded_error",
 }
 OVERLOADED = 529
+_THOUGHT, _WHOLE_THOUGHT = -1, -2  # open blocks that are no calls: one to which more may come, and one that has ended
 
 
 def to_chat(request: CountRequest) -> JSON:
@@ -55,7 +57,8 @@ def to_chat(request: CountRequest) -> JSON:
         "stop": request.stop_sequences or None,
         "user": request.metadata.user_id if request.metadata else None,
     }
-    return body | {name: value for name, value in given.items() if value is not None}
+    body |= {name: value for name, value in given.items() if value is not None}
+    return body | {OWN: to_builtins(request)}
 
 
 def _format(wanted: Any) -> JSON:
@@ -102,7 +105,7 @@ def from_chat(answer: Mapping[str, Any], stops: Sequence[str] = ()) -> JSON:
     """Return the message that a whole completion of chat is; ``stops`` are the stop sequences that were asked for."""
     choice = answer["choices"][0]
     said = choice["message"]
-    content: list[JSON] = []
+    content: list[JSON] = [block for block in said.get("thinking_blocks") or [] if _is_thought(block)]
     text = said.get("content") or said.get("refusal")
     if text:
         content.append({"type": "text", "text": text})
@@ -117,6 +120,10 @@ def from_chat(answer: Mapping[str, Any], stops: Sequence[str] = ()) -> JSON:
         "stop_sequence": sequence,
         "usage": _usage(answer.get("usage")),
     }
+
+
+def _is_thought(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in THOUGHTS
 
 
 def _arguments(text: str) -> JSON:
@@ -191,6 +198,8 @@ class MessageStream:
                 events.append(self._delta({"type": "text_delta", "text": text}))
             for call in delta.get("tool_calls") or []:
                 events += self._called(call)
+            for block in filter(_is_thought, delta.get("thinking_blocks") or []):
+                events += self._thought(block)
             if choice.get("finish_reason"):
                 self._stop = _stop({**choice, "message": {"tool_calls": self._calls}}, self._stops)
         return events
@@ -204,6 +213,20 @@ class MessageStream:
             {"type": "message_delta", "delta": delta, "usage": _usage(self._usage)},
             {"type": "message_stop"},
         ]
+
+    def _thought(self, block: Mapping[str, Any]) -> list[JSON]:
+        """Return the events of a piece of a thought; its signature ends it."""
+        if block["type"] != "thinking":
+            return self._open(_WHOLE_THOUGHT, dict(block))
+        events: list[JSON] = []
+        if self._call != _THOUGHT:
+            events = self._open(_THOUGHT, {"type": "thinking", "thinking": "", "signature": ""})
+        if block.get("thinking"):
+            events.append(self._delta({"type": "thinking_delta", "thinking": block["thinking"]}))
+        if block.get("signature"):
+            events.append(self._delta({"type": "signature_delta", "signature": block["signature"]}))
+            self._call = _WHOLE_THOUGHT
+        return events
 
     def _called(self, call: Mapping[str, Any]) -> list[JSON]:
         place, function = int(call.get("index") or 0), call.get("function") or {}

@@ -69,6 +69,7 @@ class MessagesTool(Struct, omit_defaults=True):
     description: str | None = None
     type: str | None = None
     strict: bool | None = None
+    cache_control: JSON | None = None
 
 
 class MessagesChoice(Struct, omit_defaults=True):
@@ -98,6 +99,7 @@ class CountRequest(Struct, omit_defaults=True, kw_only=True):
     model: Name
     messages: Annotated[list[MessagesTurn], Meta(min_length=1, max_length=100_000)]
     system: str | list[JSON] | None = None
+    cache_control: JSON | None = None
     tools: list[MessagesTool] | None = None
     tool_choice: MessagesChoice | None = None
     thinking: JSON | None = None
