@@ -283,6 +283,15 @@ def test_a_provider_that_hangs_is_given_up(house: House) -> None:
     assert house.used() == (0, 0, 0)
 
 
+def test_what_only_one_kind_of_provider_knows_is_not_sent_to_others(house: House) -> None:
+    """A message for a provider of chat arrives as a chat, once, and as what a chat of it costs at most."""
+    house.route("help", "words")
+    with anthropic.Anthropic(base_url=house.gateway.url, api_key=house.secret, max_retries=0) as claude:
+        claude.messages.create(model="help", max_tokens=9, messages=HI, extra_body={"top_k": 3})
+    [body] = house.outside.fake.counted.bodies
+    assert body.keys() <= {"model", "messages", "max_tokens", "max_completion_tokens", "stream"}
+
+
 def test_nothing_is_tried_again_after_the_first_piece(house: House) -> None:
     """A stream that had begun is not begun again by another target."""
     house.route("help", "words-die-3", Target("words", "out", weight=0))

@@ -57,6 +57,21 @@ def test_a_stream_adds_up_to_the_answer(claude: anthropic.Anthropic) -> None:
     assert final.usage.input_tokens == whole.usage.input_tokens
 
 
+def test_errors_are_named(claude: anthropic.Anthropic, gateway: Any) -> None:
+    """A wrong request and a wrong key are answered with an id that the official client finds."""
+    with pytest.raises(anthropic.BadRequestError) as wrong:
+        claude.messages.create(model=BASE, max_tokens=5, messages=[{"role": "user", "content": [{"type": "odd"}]}])
+    with (
+        anthropic.Anthropic(base_url=gateway.url, api_key="fl-wrong", max_retries=0) as stranger,
+        pytest.raises(anthropic.AuthenticationError) as unknown,
+    ):
+        stranger.messages.create(model=BASE, max_tokens=5, messages=ASK)
+    assert all((each.value.request_id or "").startswith("req_") for each in (wrong, unknown))
+    with pytest.raises(openai.NotFoundError) as missing:
+        gateway.openai(gateway.key()).chat.completions.create(model="nowhere", messages=ASK)
+    assert (missing.value.request_id or "").startswith("req_")
+
+
 def test_a_limit_on_the_answer_is_told(claude: anthropic.Anthropic) -> None:
     """An answer that was cut says so."""
     answer = claude.messages.create(model=BASE, max_tokens=2, messages=ASK)

@@ -221,6 +221,25 @@ async def test_errors_have_the_shape_of_the_openai_api() -> None:
     assert json.loads(found["spent"].body)["error"]["code"] == "insufficient_quota"
     assert json.loads(found["bug"].body)["error"]["type"] == "server_error"
     assert b"s3cret" not in found["bug"].body
+    names = [answer.headers[b"x-request-id"] for answer in found.values()]
+    assert names == [answer.headers[b"request-id"] for answer in found.values()]
+    assert len(set(names)) == 4, "two errors have one id"
+
+
+async def test_every_error_is_named_and_what_is_named_keeps_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    """Paths that are not there and bodies that are none have an id, which the log has too; an answer's own id stays."""
+
+    async def own(exchange: Exchange) -> None:
+        exchange.respond(400, b"{}", ((b"x-request-id", b"mine"),))
+
+    caplog.set_level("INFO")
+    async with serving({**HOT, ("POST", "/own"): own}) as port, client(port) as (reader, writer):
+        for request, mine in ((b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", b""), (post(b"{}", b"/own"), b"mine")):
+            writer.write(request)
+            found = (await read_answer(reader)).headers[b"x-request-id"]
+            assert found == mine if mine else found.decode() in caplog.text
+        writer.write(GET)
+        assert b"x-request-id" not in (await read_answer(reader)).headers
 
 
 async def test_an_answer_that_fails_half_way_is_cut() -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -147,7 +148,7 @@ class Exchange:
         """Write the whole answer."""
         if self.started:
             raise RuntimeError("answered twice")
-        carrier = self._carrier
+        carrier, headers = self._carrier, self._marked(status, headers)
         extra = fields_block(headers) if headers else b""
         if not self.keep or self.old or carrier.last or carrier.current is not None:
             extra += self._persistence()
@@ -172,6 +173,7 @@ class Exchange:
         """Write the head of an answer; ``sized`` if the headers tell the length of the body."""
         if self.started:
             raise RuntimeError("answered twice")
+        headers = self._marked(status, headers)
         extra = fields_block(headers) if headers else b""
         self._chunked = not sized and not self.old and status not in _BODILESS
         if self.old and not sized:
@@ -235,6 +237,15 @@ class Exchange:
                 logger.exception("a call for a client that left failed")
         if self.intake is not None:
             self.intake.lose()
+
+    def _marked(self, status: int, headers: Fields) -> Fields:
+        """Return headers of an answer; those of an error name it, by an id that stands in the log, too."""
+        if status < HTTPStatus.BAD_REQUEST or any(name.lower() == b"x-request-id" for name, _ in headers):
+            return headers
+        found = f"req_{token_hex(12)}"
+        logger.info("%s: %s %r was answered %d", found, self.method, self.path[:200], status)
+        # OpenAI's clients read the one, Anthropic's the other.
+        return [*headers, (b"x-request-id", found.encode()), (b"request-id", found.encode())]
 
     def _persistence(self) -> bytes:
         if self.keep and self._carrier.closes_after():
