@@ -44,6 +44,66 @@ def test_western_and_traditional_encodings_are_told() -> None:
     assert decode(western.encode("cp1252")) == western
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("gbk", "问题,答案\n房贷利率,3.85%\n挂失电话,95588"),
+        ("gbk", "编号,金额"),
+        ("gbk", "药品,剂量\n阿莫西林,0.5g\n布洛芬,0.2g"),
+        ("gbk", "A级,B级,浙ICP备1号"),
+        ("gbk", "開戶須知：請攜帶身分證。"),
+        ("gb18030", "问：㐂𠮷怎么写？\n答：用GB18030。€"),
+        ("gb18030", "姓名里的䶮怎么输入？请到柜台。😀"),
+        ("cp950", "問：裏面的碁、銹怎麼寫？\n答：請查字典，費用€5。"),
+        ("cp950", "科別,電話\n內科,8801"),
+        ("big5hkscs", "喺邊度開戶？佢哋話要去銀行嘅櫃枱。"),
+        ("cp949", "이름,전화\n홍길동,010"),
+        ("cp949", "예금 금리는 얼마입니까? 연 3.5%입니다."),
+        ("cp932", "口座を開設するには？本人確認書類を持参してください。"),
+        ("euc_jp", "口座を開設するには？本人確認書類を持参してください。"),
+        ("cp1252", "señor, año"),
+        ("cp1252", "AÇÃO, INFORMAÇÃO"),
+        ("cp1252", "Größe: 5 €, für die Straße – “groß”"),
+        ("cp1251", "Привет, как дела?"),
+        ("cp1251", "ПРИВЕТ МИР"),
+    ],
+)
+def test_short_texts_are_told_from_texts_of_other_languages(encoding: str, text: str) -> None:
+    """A few words are enough: the bytes of one language are rare syllables of another."""
+    assert decode(text.encode(encoding)) == text
+
+
+def test_one_byte_that_does_not_fit_refuses_no_file() -> None:
+    """A broken or private character among Chinese is replaced; a stray NUL is left out and told; binary is refused."""
+    text = decode("请到柜台办理开户手续。".encode("gbk") + b"\xff\n" + "欢迎".encode("gbk"))
+    assert text.replace("\ufffd", "") == "请到柜台办理开户手续。\n欢迎"
+    notes: list[str] = []
+    assert decode("费用,五\0元\n欢迎\n".encode("gbk"), notes) == "费用,五元\n欢迎\n"
+    assert notes == ["1 NUL bytes were left out"]
+    assert [block.rows for block in parse("a.csv", b"question,answer\nFee?,5\0 euros\n").blocks] == [
+        (("question", "answer"), ("Fee?", "5 euros"))
+    ]
+    with pytest.raises(Unreadable):
+        decode(b"\x01\x02\xfe\xff" * 50)
+
+
+@pytest.mark.parametrize(
+    ("named", "true", "text"),
+    [
+        ("big5", "cp950", "開戶須知：請攜帶身分證。裏面"),
+        ("big5", "big5hkscs", "佢哋話要去銀行嘅櫃枱。"),
+        ("iso-8859-1", "cp1252", "Price “5” – €"),
+        ("gb2312", "gb18030", "姓名：张䶮"),
+    ],
+)
+def test_old_names_of_encodings_are_read_as_what_is_written_under_them(named: str, true: str, text: str) -> None:
+    """Pages and letters that name an old standard hold what programs write under that name."""
+    page = f'<meta charset="{named}"><p>{text}</p>'
+    assert parse("a.html", page.encode(true)).blocks[0].text == text
+    letter = f"From: a@b.c\r\nSubject: x\r\nContent-Type: text/plain; charset={named}\r\n\r\n".encode()
+    assert text in parse("a.eml", letter + text.encode(true)).blocks[-1].text
+
+
 @given(st.binary(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_decoding_never_raises_but_unreadable(data: bytes) -> None:

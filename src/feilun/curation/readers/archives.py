@@ -239,7 +239,7 @@ def _decoded(raw: dict[int, bytes]) -> dict[int, str]:
         encoding = encoding_of(b"\n".join(raw.values()))
     except Unreadable:
         encoding = "cp437"
-    encoding = "gb18030" if encoding not in {"utf-8", "gb18030", "big5"} else encoding
+    encoding = "gb18030" if encoding not in {"utf-8", "gb18030", "cp950", "big5hkscs"} else encoding
     return {key: value.decode(encoding, errors="replace") for key, value in raw.items()}
 
 

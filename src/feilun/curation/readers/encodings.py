@@ -1,14 +1,15 @@
 """Bytes -> text: which encoding it is, also where a file holds lines in several.
 
-This module knows the encodings that offices use. It does not know what the texts are.
+This module knows the encodings that offices use, and which characters are frequent in the languages written in them.
+It does not know what the texts are.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-
-from charset_normalizer import from_bytes
+from collections.abc import Iterable
+from functools import cache
 
 from feilun.curation.documents import MAX_CHARACTERS, Unreadable
 
@@ -19,8 +20,33 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LEGACY = ("gb18030", "big5", "cp1252", "cp1251", "shift_jis", "euc_kr")
+_WESTERN = ("cp1252", "cp1251")
 _EVERYDAY = frozenset("的一是不在有我人这個个了上大中为為年用出国國于於，。、；：？！")
+_FREQUENT_HAN = frozenset(
+    "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事"
+    "成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心本前开但因只从想实日月号名姓电话编码问题答案金额价格"
+    "数量产品利率银客户服务公司科室药房车贷存款费元办址间类别单位备注型标准内外张王李刘陈杨赵黄周吴"
+    "這個們來為國說時會對過後發經種學現當沒動還進樣開從實號電話編碼問題額價數產銀戶務藥車貸費辦間類單備註標準張劉陳楊趙黃吳"
+)
+_FREQUENT_HANGUL = frozenset(
+    "이다에의는로하을가고지서한은기으년대사시를리도인스일전자정보아나있수어해그부제상라원주만성화과면여장구선국관신공동금업용명세"
+    "당경위방연들것습니까요입안품번호문무계비체행결개중름소할및"
+)
+_KOREAN, _JAPANESE, _CHINESE = ("cp949",), ("cp932", "euc_jp"), ("gb18030", "cp950", "big5hkscs")
+_LEAST_SOUND = 0.7  # the share of foreign characters that must be common in a language to take a text for it
+_LEAST_KANA = 0.2
+_SQUEEZED = re.compile("(?<=[A-Za-z])[^\x00-\x7f](?=[A-Za-z])")
+_WORD = re.compile(r"[^\W\d_]+")
+_CYRILLIC_WORD = re.compile("[А-ЯЁ]?[а-яё]+|[А-ЯЁ]+")
+_WESTERN_MARKS = frozenset("“”‘’„‚–—…€£§°«»®©™¿¡·²³½¼¾\xa0")
+_FOREIGN = re.compile("[^\x00-\x7f]+")
+_BINARY = re.compile(rb"[\x01-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+_ALIASES = {
+    **dict.fromkeys(("gb2312", "gbk", "x-gbk", "gb_2312-80", "cp936"), "gb18030"),
+    **dict.fromkeys(("iso-8859-1", "latin1", "latin-1", "us-ascii", "ascii", "windows-1252"), "cp1252"),
+    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),
+    **dict.fromkeys(("euc-kr", "ks_c_5601-1987"), "cp949"),
+}
 _KNOWN = re.compile("[\\s\\x20-\\x7e\u00a0-\u024f\u2010-\u206f\u3000-\u9fff\uff00-\uffef]")
 _MOST_BYTES = 4 * MAX_CHARACTERS
 
@@ -32,16 +58,30 @@ def encoding_of(data: bytes) -> str:
             return name
     head = data[: 1 << 20]
     if b"\0" in head[:4096]:
-        return _wide(head[:4096])
+        if (wide := _wide(head)) or not _stray(head):
+            return wide or _binary()
+        head = head.replace(b"\0", b"")
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(head) == len(data))
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=len(data) <= 1 << 20)
     except UnicodeDecodeError:
         return _legacy(head)
     return "utf-8"
 
 
+def _binary() -> str:
+    raise Unreadable("wrong_name", "It holds binary data, not text.")
+
+
+def _stray(head: bytes) -> bool:
+    """Tell whether the NUL bytes of a text are strays, not marks of binary data."""
+    return 100 * head.count(0) <= max(200, len(head)) and not _BINARY.search(head) and b"\0\0" not in head
+
+
 def _wide(head: bytes) -> str:
     """Return which UTF-16 a text with NUL bytes and without a mark is: the one with more everyday characters."""
+    if _stray(head) and _kind(head.replace(b"\0", b"")) != "other":
+        return ""
+    head = head[:4096]
     best, most = "", 0
     for name in ("utf-16-le", "utf-16-be"):
         text = head.decode(name, errors="replace")
@@ -49,26 +89,85 @@ def _wide(head: bytes) -> str:
         everyday = sum(char.isascii() or char in _EVERYDAY for char in text)
         if known >= 0.95 * len(text) and everyday > most and "\0" not in text:
             best, most = name, everyday
-    if not best:
-        raise Unreadable("wrong_name", "It holds binary data, not text.")
     return best
 
 
 def _legacy(head: bytes) -> str:
-    """Choose between the legacy encodings: the first that decodes into mostly common Chinese, else the guess."""
+    """Choose between the legacy encodings: that in which most is common in its language, else the guess."""
     sample = head[:200_000]
-    for name in ("gb18030", "big5"):
-        text = sample.decode(name, errors="replace")
-        common = sum("\u4e00" <= char <= "\u9fa5" for char in text)
-        foreign = sum(ord(char) > 127 for char in text)
-        rare = sum(char == "\ufffd" or "\ue000" <= char <= "\uf8ff" for char in text)
-        ideograms = _EVERYDAY & set(text)
-        if foreign and common >= 0.6 * foreign and rare <= 0.01 * foreign and ideograms:
-            return name
-    best = from_bytes(sample, cp_isolation=list(_LEGACY)).best()
-    if best is None:
-        raise Unreadable("wrong_name", "It holds binary data, not text.")
-    return best.encoding
+    sounds = {name: _sound(sample.decode(name, errors="replace"), name) for name in (*_CHINESE, *_KOREAN, *_JAPANESE)}
+    sounds |= {name: _western(sample.decode(name, errors="replace"), name) for name in _WESTERN}
+    best = max(sounds, key=lambda name: sounds[name])
+    if not sounds[best] or _BINARY.search(sample):
+        _binary()
+    return best
+
+
+def _western(text: str, name: str) -> float:
+    """Return how much a text looks like Latin letters with accents, or like Cyrillic words: nothing, or 0.7 to 1."""
+    foreign = sum(map(len, _FOREIGN.findall(text)))
+    good = sum(char in _WESTERN_MARKS for char in text)
+    for word in _WORD.findall(text):
+        strange = sum(char > "\x7f" for char in word)
+        fits = _CYRILLIC_WORD.fullmatch(word) if name == "cp1251" else 2 * strange <= len(word) + 1
+        good += strange if fits else 0
+    share = good / foreign if foreign else 0.0
+    return share if share >= _LEAST_SOUND else 0.0
+
+
+def _sound(text: str, name: str) -> float:
+    """Return how much a text looks like the language of its encoding: nothing, or 0.7 to 1.5.
+
+    Bytes of Chinese are syllables of Korean, too, and the other way round, but rare ones; so frequent ones count more.
+    """
+    foreign = "".join(runs := _FOREIGN.findall(text))
+    common, frequent = _expected(name)
+    # A single character between Latin letters is two accented letters of a Western text.
+    if not foreign or 2 * len(_SQUEEZED.findall(text)) > len(runs):
+        return 0.0
+    if name in _JAPANESE and sum(char in frequent for char in foreign) < _LEAST_KANA * len(foreign):
+        return 0.0
+    sound = sum(char in common for char in foreign) / len(foreign)
+    often = sum(char in frequent for char in foreign) / len(foreign)
+    return sound + 0.5 * often if sound >= _LEAST_SOUND else 0.0
+
+
+@cache
+def _expected(name: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the characters that are common, and those that are frequent, in the texts of an encoding."""
+    marks = frozenset(map(chr, [*range(0x2010, 0x2027), *range(0x3000, 0x3012), *range(0xFF01, 0xFF5F)])) | {"·", "€"}
+    if name in _KOREAN:
+        return frozenset(map(chr, range(0xAC00, 0xD7A4))) | marks, _FREQUENT_HANGUL
+    traditional = _cells("big5", range(0xA4, 0xC7), [*range(0x40, 0x7F), *range(0xA1, 0xFF)])
+    if name in _JAPANESE:
+        kana = frozenset(map(chr, range(0x3041, 0x30FF)))
+        return kana | _cells("euc_jp", range(0xB0, 0xD0), range(0xA1, 0xFF)) | marks, kana
+    if name == "gb18030":
+        return _cells("gb2312", range(0xB0, 0xD8), range(0xA1, 0xFF)) | traditional | marks, _FREQUENT_HAN
+    cantonese = frozenset("嘅咗喺唔佢冇哋啲嚟嘢咁嗰啱睇攞瞓諗㗎喎囉咩乜噉碁銹裏墻恒粧嫺")
+    return traditional | cantonese | marks, _FREQUENT_HAN
+
+
+def _cells(name: str, rows: range, columns: Iterable[int]) -> frozenset[str]:
+    pairs = b"".join(bytes((row, column)) for row in rows for column in [*columns])
+    return frozenset(pairs.decode(name, "ignore"))
+
+
+def declared(data: bytes, name: str) -> str | None:
+    """Return a text in the encoding that it names, or None if that is unknown or more than a few bytes do not fit.
+
+    Old names are read as what programs write under them, as browsers do: gb2312 is GB 18030, iso-8859-1 is
+    Windows-1252.
+    """
+    name = name.strip().lower()
+    names = ("cp950", "big5hkscs") if name.startswith("big5") or name == "cp950" else (_ALIASES.get(name, name),)
+    try:
+        readings = [data.decode(name, errors="replace") for name in names]
+    except LookupError:
+        return None
+    text = min(readings, key=lambda text: text.count("\ufffd"))
+    foreign = sum(map(len, _FOREIGN.findall(text)))
+    return text if text.count("\ufffd") <= 0.02 * foreign else None
 
 
 def decode(data: bytes, notes: list[str] | None = None) -> str:
@@ -80,7 +179,12 @@ def decode(data: bytes, notes: list[str] | None = None) -> str:
     if len(data) > _MOST_BYTES:
         data = data[: data.rfind(b"\n", 0, _MOST_BYTES) + 1 or _MOST_BYTES]
         said.append(f"only the first {len(data)} bytes were read")
-    if any(data.startswith(bom) for bom, _ in _BOMS[1:]) or b"\0" in data[:4096]:
+    wide = any(data.startswith(bom) for bom, _ in _BOMS[1:])
+    head = data[: 1 << 20]
+    if not wide and b"\0" in head[:4096] and not _wide(head) and _stray(head):
+        said.append(f"{data.count(0)} NUL bytes were left out")
+        data = data.replace(b"\0", b"")
+    if wide or b"\0" in data[:4096]:
         return data.decode(encoding_of(data), errors="replace").lstrip("\ufeff")
     try:
         text = data.decode("utf-8-sig")
@@ -100,7 +204,7 @@ def _mixed(data: bytes, notes: list[str]) -> str:
         return data.decode("utf-8", errors="replace")
     encoding = _legacy(others[: 1 << 20])
     # Two bytes of a Chinese encoding can look like one letter of UTF-8, three hardly ever do.
-    proof = 0x800 if encoding in {"gb18030", "big5", "big5hkscs", "shift_jis", "cp932", "euc_kr", "cp949"} else 0x80
+    proof = 0x800 if encoding not in _WESTERN else 0x80
     known = ("utf-8" if kind in {"utf-8", "damaged"} else "" for kind in kinds)
     sure = [name and any(ord(char) >= proof for char in _utf8(line)) for name, line in zip(known, lines, strict=True)]
     if not any(sure):

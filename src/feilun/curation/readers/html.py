@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup, FeatureNotFound, ParserRejectedMarkup, Tag, XMLPa
 from bs4.element import NavigableString, PageElement
 
 from feilun.curation.documents import MAX_COLUMNS, MAX_ROWS, Block, Unreadable
+from feilun.curation.readers.encodings import declared
 from feilun.curation.readers.outline import Sections
 from feilun.curation.readers.text import capped, decode, table_rows
 
@@ -65,14 +66,9 @@ def _dropped(tag: Tag) -> bool:
 
 
 def _html_text(data: bytes, notes: list[str]) -> str:
-    declared = re.search(rb"charset=[\"']?([\w-]+)", data[:2048])
-    if declared:
-        name = declared[1].decode("ascii").lower()
-        try:
-            return data.decode("gb18030" if name in {"gb2312", "gbk"} else name)
-        except (UnicodeDecodeError, LookupError):
-            pass
-    return decode(data, notes)
+    named = re.search(rb"charset=[\"']?([\w-]+)", data[:2048])
+    text = declared(data, named[1].decode("ascii")) if named else None
+    return decode(data, notes) if text is None else text
 
 
 def _blocks(soup: BeautifulSoup, sections: Sections, notes: list[str]) -> Iterator[Block]:

@@ -22,6 +22,7 @@ from oxmsg.domain.constants import PID_HTML
 
 from feilun.curation.documents import Block, Skip, Unreadable, skip
 from feilun.curation.readers.confined import Budget, Member
+from feilun.curation.readers.encodings import declared
 from feilun.curation.readers.html import read_html
 from feilun.curation.readers.text import capped, decode
 
@@ -152,13 +153,9 @@ def _one_line(value: str) -> str:
 
 
 def _charset(raw: bytes, charset: str | None) -> str:
-    """Decode as declared; GB2312 means GB18030 in practice, and what does not fit is told by its bytes."""
-    name = (charset or "").casefold()
-    name = "gb18030" if name in {"gb2312", "gbk", "x-gbk", "gb_2312-80"} else name
-    try:
-        return raw.decode(name or "ascii")
-    except (LookupError, UnicodeDecodeError, ValueError):
-        return _text(raw)
+    """Decode as declared; what does not fit is told by its bytes."""
+    text = declared(raw, charset or "ascii")
+    return _text(raw) if text is None else text
 
 
 def _day(value: str) -> str:
