@@ -286,3 +286,40 @@ def test_links_say_where_they_lead() -> None:
     next(document.element.body.iter(f"{{{W}}}p")).append(parse_xml(link))
     document.save(stream)
     assert re.search(r"See the form \(https://example\.org/form\)", parse("a.docx", stream.getvalue()).blocks[0].text)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "text"),
+    [
+        (0.0385, "0.00%", "3.85%"),
+        (0.285, "0%", "29%"),
+        (120, "$#,##0.00", "$120.00"),
+        (120, '_("$"* #,##0.00_);_("$"* (#,##0.00);_("$"* "-"??_);_(@_)', "$120.00"),
+        (-1234.5, "#,##0.00_);(#,##0.00)", "(1,234.50)"),
+        (1234567.891, "[$¥-804]#,##0.00", "¥1,234,567.89"),
+        (42, "00000", "00042"),
+        (13800138000, "000-0000-0000", "138-0013-8000"),
+        (12.5, '0.0"kg"', "12.5kg"),
+        (1234567, '#,##0,"K"', "1,235K"),
+        (-5, "0", "-5"),
+        (-0.5, "0.0%;[Red]-0.0%", "-50.0%"),
+        (1.5, "0.##", "1.5"),
+        (1.25, "[h]:mm", "30:00"),
+        (1.2604166667, "[h]:mm:ss", "30:15:00"),
+        (0.5, "# ?/?", "0.5"),
+        (2000, '[>999]0.0,"k";0', "2000"),
+        (1234.5, "General", "1234.5"),
+        (45351, "yyyy-mm-dd", "2024-02-29"),
+        (1e300, "0." + "0" * 150, "1" + "0" * 300 + "." + "0" * 150),
+    ],
+)
+def test_numbers_of_sheets_are_read_as_their_cells_show_them(number: float, code: str, text: str) -> None:
+    """Percent, money, leading zeros, thousands, units and elapsed hours stand in the text as a person sees them."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet["A1"] = number
+    sheet["A1"].number_format = code
+    stream = io.BytesIO()
+    book.save(stream)
+    assert [block.text for block in parse("a.xlsx", stream.getvalue()).blocks] == [text]

@@ -1,8 +1,8 @@
 """XLSX -> blocks: every table of every sheet, with its range of cells.
 
 This module knows SpreadsheetML (ECMA-376 part 1, 18). It does not know what tables mean. Of formulas the values are
-read that were saved with them. A merged cell says the same in every cell that it covers, unless it is a title that
-has its rows for itself.
+read that were saved with them; numbers are read as their cells show them, days as ISO days. A merged cell says the
+same in every cell that it covers, unless it is a title that has its rows for itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format
 from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
 
 from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block, Unreadable
+from feilun.curation.readers.office.formats import elapsed, shown
 from feilun.curation.readers.office.grid import Line, regions
 from feilun.curation.readers.office.ooxml import Package, child, value, whole
 from feilun.curation.readers.packages import DAMAGE, check_zip
@@ -52,23 +53,19 @@ class _Book:
             else (CALENDAR_WINDOWS_1900)
         )
         self._texts = self._shared()
-        self._days = self._day_styles()
+        self._formats = self._number_formats()
 
     def _shared(self) -> list[str]:
         root = self._package.xml(self._package.related(self._main, "sharedStrings"))
         return [] if root is None else [_rich(item) for item in root.iter("si")]
 
-    def _day_styles(self) -> set[str]:
-        """Return the numbers of the cell styles that show a day or a time."""
+    def _number_formats(self) -> dict[str, str]:
+        """Return how each cell style shows numbers."""
         root = self._package.xml(self._package.related(self._main, "styles"))
         own = {} if root is None else {f.get("numFmtId", ""): f.get("formatCode", "") for f in root.iter("numFmt")}
         styles = child(root, "cellXfs")
-        formats = [] if styles is None else [style.get("numFmtId", "") for style in styles]
-        return {
-            str(number)
-            for number, key in enumerate(formats)
-            if is_date_format(own.get(key) or BUILTIN_FORMATS.get(whole(key), "General"))
-        }
+        keys = [] if styles is None else [style.get("numFmtId", "") for style in styles]
+        return {str(n): own.get(key) or BUILTIN_FORMATS.get(whole(key), "") for n, key in enumerate(keys)}
 
     def blocks(self) -> Iterator[Block]:
         """Yield the tables of all sheets in their order."""
@@ -120,7 +117,7 @@ class _Book:
                 yield at, text[:MAX_CELL]
 
     def _text(self, cell: Element) -> str:
-        """Return a cell as a person reads it: no ``12.0`` for 12, days as days."""
+        """Return a cell as a person reads it: numbers as their format shows them, days as ISO days."""
         kind = cell.get("t", "n")
         if kind == "inlineStr":
             return _rich(next((part for part in cell if part.tag.endswith("}is") or part.tag == "is"), cell))
@@ -132,9 +129,12 @@ class _Book:
             return {"1": "True", "0": "False"}.get(raw, raw)
         if kind != "n" or not raw:
             return _plain(raw)
+        code = self._formats.get(cell.get("s", "0"), "")
         try:
             number = float(raw)
-            return self._day(number) if cell.get("s", "") in self._days else f"{number:.15g}"
+            if is_date_format(code):
+                return elapsed(number, code) or self._day(number)
+            return shown(number, code) or f"{number:.15g}"
         except (ValueError, OverflowError):
             return raw
 
