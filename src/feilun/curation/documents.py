@@ -109,7 +109,8 @@ class Block:
     """A piece of a document in reading order.
 
     ``text``: the paragraphs under one ``heading``, lines kept. ``table``: ``rows`` of cells. ``turns``: a conversation
-    as (``user`` or ``assistant``, text) pairs; ``pair``: the same for one written question and answer. ``place`` says
+    as (``user`` or ``assistant``, text) pairs, or (``context``, text) for an answer that stands there but must not be
+    learned; ``pair``: the same for one written question and answer. ``place`` says
     where it stands, for people: ``page 3``, ``sheet FAQ``. ``day`` is the block's own date (ISO), if it has one.
     ``parts`` are texts that belong to it in other roles, as (role, text): ``system`` (what a conversation began with),
     ``rejected`` (the worse answer, where the last turn is the better one), ``label`` (of a text or an answer).

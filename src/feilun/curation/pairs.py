@@ -228,7 +228,10 @@ def _from_table(block: Block, base: Pair) -> Iterator[Pair]:
 
 
 def _from_turns(block: Block, base: Pair) -> Iterator[Pair]:
-    """Join neighbouring turns of one speaker; yield each question with the answer that follows it."""
+    """Join neighbouring turns of one speaker; yield each question with the answer that follows it.
+
+    An answer that nobody should learn (``context``) takes its question with it.
+    """
     written = base.kind != "talk"
     age = (
         Age(written, block.day, base.age.version)
@@ -242,6 +245,8 @@ def _from_turns(block: Block, base: Pair) -> Iterator[Pair]:
                 yield replace(base, question=question, answer=answer, age=age)
             question = text if answer else _joined(question, text)
             answer = ""
+        elif role == "context":
+            question, answer = "", ""
         elif question:
             answer = _joined(answer, text)
 

@@ -148,3 +148,27 @@ def test_sizes_beyond_the_cap(tmp_path: Path) -> None:
     (block,) = read_table(dump(f"sqlite:///{tmp_path / 'a.db'}", "big"), notes)
     assert 900 <= len(block.rows) <= 1_001
     assert any("only the first" in note for note in notes)
+
+
+def test_values_that_do_not_fit_their_column_are_kept_as_they_are(tmp_path: Path) -> None:
+    """SQLite lets a column hold anything: days, times and numbers come as they stand, and no digit is lost."""
+    rows = [
+        ("", "05/01/2024", "9:30", 1704412800, "12,5", 6217000010001234567, 0.00001, 1),
+        ("2024-02-29", "?", "", "x", 2.5, -5, 100, 0),
+        (None, 0, None, "2024-01-05 10:00:00", 1e-12, 1e30, 0.1, "maybe"),
+    ]
+    with sqlite3.connect(tmp_path / "a.db") as conn:
+        conn.execute(
+            "CREATE TABLE t (a DATE, b DATE, c TIME, d DATETIME, e DECIMAL(10, 2), f DECIMAL(20, 0), g DECIMAL(10, 4),"
+            " h BOOLEAN)"
+        )
+        conn.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    notes: list[str] = []
+    (block,) = read_table(dump(f"sqlite:///{tmp_path}/a.db", "t"), notes)
+    assert sorted(block.rows[1:]) == sorted(
+        [
+            ("", "05/01/2024", "9:30", "1704412800", "12,5", "6217000010001234567", "0.00001", "True"),
+            ("2024-02-29", "?", "", "x", "2.50", "-5", "100.0000", "False"),
+            ("", "0", "", "2024-01-05 10:00:00", "0.000000000001", "1" + "0" * 30, "0.1000", "maybe"),
+        ]
+    )

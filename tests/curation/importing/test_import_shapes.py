@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feilun.curation.documents import Block, Unreadable
+from feilun.curation.pairs import extract
 from feilun.curation.readers.shapes import read_json
 from feilun.curation.scan import parse
 
@@ -41,6 +42,26 @@ def only(value: Any) -> Block:
         ({"messages": [ASKED, SAID], "label": False}, PAIR, (("label", "false"),)),
         ({"conversations": [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}], "system": "Be kind."},
          PAIR, (SYSTEM,)),
+        ({"conversations": [{"from": "human", "value": "Q?"}, {"from": "bing", "value": "A."}]}, PAIR, ()),
+        ({"conversation": [{"human": "Q?", "assistant": "A."}]}, PAIR, ()),
+        ({"input": "Q?", "output": "A."}, PAIR, ()),
+        ({"instruction": "Q?", "context": "More", "response": "A."}, (("user", "Q?\nMore"), ("assistant", "A.")), ()),
+        ({"question": "Q?", "answer": 5}, (("user", "Q?"), ("assistant", "5")), ()),
+        ({"question": "Q?", "answer": False}, (("user", "Q?"), ("assistant", "false")), ()),
+        ({"question": "Q?", "answer": ["Visa", "Mastercard"]}, (("user", "Q?"), ("assistant", "Visa\nMastercard")), ()),
+        ({"version": "1", "data": [{"title": "t", "paragraphs": [{"context": "More", "qas": [
+            {"id": "1", "question": "Q?", "answers": [{"text": "A.", "answer_start": 0}, {"text": "B."}]}]}]}]},
+         (("user", "Q?\nMore"), ("assistant", "A.")), ()),
+        ({"title": "t", "current_node": "c", "mapping": {
+            "r": {"message": None, "parent": None, "children": ["a"]},
+            "a": {"parent": "r", "children": ["b", "c"],
+                  "message": {"author": {"role": "user"}, "content": {"content_type": "text", "parts": ["Q?"]}}},
+            "b": {"parent": "a", "children": [],
+                  "message": {"author": {"role": "assistant"}, "content": {"parts": ["An answer not shown."]}}},
+            "c": {"parent": "a", "children": [],
+                  "message": {"author": {"role": "assistant"}, "content": {"parts": ["A."]}}}}}, PAIR, ()),
+        ({"messages": [ASKED, {**SAID, "weight": 0}, ASKED, {**SAID, "weight": 1}]},
+         (("user", "Q?"), ("context", "A."), *PAIR), ()),
         ({"instruction": "Q?", "input": "", "output": "A.", "system": "Be kind."}, PAIR, (SYSTEM,)),
         ({"instruction": "Q?", "input": "More", "output": "A.", "history": [["P?", "B."]]},
          (("user", "P?"), ("assistant", "B."), ("user", "Q?\nMore"), ("assistant", "A.")), ()),
@@ -103,7 +124,7 @@ def test_broken_lines_are_set_aside() -> None:
     assert [(block.place, block.text) for block in document.blocks] == [
         (f"line {number + 1}", f"row\u2028{number}") for number in (0, 1, 3, 5)
     ]
-    assert document.notes == ("2 lines are not valid JSON and were left out",)
+    assert document.notes == ("2 lines are not valid JSON and were left out: line 3, line 5",)
 
 
 def test_broken_lists_give_what_is_whole() -> None:
@@ -166,3 +187,34 @@ def test_public_samples(name: str, kind: str, role: str) -> None:
     blocks = parse(name, path.read_bytes()).blocks
     assert {block.kind for block in blocks} == {kind}
     assert all(dict(block.parts).get(role) for block in blocks) if role else len(blocks) > 10
+
+
+def test_what_is_not_used_is_told_with_its_line() -> None:
+    """Lines that are no JSON, and items of no known shape, are named in the notes; nothing vanishes."""
+    lines = [
+        '{"question": "Q?", "answer": "A."}',
+        "not json",
+        '{"nothing": 1}',
+        '{"question": "Q?", "answer": NaN}',
+        "{}",
+    ]
+    notes: list[str] = []
+    assert len(read_json("\n".join([*lines, lines[0]]).encode(), notes)) == 2
+    assert notes == [
+        "1 lines are not valid JSON and were left out: line 2",
+        "3 items hold nothing of a known shape and were left out: line 3, line 4, line 5",
+    ]
+    squad = {
+        "context": "C.",
+        "qas": [{"question": "Q?", "answers": [{"text": "A."}]}, {"question": "R?", "answers": []}],
+    }
+    notes.clear()
+    assert len(read_json(json.dumps({"meta": {"n": 1}, "data": [squad]}).encode(), notes)) == 1
+    assert notes == ["1 items hold nothing of a known shape and were left out: item 1 data 1 2"]
+
+
+def test_answers_of_weight_zero_are_not_learned() -> None:
+    """OpenAI's weight 0 keeps an answer, and the question that it belongs to, out of the pairs."""
+    talk = {"messages": [ASKED, {**SAID, "weight": 0}, {"role": "user", "content": "And on Sunday?"}, SAID]}
+    found = extract(parse("a.jsonl", json.dumps(talk).encode())).pairs
+    assert [(pair.question, pair.answer) for pair in found] == [("And on Sunday?", "A.")]

@@ -78,6 +78,15 @@ def test_processes_change_nothing(tmp_path: Path) -> None:
     assert one["rows"]["kept"] == 1350
 
 
+def test_lines_that_are_no_rows_are_told(tmp_path: Path) -> None:
+    """What a large file of rows holds besides rows is in the report's notes, with its lines."""
+    file = write(tmp_path / "many.jsonl", lines(3))
+    file.write_text(file.read_text() + '\nnot json\n{"nothing": 1}\n{"text": 5}\n')
+    report = curate_files([file], parse(RECIPE, "r"), tmp_path / "out", Options(1)).report
+    assert report["rows"]["in"] == 3
+    assert report["notes"] == ["many.jsonl: 3 items hold no text and were left out: line 5, line 6, line 7"]
+
+
 def test_killed_runs_go_on(tmp_path: Path) -> None:
     """A run that is killed with SIGKILL again and again ends with the rows of one that was left in peace."""
     file = write(tmp_path / "many.jsonl", lines(2500))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+import math
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -97,7 +98,7 @@ def dump(url: str, name: str, most: int = MAX_ROWS) -> bytes:
     same bytes. Raises NotFound for an unknown table, and what ``opened`` raises.
     """
     with opened(url) as conn:
-        table = _table(conn, name)
+        table, described = _table(conn, name)
         columns = list(table.columns)
         order = list(table.primary_key.columns)
         query = sa.select(*columns).limit(most + 1)
@@ -106,7 +107,8 @@ def dump(url: str, name: str, most: int = MAX_ROWS) -> bytes:
         rows: list[str] = []
         size, more = 0, False
         for row in conn.execution_options(stream_results=True, max_row_buffer=1_000).execute(query):
-            line = json.dumps([_kept(value) for value in row], ensure_ascii=False)
+            values = (_meant(value, kind) for value, (_, kind) in zip(row, described, strict=True))
+            line = json.dumps([_kept(value) for value in values], ensure_ascii=False)
             size += len(line.encode()) + 1
             more = len(rows) == most or size > MAX_BYTES
             if more:
@@ -114,14 +116,16 @@ def dump(url: str, name: str, most: int = MAX_ROWS) -> bytes:
             rows.append(line)
     if not order:
         rows.sort()
-    described = [[column.name, str(column.type)] for column in columns]
-    head = {"form": _FORM, "table": name, "columns": described, "more": more}
+    head = {"form": _FORM, "table": name, "columns": [[key, str(kind)] for key, kind in described], "more": more}
     text = "\n".join([json.dumps(head, ensure_ascii=False), *rows, ""])
     return text.encode("utf-8", "replace")
 
 
-def _table(conn: Connection, name: str) -> sa.Table:
-    """Return the table, its columns as the database describes them; names are quoted whenever they are used."""
+def _table(conn: Connection, name: str) -> tuple[sa.Table, list[tuple[str, Any]]]:
+    """Return the table and (name, type) of its columns, as the database describes them; names are always quoted.
+
+    A column of SQLite may hold anything whatever its type says, so its values are taken as they are.
+    """
     inspector = sa.inspect(conn)
     before, dot, after = name.partition(".")
     candidates: list[tuple[str | None, str]] = [(None, name), *([(before, after)] if dot else [])]
@@ -133,10 +137,26 @@ def _table(conn: Connection, name: str) -> sa.Table:
                 keys = set(inspector.get_pk_constraint(each, schema).get("constrained_columns") or [])
             except NoSuchTableError:
                 continue
-            made = [sa.Column(c["name"], c["type"], primary_key=c["name"] in keys, quote=True) for c in columns]
-            return sa.Table(each, sa.MetaData(), *made, schema=schema, quote=True)
+            any_type = sa.types.NullType() if conn.dialect.name == "sqlite" else None
+            made = [
+                sa.Column(c["name"], any_type or c["type"], primary_key=c["name"] in keys, quote=True) for c in columns
+            ]
+            described = [(c["name"], c["type"]) for c in columns]
+            return sa.Table(each, sa.MetaData(), *made, schema=schema, quote=True), described
     names = sorted({*inspector.get_table_names(), *inspector.get_view_names()})
     raise NotFound(f"There is no table {name}.", f"Tables: {', '.join(names[:50]) or 'none'}.")
+
+
+def _meant(value: Any, kind: Any) -> Any:
+    """Return what SQLite's number means in a column of its type: yes or no, an amount with all its decimals."""
+    if isinstance(kind, sa.Boolean) and value in (0, 1):
+        return bool(value)
+    scale = kind.scale if isinstance(kind, sa.Numeric) else None
+    if scale is None or isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return value
+    exact = Decimal(repr(value))
+    places = max(0, -int(exact.normalize().as_tuple().exponent))
+    return f"{exact:.{max(scale, places)}f}"
 
 
 def _kept(value: Any) -> Any:

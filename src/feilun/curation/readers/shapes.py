@@ -1,8 +1,8 @@
 """JSON, JSONL and rows of tables -> conversations, preferences, labelled texts, texts: by what they look like.
 
 This module knows the shapes in which people exchange such data: OpenAI's and Anthropic's messages, batches and
-preferences, ShareGPT, Alpaca, prompt and completion, chosen and rejected (also as Anthropic's HH transcripts), text and
-label. It does not know which of them are good, nor what they are used for.
+preferences, ShareGPT, BELLE, ChatGPT's exports, Alpaca, Dolly, SQuAD, prompt and completion, chosen and rejected (also
+as Anthropic's HH transcripts), text and label. It does not know which of them are good, nor what they are used for.
 """
 
 from __future__ import annotations
@@ -16,17 +16,10 @@ from typing import Any, Literal
 from feilun.curation.clean import date_in
 from feilun.curation.documents import MAX_CHARACTERS, MAX_ROWS, Block, Unreadable
 from feilun.curation.readers.encodings import decode
+from feilun.curation.readers.turns import Turns, conversation_of, said_in, turns_of, value_text
 
-Turns = tuple[tuple[str, str], ...]
-_USER = frozenset({"user", "human", "customer", "member", "client", "caller", "prompter", "用户", "客户", "会员"})
-_ASSISTANT = frozenset(
-    ["assistant", "gpt", "chatgpt", "agent", "advisor", "support", "bot", "model", "ai", "助手", "客服", "坐席"]
-)
-_KINDS = {"user": _USER, "assistant": _ASSISTANT, "system": frozenset({"system", "developer", "系统"})}
-_ROLES = {name: kind for kind, names in _KINDS.items() for name in names}
-_TALK = ("messages", "conversations", "conversation", "turns", "dialogue", "dialog")
 _QUESTION = ("question", "query", "prompt", "instruction", "user_input", "q", "问题", "提问", "指令")
-_ANSWER = ("answer", "response", "completion", "output", "reply", "a", "答案", "回答", "输出")
+_ANSWER = ("answer", "answers", "response", "completion", "output", "reply", "a", "答案", "回答", "输出")
 _BETTER = ("chosen", "preferred_output", "chosen_response", "response_chosen", "preferred")
 _WORSE = ("rejected", "non_preferred_output", "rejected_response", "response_rejected", "dispreferred")
 _TEXT = ("text", "content", "body", "sentence", "review", "正文", "文本", "内容", "句子")
@@ -37,22 +30,32 @@ _BATCH = frozenset({"request", "body", "params", "input", "response", "result", 
 _TITLE = ("title", "heading", "标题")
 _SPEAKER = re.compile(r"(?:\A|\n\n)(Human|Assistant|H|A): ?")
 _BETWEEN = re.compile(r"\}\s{0,9},\s{0,9}(?=\{)")
+_MORE = ("input", "context")
 _DEEPEST = 6
+_NAMED = 20
 _FAILURES = 1_000
 
 
 def read_json(data: bytes, notes: list[str]) -> list[Block]:
-    """Return what a JSON or JSONL file holds; broken lines and items are set aside and counted in the notes."""
+    """Return what a JSON or JSONL file holds; broken lines, and items of no known shape, are told in the notes."""
     blocks: list[Block] = []
+    unused: list[str] = []
     budget = MAX_CHARACTERS
     for place, value in values(decode(data, notes), notes):
-        for block in blocks_of(value, place):
+        for block in blocks_of(value, place, unused):
             budget -= len(block.text) + sum(len(text) for _, text in (*block.turns, *block.parts))
             if budget < 0 or len(blocks) == MAX_ROWS:
                 notes.append(f"only the first {len(blocks)} items were read")
                 return blocks
             blocks.append(block)
+    if unused:
+        notes.append(f"{len(unused)} items hold nothing of a known shape and were left out: {_list(unused)}")
     return blocks
+
+
+def _list(places: Sequence[str]) -> str:
+    more = len(places) - _NAMED
+    return ", ".join(places[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def values(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
@@ -65,7 +68,7 @@ def values(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
     except (ValueError, RecursionError):
         yield from _lines(text, notes)
         return
-    if isinstance(whole, list) and not _turns(whole):
+    if isinstance(whole, list) and not turns_of(whole):
         yield from ((f"item {number}", item) for number, item in enumerate(whole, 1))
     else:
         yield "item 1", whole
@@ -78,18 +81,18 @@ def _lines(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
     if len(lines) == 1 or whole * 2 < len(lines[:50]):
         yield from _pieces(text, notes)
         return
-    broken = 0
+    broken: list[str] = []
     for number, line in lines:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError):
-            broken += 1
+            broken.append(f"line {number}")
             continue
         yield f"line {number}", value
-    if broken == len(lines):
+    if len(broken) == len(lines):
         raise Unreadable("damaged", "It is not valid JSON.")
     if broken:
-        notes.append(f"{broken} lines are not valid JSON and were left out")
+        notes.append(f"{len(broken)} lines are not valid JSON and were left out: {_list(broken)}")
 
 
 def _pieces(text: str, notes: list[str]) -> Iterator[tuple[str, Any]]:
@@ -125,9 +128,14 @@ def _next(text: str, begin: int) -> int:
     return match.end() if match else -1
 
 
-def blocks_of(value: Any, place: str, depth: int = 0) -> Iterator[Block]:
-    """Yield a block for every conversation, preference or text in a decoded JSON value, to a depth of six."""
+def blocks_of(value: Any, place: str, unused: list[str] | None = None, depth: int = 0) -> Iterator[Block]:
+    """Yield a block for every conversation, preference or text in a decoded JSON value, to a depth of six.
+
+    The places of items of lists that gave none are added to ``unused``.
+    """
     if depth > _DEEPEST or not value or not isinstance(value, (list, dict)):
+        if unused is not None and depth <= 1:
+            unused.append(place)
         return
     if isinstance(value, dict):
         value = unwrapped(value)
@@ -135,9 +143,23 @@ def blocks_of(value: Any, place: str, depth: int = 0) -> Iterator[Block]:
     if block is not None:
         yield block
         return
-    pairs = enumerate(value, 1) if isinstance(value, list) else value.items()
-    for key, child in pairs:
-        yield from blocks_of(child, f"{place} {key}", depth + 1)
+    if isinstance(value, dict) and isinstance(value.get("qas"), list):
+        shared = {"context": value.get("context", "")}
+        value = [{**shared, **asked} if isinstance(asked, dict) else asked for asked in value["qas"]]
+    inner: list[str] = []
+    found = False
+    for key, child in enumerate(value, 1) if isinstance(value, list) else value.items():
+        missed: list[str] = []
+        blocks = blocks_of(child, f"{place} {key}", missed, depth + 1)
+        if (first := next(blocks, None)) is not None:
+            found = True
+            yield first
+            yield from blocks
+            inner += missed
+        elif isinstance(value, list):
+            inner.append(f"{place} {key}")
+    if unused is not None:
+        unused += inner if found else [place]
 
 
 def table_blocks(rows: Sequence[tuple[str, ...]], table: str = "") -> list[Block]:
@@ -185,52 +207,13 @@ def _answer(value: dict[str, Any]) -> str:
             response = response[key]
     if isinstance(response, dict) and isinstance(choices := response.get("choices"), list) and choices:
         response = choices[0].get("message") if isinstance(choices[0], dict) else None
-    return _said(response.get("content")) or "" if isinstance(response, dict) and response is not value else ""
+    return said_in(response.get("content")) or "" if isinstance(response, dict) and response is not value else ""
 
 
 def _field(value: Any, *keys: str) -> str:
     if not isinstance(value, dict):
         return ""
     return next((v for key in keys if isinstance(v := value.get(key), str) and v.strip()), "")
-
-
-def _said(content: Any) -> str | None:
-    """Return the text of a message's content: a string, or a list of parts; None if it is neither."""
-    if isinstance(content, list):
-        parts = [part.get("text", part.get("value")) if isinstance(part, dict) else part for part in content]
-        return "\n".join(part for part in parts if isinstance(part, str))
-    return content if isinstance(content, str) else None
-
-
-def _turn(item: Any) -> tuple[str, str] | None:
-    """Return (role, text) of one turn; the role is empty for turns of others (tools); None if it is no turn."""
-    if not isinstance(item, dict):
-        return None
-    role = next((item[k] for k in ("role", "speaker", "from", "author") if isinstance(item.get(k), str)), None)
-    text = next((item[k] for k in ("content", "text", "value", "message", "utterance") if k in item), None)
-    said = _said(text) if text is not None else ""
-    if role is None or said is None:
-        return None
-    return _ROLES.get(role.strip().casefold(), ""), said
-
-
-def _turns(items: Any) -> Turns:
-    """Return the turns of a list of messages, those of tools left out; nothing if it is no such list."""
-    turns = [_turn(item) for item in items] if isinstance(items, list) else []
-    return tuple(turn for turn in turns if turn and turn[0]) if turns and all(turns) else ()
-
-
-def _conversation(value: Any) -> tuple[Turns, str]:
-    """Return the turns of users and assistants, and what the system said, of a conversation's value."""
-    turns: Turns = ()
-    if isinstance(value, dict):
-        key = next((key for key in _TALK if isinstance(value.get(key), list)), "")
-        turns = _turns(value[key]) if key else ()
-        system = _said(value.get("system")) or ""
-    else:
-        turns, system = _turns(value), ""
-    system = "\n".join([*([system] if system.strip() else []), *(text for role, text in turns if role == "system")])
-    return tuple(turn for turn in turns if turn[0] != "system"), system
 
 
 def _answers(given: Any) -> Turns:
@@ -241,7 +224,7 @@ def _answers(given: Any) -> Turns:
             speakers = ("user" if name.startswith("H") else "assistant" for name in pieces[1::2])
             return tuple(zip(speakers, (text.strip() for text in pieces[2::2]), strict=True))
         return (("assistant", given),) if given.strip() else ()
-    turns = _turns(given if isinstance(given, list) else [given])
+    turns = turns_of(given if isinstance(given, list) else [given])
     if not turns and isinstance(given, dict):
         text = _field(given, "text", "content", "value")
         return (("assistant", text),) if text else ()
@@ -256,10 +239,10 @@ def _preference(value: Any, place: str) -> Block | None:
     if better is None or worse is None:
         return None
     good, bad = _answers(better), _answers(worse)
-    before, system = _conversation(value)
+    before, system = conversation_of(value)
     if not before:
         asked = value.get("prompt", value.get("input"))
-        listed = _turns(asked.get("messages") if isinstance(asked, dict) else asked)
+        listed = turns_of(asked.get("messages") if isinstance(asked, dict) else asked)
         system = system or "\n".join(text for role, text in listed if role == "system")
         question = _question(value)
         before = tuple(turn for turn in listed if turn[0] != "system") or ((("user", question),) if question else ())
@@ -275,7 +258,7 @@ def _preference(value: Any, place: str) -> Block | None:
 
 
 def _talk(value: Any, place: str) -> Block | None:
-    turns, system = _conversation(value)
+    turns, system = conversation_of(value)
     if not turns:
         return None
     # A better answer beside the messages is how they end.
@@ -288,10 +271,11 @@ def _talk(value: Any, place: str) -> Block | None:
 
 
 def _question(value: dict[str, Any]) -> str:
+    """Return what is asked, with the input or the passage that belongs to it; an input alone is asked, too."""
     lowered = {str(key).strip().casefold(): item for key, item in value.items()}
     question = next((lowered[k] for k in _QUESTION if isinstance(lowered.get(k), str) and lowered[k].strip()), "")
-    more = lowered.get("input")
-    return f"{question}\n{more}".strip() if isinstance(more, str) and more.strip() else question
+    more = [said for key in _MORE if isinstance(said := lowered.get(key), str) and said.strip()]
+    return "\n".join([question, *more]).strip() if question or isinstance(lowered.get("input"), str) else ""
 
 
 def _pair(value: Any, place: str) -> Block | None:
@@ -299,8 +283,8 @@ def _pair(value: Any, place: str) -> Block | None:
     if not isinstance(value, dict):
         return None
     lowered = {str(key).strip().casefold(): item for key, item in value.items()}
-    answer = next((lowered[k] for k in (*_ANSWER, "chosen") if isinstance(lowered.get(k), str)), None)
-    if answer is None or not any(isinstance(lowered.get(k), str) for k in _QUESTION):
+    answer = next((said for k in (*_ANSWER, "chosen") if k in lowered and (said := value_text(lowered[k]))), "")
+    if not answer or not _question(value):
         return None
     turns: list[tuple[str, str]] = []
     history = lowered.get("history")

@@ -150,8 +150,8 @@ def curate_files(
                 run.take(ended)
                 rows.add(ended.table, ended.plain)
 
-            work = out / "work"
-            run.told(engine.run(rows_of_all(files), steps, work, around, processes, say, run.ending("table"), take))
+            work, given = out / "work", rows_of_all(files, run.notes)
+            run.told(engine.run(given, steps, work, around, processes, say, run.ending("table"), take))
         outcome = run.report(out, rows.sum(), len(files))
     shutil.rmtree(out / "work", ignore_errors=True)
     return outcome

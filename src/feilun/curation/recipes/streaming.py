@@ -26,6 +26,7 @@ from feilun.store.access import permits
 ENDINGS = (".jsonl", ".ndjson", ".parquet")
 _TEXT = ("text", "content", "body", "passage", "正文", "内容")
 _PAIRS = (("question", "answer"), ("instruction", "output"), ("prompt", "completion"), ("问题", "答案"))
+_NAMED = 20  # how many places a note names
 _decode = msgspec.json.Decoder().decode
 
 
@@ -46,21 +47,25 @@ def sorted_out(found: Sequence[Found], purpose: Purpose) -> tuple[list[Found], l
     return files, skipped
 
 
-def rows_of_all(files: Iterable[Found]) -> Iterator[Row]:
-    """Yield the rows of files, file after file."""
+def rows_of_all(files: Iterable[Found], notes: list[str]) -> Iterator[Row]:
+    """Yield the rows of files, file after file; what is no row is told in ``notes``."""
     for file in files:
-        for row in rows_of(file.path, file.name, f"file:{file.name}"):
+        for row in rows_of(file.path, file.name, f"file:{file.name}", notes):
             if file.permissions.mask == "pseudonymise":
                 row.meta["mask"] = True
             yield row
 
 
-def rows_of(path: Path, name: str, source: str) -> Iterator[Row]:
-    """Yield the rows of a file; lines that are no rows are passed over. Raises BadSource for a file that is none."""
+def rows_of(path: Path, name: str, source: str, notes: list[str]) -> Iterator[Row]:
+    """Yield the rows of a file; ``notes`` tell which lines are none. Raises BadSource for a file that is none."""
     seen: dict[str, int] = {}
+    missed: list[str] = []
+    many = 0
     for place, given in _lines(path):
         found = _parts(given)
         if found is None:
+            many += 1
+            missed += [place] if many <= _NAMED else []
             continue
         roles, texts = found
         key = row_id(source, name, roles, texts, None)
@@ -69,6 +74,9 @@ def rows_of(path: Path, name: str, source: str) -> Iterator[Row]:
         if again:
             key = row_id(source, name, roles, texts, None, again)
         yield Row(key, source, name, place, roles, texts, "", {})
+    if many:
+        more = f" and {many - _NAMED} more" if many > _NAMED else ""
+        notes.append(f"{name}: {many} items hold no text and were left out: {', '.join(missed)}{more}")
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
@@ -82,10 +90,13 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
             return
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                try:
-                    yield f"line {number}", _decode(line)
-                except (msgspec.DecodeError, UnicodeDecodeError):
+                if not line.strip():
                     continue
+                try:
+                    value = _decode(line)
+                except (msgspec.DecodeError, UnicodeDecodeError):
+                    value = None
+                yield f"line {number}", value
     except (OSError, pa.ArrowException) as error:
         raise BadSource(f"{path} cannot be read: {error}") from error
 

@@ -28,8 +28,8 @@ def shown(number: float, code: str) -> str:
     sections = _sections(code)
     if not sections or number != number or abs(number) == float("inf"):
         return ""
-    positive = number >= 0 or len(sections) == 1
-    parts = sections[0] if number > 0 or positive and (number or len(sections) < 3) else sections[1 if number else 2]
+    place = 1 if number < 0 else 2 if number == 0 else 0
+    parts = sections[place if place < len(sections) else 0]
     if not any(kind in {"digit", "general"} for kind, _ in parts):
         return "".join(text for _, text in parts).strip()
     text = _written(abs(number), parts)
