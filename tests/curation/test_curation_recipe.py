@@ -256,6 +256,16 @@ def test_masking_follows_the_permission() -> None:
     assert hidden.report.masked["EMAIL"] == 4
 
 
+def test_answers_that_tell_of_a_client_are_masked() -> None:
+    """A client's papers and contacts do not stay in a written answer; the desk's do."""
+    text = 'question,answer\nWas he paid?,"Hans Gruber (SSN 536-22-1234, hg@mail.example) was paid."\n'
+    text += "How do I reach you?,Write to desk@example.org.\n"
+    assert chat(curate([doc("faq.csv", text)])) == [
+        ("How do I reach you?", "Write to desk@example.org."),
+        ("Was he paid?", "[NAME] (SSN [ID], [EMAIL]) was paid."),
+    ]
+
+
 def test_tables_of_people_are_masked() -> None:
     """A list of members is not shown with their names and numbers."""
     text = "member name,phone,note\nJoan Pettifer,555-0142,likes fish\n"

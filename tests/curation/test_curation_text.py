@@ -150,6 +150,41 @@ def test_public_facts_survive() -> None:
     assert dict(counts) == {"PHONE": 1}
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (
+            "Yes. Hans Gruber (SSN 536-22-1234, hg@mail.example) got his money.",
+            "Yes. [NAME] (SSN [ID], [EMAIL]) got his money.",
+        ),
+        ("Our client Maria Lopez, 415-555-2671, was paid.", "Our client [NAME], [PHONE], was paid."),
+        ("Hans Gruber, a customer since 2010, reads hg@mail.example.", "[NAME], a customer since 2010, reads [EMAIL]."),
+        ("She lives at 12 Rosewood Lane, Harwick.", "She lives at [ADDRESS]."),
+        ("客户张伟的手机号是13800138000，已登记。", "客户[NAME]的手机号是[PHONE]，已登记。"),
+        (
+            "张伟（身份证11010519491231002X，手机13800138000，住北京市朝阳区建国路88号院3号楼2单元1501室）已获贷款。",
+            "[NAME]（身份证[ID]，手机[PHONE]，住[ADDRESS]）已获贷款。",
+        ),
+        ("The first password is Hx72!kdk9, the account DE89 3704 0044 0532 0130 00.", None),
+        ("Call 400-820-8888 or desk@bank.example; we are at 12 Harbour Street, Porthaven.", ""),
+        ("Ask our branch manager Marisol Tenbrook, 555-0148.", ""),
+        ("Marisol Tenbrook, customer service manager, 555-0148, will help.", ""),
+        ("总行地址：北京市西城区金融大街1号，客服热线010-66001234，客户经理王芳手机13900139000。", ""),
+    ],
+)
+def test_what_tells_of_a_private_person_publishes_nothing(text: str, masked: str | None) -> None:
+    """A hotline, an office and a manager are facts; clients, homes, papers, accounts and passwords never are."""
+    found = mask(text, Public.of([text]))
+    assert found == (masked or text if masked is not None else "The first password is [SECRET], the account [IBAN].")
+
+
+def test_the_question_tells_of_whom_the_answer_speaks() -> None:
+    """What answers a question about a client publishes nothing, either."""
+    public = Public.of([], [("What about the client Hans Gruber?", "We called him at 415-555-2671.")])
+    assert mask("Call 415-555-2671.", public) == "Call [PHONE]."
+    assert mask("Call 415-555-2671.", Public.of([], [("And now?", "Call 415-555-2671.")])) == "Call 415-555-2671."
+
+
 @given(st.text(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_masking_never_raises(text: str) -> None:

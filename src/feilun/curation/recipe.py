@@ -112,26 +112,27 @@ def _page_furniture(document: Document) -> frozenset[str]:
 def public_facts(extracts: Iterable[tuple[Document, Extract]]) -> Public:
     """Return what the organisation publishes: its written answers, its prose, its plain tables.
 
-    Conversations, tables of people, and documents that must be masked throughout are not public.
+    Conversations, tables of people, what tells of a private person, and documents that must be masked throughout are
+    not public.
     """
     texts: list[str] = []
+    answers: list[tuple[str, str]] = []
     for document, found in extracts:
         if not document.mask:
-            texts.extend(pair.answer for pair in found.pairs if not pair.private)
+            answers.extend((pair.question, pair.answer) for pair in found.pairs if not pair.private)
             for block in found.prose:
                 texts.extend([block.heading, block.text])
                 if not people_in(block.rows):
-                    texts.extend(cell for row in block.rows for cell in row)
-    return Public.of(texts)
+                    texts.extend("\n".join(row) for row in block.rows)
+    return Public.of(texts, answers)
 
 
 def masked_pair(pair: Pair, public: Public, throughout: bool, counts: Counter[str]) -> Pair:
-    """Return a pair without personal data: questions always, answers of conversations, all if ``throughout``."""
+    """Return a pair without personal data; what is public stays, unless ``throughout``."""
     known = Public() if throughout else public
     question = _SIGNATURE.sub("", mask(pair.question, known, pair.people, counts)) if pair.private else ""
     question = question or mask(pair.question, known, pair.people, counts if not pair.private else None)
-    answer = mask(pair.answer, known, pair.people, counts) if pair.private or throughout else pair.answer
-    return replace(pair, question=question, answer=answer, people=())
+    return replace(pair, question=question, answer=mask(pair.answer, known, pair.people, counts), people=())
 
 
 def chat_record(pair: Pair) -> Record:

@@ -158,6 +158,19 @@ def test_copies_of_what_is_forbidden_stay_out(db: Database, tmp_path: Path) -> N
         assert {e["name"] for e in ledger if e["reason"] == "forbidden"} == {"open.txt", "copied.txt"}
 
 
+def test_written_answers_publish_no_client(db: Database, tmp_path: Path) -> None:
+    """A client in a written answer is masked there and everywhere else; the desk's own number stays."""
+    told = "Yes. Hans Gruber (SSN 536-22-1234, hans.gruber@mail.example, 415-555-2671) got his money back."
+    (tmp_path / "cases.csv").write_text(f'question,answer\nWas a complaint ever solved?,"{told}"\n', encoding="utf-8")
+    said = "Member: I am Hans Gruber, SSN 536-22-1234, call 415-555-2671. Is the desk at 020-7946-0958?\nAgent: Yes.\n"
+    (tmp_path / "more.txt").write_text(said, encoding="utf-8")
+    ingest(db, "library", [tmp_path / "cases.csv", tmp_path / "more.txt"])
+    found = texts(db, run(db))
+    for secret in ("Gruber", "536-22-1234", "hans.gruber", "415-555-2671"):
+        assert secret not in found
+    assert found.count("020-7946-0958") == 2
+
+
 def test_files_of_rows_keep_their_permissions(tmp_path: Path) -> None:
     """Without a workspace, too, what the rules beside a file forbid is left out, and what is to be masked is masked."""
     for name in ("shut", "masked", "free"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from feilun.curation.personal.find import Finder
 from feilun.curation.personal.masking import Pseudonyms, Reversible, Writer, key_of, label, replaced
-from feilun.curation.personal.spans import KINDS, USUAL, Span
+from feilun.curation.personal.spans import KINDS, PUBLIC, USUAL, Span
 from feilun.curation.seam import Mended, Note, Operator, Parameter, Surroundings
 from feilun.errors import InputError
 
@@ -48,7 +48,11 @@ class Personal:
         """Return the finds that the organisation does not publish itself."""
         if not self.published:
             return spans
-        return [span for span in spans if key_of(span.kind, text[span.start : span.end]) not in self.published]
+        return [
+            span
+            for span in spans
+            if span.kind not in PUBLIC or key_of(span.kind, text[span.start : span.end]) not in self.published
+        ]
 
     def _mended(self, text: str, spans: list[Span]) -> Mended:
         told = Counter(span.kind for span in spans)
@@ -79,7 +83,7 @@ def _make(
 OPERATORS: tuple[Operator, ...] = (
     Operator(
         name="personal",
-        version=3,
+        version=4,
         about=(
             "Finds personal data (papers, phones, cards, accounts, plates, addresses, names, keys) and masks it.",
             "发现个人信息（证件、电话、银行卡、账号、车牌、住址、姓名、密钥等）并脱敏。",

@@ -61,6 +61,8 @@ KINDS: dict[str, Kind] = {
     "DATE": Kind("DATE", ("date", "日期"), usual=False),
 }
 USUAL = tuple(kind for kind, about in KINDS.items() if about.usual)
+# What an organisation may tell everybody of itself and its staff; no number of a paper, a card or an account is that.
+PUBLIC = frozenset({"PHONE", "EMAIL", "ADDRESS", "NAME", "CREDIT_CODE"})
 
 
 def words(text: str) -> tuple[str, ...]:

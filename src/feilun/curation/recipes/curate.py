@@ -22,7 +22,8 @@ from feilun.compute.locks import lock
 from feilun.curation import health
 from feilun.curation.documents import Document, Skip
 from feilun.curation.ingest import documents, exam_items
-from feilun.curation.personal import KINDS, USUAL, Finder
+from feilun.curation.mask import published
+from feilun.curation.personal import USUAL, Finder
 from feilun.curation.personal.masking import key_of, label, replaced
 from feilun.curation.recipes import engine
 from feilun.curation.recipes.around import Around, reader
@@ -341,11 +342,11 @@ def _masking(given: tuple[Step, ...], needed: bool) -> tuple[Step, ...]:
 
 def _published(rows: Iterable[Row]) -> tuple[str, ...]:
     """Return what the organisation itself tells everybody in its written answers: its hotline is no secret."""
-    finder = Finder(frozenset(KINDS) - {"PLACE", "DATE", "URL"}, 0.0)
     found: set[str] = set()
-    answers = (row.texts[-1] for row in rows if "assistant" in row.roles and not _private(row))
+    written = (row for row in rows if "assistant" in row.roles and not _private(row))
+    answers = (("\n".join(row.texts[:-1]), row.texts[-1]) for row in written)
     while batch := list(itertools.islice(answers, 1000)):
-        for text, spans in zip(batch, finder.find_all(batch), strict=True):
+        for text, spans in published(batch):
             found.update(key_of(span.kind, text[span.start : span.end]) for span in spans)
     return tuple(sorted(found))
 
