@@ -266,6 +266,17 @@ def test_answers_that_tell_of_a_client_are_masked() -> None:
     ]
 
 
+def test_who_talks_is_masked_throughout_the_talk() -> None:
+    """A name that one turn tells is masked in the answer, and in every later turn of the conversation."""
+    talk = [("user", "我叫文清，手续费多少？"), ("assistant", "文清，每笔两元。")]
+    talk += [("user", "那转账限额是多少？"), ("assistant", "请文清注意，每日五万元。")]
+    row = {"messages": [{"role": role, "content": text} for role, text in talk]}
+    found = chat(curate([doc("talk.jsonl", json.dumps(row, ensure_ascii=False))]))
+    assert len(found) == 2
+    assert "文清" not in str(found)
+    assert str(found).count("[NAME]") == 3
+
+
 def test_tables_of_people_are_masked() -> None:
     """A list of members is not shown with their names and numbers."""
     text = "member name,phone,note\nJoan Pettifer,555-0142,likes fish\n"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from feilun.curation.personal import KINDS, USUAL, Finder
@@ -98,29 +98,49 @@ class Public:
 
 
 def mask(text: str, public: Public, names: Iterable[str] = (), counts: Counter[str] | None = None) -> str:
-    """Return ``text`` with personal data replaced by placeholders; ``counts`` learns how many of each label.
+    """Return ``text`` with personal data replaced by placeholders, as ``mask_together`` does."""
+    return mask_together([text], public, names, counts)[0]
 
-    ``names`` are people known from elsewhere (speaker labels, name columns); names that the text gives are added.
-    Addresses are masked where the text tells of a private person.
+
+def mask_together(
+    texts: Sequence[str], public: Public, names: Iterable[str] = (), counts: Counter[str] | None = None
+) -> list[str]:
+    """Return texts of one matter with personal data as placeholders; ``counts`` learns how many of each label.
+
+    ``names`` are people known from elsewhere (speaker labels, name columns); names that one of the texts gives are
+    added for all. Addresses are masked where a text tells of a private person.
     """
     tally: Counter[str] = Counter() if counts is None else counts
-    found = _FINDER.find(text)
-    told = any(_private(text, span) for span in found)
-    sure = _TOLD_SURE if told else _NAME_SURE
-    people = {text[s.start : s.end] for s in found if s.kind == "NAME" and s.confidence >= sure}
-    hidden = [
-        s
-        for s in found
-        if s.kind != "NAME" and (s.kind != "ADDRESS" or told) and not public.has(s.kind, text[s.start : s.end])
-    ]
-    tally.update(KINDS[span.kind].label for span in hidden)
-    text = replaced(text, hidden, label)
-    people = {name for name in {*names, *people} if len(name) > 1 and not public.has("NAME", name)}
-    for name in sorted(people, key=lambda n: (-len(n), n)):
-        bounds = (r"(?<!\w)", r"(?!\w)") if name.isascii() else ("", "")
-        text, number = re.subn(bounds[0] + re.escape(name) + bounds[1], "[NAME]", text)
-        tally["NAME"] += number
-    return text
+    found = _FINDER.find_all(texts)
+    each = list(zip(texts, found, strict=True))
+    told = any(_private(text, span) for text, spans in each for span in spans)
+    people = {*names, *_given(each, _TOLD_SURE if told else _NAME_SURE)}
+    people = {name for name in people if len(name) > 1 and not public.has("NAME", name)}
+    masked_texts: list[str] = []
+    for text, spans in each:
+        hidden = [
+            s
+            for s in spans
+            if s.kind != "NAME" and (s.kind != "ADDRESS" or told) and not public.has(s.kind, text[s.start : s.end])
+        ]
+        tally.update(KINDS[span.kind].label for span in hidden)
+        plain = replaced(text, hidden, label)
+        for name in sorted(people, key=lambda n: (-len(n), n)):
+            bounds = (r"(?<!\w)", r"(?!\w)") if name.isascii() else ("", "")
+            plain, number = re.subn(bounds[0] + re.escape(name) + bounds[1], "[NAME]", plain)
+            tally["NAME"] += number
+        masked_texts.append(plain)
+    return masked_texts
+
+
+def named(texts: Iterable[str]) -> set[str]:
+    """Return the names that texts surely give as those of people."""
+    given = list(texts)
+    return _given(zip(given, _FINDER.find_all(given), strict=True), _NAME_SURE)
+
+
+def _given(found: Iterable[tuple[str, list[Span]]], sure: float) -> set[str]:
+    return {text[s.start : s.end] for text, spans in found for s in spans if s.kind == "NAME" and s.confidence >= sure}
 
 
 def masked(texts: Iterable[str]) -> list[str]:

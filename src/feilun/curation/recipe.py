@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from feilun.curation.clean import boilerplate, clean_text, language, worthless
 from feilun.curation.conflicts import Correction, apply_corrections, drop_duplicates, drop_exam, settle
 from feilun.curation.documents import Document, Skip
 from feilun.curation.exams import is_exam, parse_exam
-from feilun.curation.mask import Public, mask
+from feilun.curation.mask import Public, mask, mask_together, named
 from feilun.curation.pairs import Extract, Pair, extract, is_labelled, people_in
 from feilun.curation.passages import Passage, copies, cut
 from feilun.curation.report import Report
@@ -64,7 +65,7 @@ def curate(
     pairs = [
         masked_pair(pair, public, d.source not in permitted_raw, masked)
         for d, found in extracts
-        for pair in found.pairs
+        for pair in acquainted(found.pairs)
     ]
     report.pairs_found = len(pairs)
     report.pairs_by_file = dict(Counter(pair.name for pair in pairs))
@@ -127,12 +128,20 @@ def public_facts(extracts: Iterable[tuple[Document, Extract]]) -> Public:
     return Public.of(texts, answers)
 
 
+def acquainted(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """Yield pairs, those of a conversation with the people whom any part of it names."""
+    for (private, _), some in groupby(pairs, lambda pair: (pair.private and pair.kind == "talk", pair.place)):
+        talk = list(some)
+        people = named(text for pair in talk for text in (pair.question, pair.answer)) if private else set()
+        yield from (replace(p, people=tuple(sorted({*p.people, *people}))) if people else p for p in talk)
+
+
 def masked_pair(pair: Pair, public: Public, throughout: bool, counts: Counter[str]) -> Pair:
     """Return a pair without personal data; what is public stays, unless ``throughout``."""
     known = Public() if throughout else public
-    question = _SIGNATURE.sub("", mask(pair.question, known, pair.people, counts)) if pair.private else ""
-    question = question or mask(pair.question, known, pair.people, counts if not pair.private else None)
-    return replace(pair, question=question, answer=mask(pair.answer, known, pair.people, counts), people=())
+    question, answer = mask_together([pair.question, pair.answer], known, pair.people, counts)
+    question = (_SIGNATURE.sub("", question) if pair.private else "") or question
+    return replace(pair, question=question, answer=answer, people=())
 
 
 def chat_record(pair: Pair) -> Record:

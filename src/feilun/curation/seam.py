@@ -82,6 +82,14 @@ class Mend(Protocol):
 
 
 @runtime_checkable
+class MendRows(Mend, Protocol):
+    """Changes texts, those of a row together: what one of them tells holds in the others."""
+
+    def mend_rows(self, rows: Sequence[Row]) -> list[Sequence[Mended | None]]:
+        """Return what each text of each row has become."""
+
+
+@runtime_checkable
 class Judge(Protocol):
     """Looks at rows, each by itself."""
 

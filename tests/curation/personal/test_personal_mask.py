@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from feilun.curation.personal import Finder
 from feilun.curation.personal.masking import Pseudonyms, Reversible, label, replaced
 from feilun.curation.personal.operators import OPERATORS, KeyMissingError, UnknownKindError
-from feilun.curation.seam import Mend, Surroundings
+from feilun.curation.seam import Mend, MendRows, Row, Surroundings
 
 TEXT = "联系人：李建国，手机13800138000，或 138-0013-8000；[PHONE_1] 原样。"
 (PERSONAL,) = OPERATORS
@@ -70,6 +70,32 @@ def test_the_operator_masks_and_tells() -> None:
     assert "[PHONE]" in masked.text
     assert {note.reason: note.times for note in masked.notes} == {"personal_name": 1, "personal_phone": 2}
     assert all(note.reason in PERSONAL.reasons for note in masked.notes)
+
+
+def test_people_of_a_row_are_masked_in_all_its_texts() -> None:
+    """Who is named in one text is masked where another repeats, cries or calls the name; other rows keep the word."""
+    said = ("I am Hans Gruber, who are you?", "Thank you, Hans. We wrote to HANS GRUBER about Gruber Street 5, Hans.")
+    rows = [
+        Row("1", "s", "a", "", ("user", "assistant"), said),
+        Row("2", "s", "a", "", ("user", "assistant"), ("我叫文清，怎么查余额？", "请文清到首页查看。")),
+        Row(
+            "3", "s", "a", "", ("user", "assistant"), ("And now?", "So 文清 and Ilse smile."), meta={"people": ["Ilse"]}
+        ),
+    ]
+    working = PERSONAL.make(Surroundings(), **DEFAULTS)
+    assert isinstance(working, MendRows)
+    masked = [[None if one is None else one.text for one in row] for row in working.mend_rows(rows)]
+    assert masked == [
+        ["I am [NAME], who are you?", "Thank you, [NAME]. We wrote to [NAME] about Gruber Street 5, [NAME]."],
+        ["我叫[NAME]，怎么查余额？", "请[NAME]到首页查看。"],
+        [None, "So 文清 and [NAME] smile."],
+    ]
+    pseudonyms = PERSONAL.make(Surroundings(key=b"k" * 32), **{**DEFAULTS, "mode": "pseudonym"})
+    assert isinstance(pseudonyms, MendRows)
+    asked, told = pseudonyms.mend_rows(rows)[1]
+    assert asked is not None
+    assert told is not None
+    assert asked.text[2:-8] == told.text[1:-7]
 
 
 def test_the_operator_says_what_is_wrong() -> None:

@@ -171,6 +171,19 @@ def test_written_answers_publish_no_client(db: Database, tmp_path: Path) -> None
     assert found.count("020-7946-0958") == 2
 
 
+def test_a_name_is_masked_in_every_turn_that_repeats_it(db: Database, tmp_path: Path) -> None:
+    """The assistant's turn of a row, and later rows of the conversation, do not tell the name that the user told."""
+    talk = [("user", "我叫文清，手续费多少？"), ("assistant", "文清，每笔转账收取手续费两元。")]
+    talk += [("user", "那转账限额是多少？"), ("assistant", "请文清注意，每日转账限额五万元。")]
+    row = {"messages": [{"role": role, "content": text} for role, text in talk]}
+    (tmp_path / "talk.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    ingest(db, "library", [tmp_path / "talk.jsonl"])
+    found = texts(db, run(db))
+    assert "文清" not in found
+    assert "手续费两元" in found
+    assert "限额五万元" in found
+
+
 def test_files_of_rows_keep_their_permissions(tmp_path: Path) -> None:
     """Without a workspace, too, what the rules beside a file forbid is left out, and what is to be masked is masked."""
     for name in ("shut", "masked", "free"):

@@ -9,7 +9,7 @@ The rules begin at cheap signs (a row of digits, ``@``, words of forms), so that
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -18,7 +18,15 @@ from feilun.curation.personal import dates as days
 from feilun.curation.personal.addresses import chinese_addresses, english_addresses, places
 from feilun.curation.personal.dates import birthdays, card_details, dates
 from feilun.curation.personal.folding import fold
-from feilun.curation.personal.names import chinese_names, english_names, listed_names, repeated, subjects
+from feilun.curation.personal.names import (
+    called,
+    chinese_names,
+    english_names,
+    listed_names,
+    repeated,
+    subjects,
+    surely_named,
+)
 from feilun.curation.personal.naming import FIRST
 from feilun.curation.personal.network import machines, mailboxes, secrets, webs
 from feilun.curation.personal.numbers import numbers, plates
@@ -73,6 +81,28 @@ class Finder:
             size += len(text)
         return found + self._find_some(texts[begin:])
 
+    def find_together(
+        self, texts: Sequence[str], found: Sequence[list[Span]], names: Iterable[str]
+    ) -> list[list[Span]]:
+        """Return what was found in texts that belong together, with the names of each looked for in all.
+
+        ``names`` are known from elsewhere.
+        """
+        if "NAME" not in self.kinds:
+            return list(found)
+        sure = dict.fromkeys((name.strip() for name in names), 1.0)
+        for text, spans in zip(texts, found, strict=True):
+            sure |= {name: max(sure.get(name, 0), c) for name, c in surely_named(text, spans).items()}
+        if not sure:
+            return list(found)
+        whole = []
+        for text, spans in zip(texts, found, strict=True):
+            taken = [span for span in spans if span.kind != "NAME"]
+            more = [*repeated(text, sure), *called(text, sure)]
+            free = [one for one in more if all(one.end <= s.start or one.start >= s.end for s in taken)]
+            whole.append([span for span in settled([*spans, *free]) if span.confidence >= self.minimum])
+        return whole
+
     def _find_some(self, texts: Sequence[str]) -> list[list[Span]]:
         found: list[list[Span]] = [[] for _ in texts]
         whole = _BETWEEN.join(texts)
@@ -109,6 +139,6 @@ class Finder:
         if not spans:
             return []
         stand = settled(spans)
-        if "NAME" in self.kinds and (again := list(repeated(text, stand))):
+        if "NAME" in self.kinds and (again := list(repeated(text, surely_named(text, stand)))):
             stand = settled([*stand, *again])
         return [span for span in stand if span.kind in self.kinds and span.confidence >= self.minimum]

@@ -7,7 +7,8 @@ weak sign, a form's field or a title a strong one. Not found: names in running t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from feilun.curation.personal.naming import COMPOUND, FIRST, FOLLOWS, GIVEN, LAST, SURNAMES
 from feilun.curation.personal.signs import At
@@ -31,6 +32,7 @@ _HONORIFICS = words("""
 先生 女士 小姐 老师 医生 大夫 主任 经理 同学 教授 律师 师傅 护士 院长 校长 警官 法官 阿姨 叔叔 大爷 大妈 同志
 工程师 博士 會計 先生您好
 """)
+_GREETINGS = ("您好", "你好")
 _LINK = re.compile(r"(?:姓名|名字|名)?(?:是|为|叫|叫做)?[\"“'：:|\t /]{0,3}(?:是|叫|为)?\s{0,2}")
 _LINKS = frozenset("姓名是为叫")
 _MINORITY = re.compile(rf"[{_H}]{{2,6}}[·•][{_H}]{{2,8}}(?:[·•][{_H}]{{2,6}})?")
@@ -95,6 +97,8 @@ def chinese_names(text: str, at: At, near: Iterable[Span] = ()) -> Iterator[Span
     for word in _HONORIFICS:
         for place in at.words.get(word, ()):
             yield from _before(text, place)
+    for place in at.of(_GREETINGS):
+        yield from (replace(span, confidence=span.confidence - 0.15) for span in _before(text, place))
     for span in near:
         before = text[max(0, span.start - 24) : span.start].rpartition("\0")[2]
         if (match := _THEN.search(before)) and (size := _ending(match["name"])):
@@ -216,6 +220,7 @@ WORDS = (
     *_STRONG,
     *_WEAK,
     *_HONORIFICS,
+    *_GREETINGS,
     *(word for word, *_ in _LEADS),
     "said ",
     "says ",
@@ -278,20 +283,34 @@ def listed_names(text: str, at: At) -> Iterator[Span]:
             yield from _trimmed(place, sequence[0], sure)
 
 
+_CALLING = r"(?:^|[.!?,] |\b(?i:hi|hello|dear|thanks|you|sorry|welcome|mr|mrs|ms|miss)[,.]? )"
 _PEOPLE = 300  # of one text whose names are looked for again
 
 
-def repeated(text: str, found: Iterable[Span]) -> Iterator[Span]:
-    """Yield further places of names that were surely found in the same text."""
-    sure = {
-        text[span.start : span.end]: span.confidence for span in found if span.kind == "NAME" and span.confidence >= 0.5
-    }
+def surely_named(text: str, found: Iterable[Span]) -> dict[str, float]:
+    """Return the names that were surely found in a text, each with how sure."""
+    return {text[s.start : s.end]: s.confidence for s in found if s.kind == "NAME" and s.confidence >= 0.5}
+
+
+def repeated(text: str, sure: Mapping[str, float]) -> Iterator[Span]:
+    """Yield the places in ``text`` of names that are known already; of more than a word, in capitals or small, too."""
+    low = text.lower()
     for name, confidence in sorted(sure.items())[:_PEOPLE]:
         ascii_name = name.isascii()
-        place = text.find(name)
+        where, what = (low, name.lower()) if " " in name and len(low) == len(text) else (text, name)
+        place = where.find(what) if len(what) > 1 else -1
         while place >= 0:
-            end = place + len(name)
-            inside = ascii_name and ((place and text[place - 1].isalnum()) or text[end : end + 1].isalnum())
-            if not inside and len(name) > 1:
+            end = place + len(what)
+            if not (ascii_name and ((place and text[place - 1].isalnum()) or text[end : end + 1].isalnum())):
                 yield Span("NAME", place, end, confidence * 0.95, "name_again")
-            place = text.find(name, end)
+            place = where.find(what, end)
+
+
+def called(text: str, sure: Iterable[str]) -> Iterator[Span]:
+    """Yield where somebody whose first and last name are known is spoken to by one of them."""
+    for name in sorted(sure)[:_PEOPLE]:
+        words = name.split(" ") if " " in name else []
+        for word in words:
+            if len(word) > 2 and word in text and not _STOP.fullmatch(word):
+                for match in re.finditer(rf"{_CALLING}({re.escape(word)})(?=[,.!?;:]|['’]s\b|\s*$)", text):
+                    yield Span("NAME", *match.span(1), 0.55, "name_called")

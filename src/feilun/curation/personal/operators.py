@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from feilun.curation.personal.find import Finder
 from feilun.curation.personal.masking import Pseudonyms, Reversible, Writer, key_of, label, replaced
 from feilun.curation.personal.spans import KINDS, PUBLIC, USUAL, Span
-from feilun.curation.seam import Mended, Note, Operator, Parameter, Surroundings
+from feilun.curation.seam import Mended, Note, Operator, Parameter, Row, Surroundings
 from feilun.errors import InputError
 
 
@@ -43,6 +43,17 @@ class Personal:
             self._mended(text, secret) if (secret := self._secret(text, spans)) else None
             for text, spans in zip(texts, self.finder.find_all(texts), strict=True)
         ]
+
+    def mend_rows(self, rows: Sequence[Row]) -> list[Sequence[Mended | None]]:
+        """Return each row's texts, masked; people that one of them names are masked in all, and those of its place."""
+        found = iter(self.finder.find_all([text for row in rows for text in row.texts]))
+        answers: list[Sequence[Mended | None]] = []
+        for row in rows:
+            spans = [next(found) for _ in row.texts]
+            whole = self.finder.find_together(row.texts, spans, row.meta.get("people", ()))
+            secrets = [self._secret(text, spans) for text, spans in zip(row.texts, whole, strict=True)]
+            answers.append([self._mended(*each) if each[1] else None for each in zip(row.texts, secrets, strict=True)])
+        return answers
 
     def _secret(self, text: str, spans: list[Span]) -> list[Span]:
         """Return the finds that the organisation does not publish itself."""

@@ -18,6 +18,7 @@ from feilun.curation.documents import Block, Document
 from feilun.curation.ingest import SENTENCE_ENDS
 from feilun.curation.pairs import extract, people_in
 from feilun.curation.passages import cut
+from feilun.curation.recipe import acquainted
 from feilun.curation.recipes.plan import Made
 from feilun.curation.recipes.shards import row_id
 from feilun.curation.seam import Entry, Row
@@ -107,7 +108,7 @@ class Maker:
         return Row(key, document.source, document.name, place, roles, texts, "", meta)
 
     def _chat(self, document: Document) -> Iterator[Row]:
-        for pair in extract(document).pairs:
+        for pair in acquainted(extract(document).pairs):
             meta: JSON = {"topic": pair.topic, "origin": pair.kind, "day": pair.age.day if pair.age.stated else ""}
             if pair.private:
                 meta["private"] = True

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from feilun.curation.recipes.catalogue import operators
 from feilun.curation.recipes.plan import Step
-from feilun.curation.seam import Compare, Entry, Judge, Mend, Mended, Mending, Note, Row, Ruling, Surroundings
+from feilun.curation.seam import Compare, Entry, Judge, Mend, Mended, Mending, MendRows, Note, Row, Ruling, Surroundings
 
 SNIPPET = 80  # characters of a text that are shown before and after a change
 _MARGIN = 24
@@ -103,7 +103,9 @@ def _each(
 
 
 def _mend(name: str, operator: Mend, rows: Sequence[Row], ledger: list[Entry]) -> list[Row]:
-    def call(batch: Sequence[Row]) -> list[list[Mended | None]]:
+    def call(batch: Sequence[Row]) -> list[Sequence[Mended | None]]:
+        if isinstance(operator, MendRows):
+            return operator.mend_rows(batch)
         texts: list[str] = []
         langs: list[str] = []
         for row in batch:
@@ -111,7 +113,7 @@ def _mend(name: str, operator: Mend, rows: Sequence[Row], ledger: list[Entry]) -
             langs += [row.lang] * len(row.texts)
         found = iter(operator.mend(texts, langs))
         # next() raises StopIteration if there are too few; too many are a fault as well.
-        answers = [[next(found) for _ in row.texts] for row in batch]
+        answers: list[Sequence[Mended | None]] = [[next(found) for _ in row.texts] for row in batch]
         if next(found, found) is not found:
             raise ValueError("more answers than texts")
         return answers
