@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from feilun.cli import main
+from feilun.curation import ingest
 from feilun.curation.personal.masking import Reversible
 from feilun.records import ModelVersion, Record, Source
 from feilun.store import datasets, lineage, models, open_database, sources, workspaces
@@ -78,6 +80,23 @@ def test_a_revocation_says_what_it_touches(home: Path, capsys: pytest.CaptureFix
     assert said(capsys).count("contains revoked data: the source source-fees does not permit") == 2
     assert run(home, "model", "on", "model-a") == 3
     assert "contains revoked data" in capsys.readouterr().err
+
+
+def test_an_archive_is_revoked_by_its_name(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All that came out of it is shown and set; a name of nothing says which command lists names."""
+    (tmp_path / "letters").mkdir()
+    with zipfile.ZipFile(tmp_path / "letters" / "old.zip", "w") as archive:
+        archive.writestr("one.txt", "The north quay closes at nine.")
+        archive.writestr("two.txt", "The south quay closes at ten.")
+    db = open_database(home)
+    ingest(db, WS, [tmp_path / "letters"])
+    db.close()
+    assert run(home, "permissions", "old.zip") == 0
+    assert said(capsys).count('"train": true') == 2
+    assert run(home, "permissions", "old.zip", "--revoke") == 0
+    assert said(capsys).count('"train": false, "retrieve": false') == 2
+    assert run(home, "permissions", "new.zip", "--revoke") == 3
+    assert "feilun permissions lists what there is" in capsys.readouterr().err
 
 
 def test_the_log_is_shown_and_verified(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

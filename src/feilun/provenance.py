@@ -5,8 +5,9 @@ Knows ids' prefixes, edges, and how to name in words what an edge leads to. Does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from feilun.errors import BadRequest, NotFound
 from feilun.records import JSON, Record, Source
@@ -88,7 +89,51 @@ def resolve(db: Database, ws: str, what: str) -> str:
             raise BadRequest(f"{len(found)} sources are named {what[:100]}.", f"Name one by its id: {ids}.")
         if found:
             return found[0].id
-    raise NotFound(f"There is no source {what[:100]!r} in this workspace.", "feilun status lists what there is.")
+    raise NotFound(f"There is no source {what[:100]!r} in this workspace.", "feilun permissions lists what there is.")
+
+
+def permit(db: Database, ws: str, what: str, said: Mapping[str, Any]) -> list[Source]:
+    """Say what a source and all that came out of it may be used for; return them with what holds now, in order.
+
+    ``what`` is an id or a name, also that of an archive, a mailbox or a folder, which is no source itself but holds
+    some. Raises BadRequest, NotFound.
+    """
+    return [sources.grant(db, ws, one, said) for one in whole(db, ws, what)]
+
+
+def whole(db: Database, ws: str, what: str) -> list[str]:
+    """Return the ids of a source and of all that came out of it, or of all that an archive or a folder holds."""
+    everything = sources.find(db, ws)
+    try:
+        node = resolve(db, ws, what)
+    except NotFound:
+        holders = {place for source in everything if (place := _holder(source, what))}
+        if len(holders) != 1:
+            if not holders:
+                raise
+            places = ", ".join(sorted(holders))
+            raise BadRequest(f"{len(holders)} places are named {what[:100]}.", f"Name one: {places}.") from None
+        return _below(everything, holders.pop())
+    return [node, *_below(everything, next((_path(one) for one in everything if one.id == node), ""))]
+
+
+def _holder(source: Source, what: str) -> str:
+    """Return the path of what is named ``what`` and holds a source; empty if nothing does."""
+    path, asked = _path(source), what.rstrip("/")
+    within = len(path) - len(source.name) if path.endswith(source.name) else 0
+    if asked.startswith("/"):
+        return asked if path.startswith(f"{asked}/") else ""
+    # Names begin below the folder that was given; this one's own name may be said, too.
+    place = f"/{path}".find(f"/{asked}/", max(0, within - len(asked) - 1)) if asked else -1
+    return path[: place + len(asked)] if place >= 0 else ""
+
+
+def _path(source: Source) -> str:
+    return str(source.meta.get("path", ""))
+
+
+def _below(everything: Iterable[Source], place: str) -> list[str]:
+    return [one.id for one in everything if place and _path(one).startswith(f"{place}/")]
 
 
 def _named(source: Source, what: str) -> bool:

@@ -23,10 +23,10 @@ from feilun.registry import Registry
 
 PARTS = Registry("command's part", "local")
 for _name, _target in {
-    "resolve": "feilun.provenance:resolve",
+    "permit": "feilun.provenance:permit",
+    "whole": "feilun.provenance:whole",
     "source": "feilun.store.sources:get",
     "sources": "feilun.store.sources:find",
-    "grant": "feilun.store.sources:grant",
     "default": "feilun.store.sources:default",
     "set default": "feilun.store.sources:set_default",
     "seal": "feilun.store.sources:seal",
@@ -49,10 +49,12 @@ example: feilun permissions interviews.xlsx --basis consent --until 2027-06-30 -
 example: feilun permissions --default --leave no --basis contract
 example: feilun permissions --basis consent
 example: feilun permissions board-minutes.docx --revoke
+example: feilun permissions letters.zip --revoke
 
 Without a source the sources are listed, those only to which the options apply; with --default it is the workspace that
-is meant, from which files inherit what neither they nor feilun.permissions.yaml say. --revoke takes train, retrieve and
-leave at once; what was made of the source is then named by feilun impact, and feilun retrain makes a model without it.
+is meant, from which files inherit what neither they nor feilun.permissions.yaml say. What is said of a message, an
+archive, a mailbox or a folder holds for all that came out of it. --revoke takes train, retrieve and leave at once; what
+was made of the source is then named by feilun impact, and feilun retrain makes a model without it.
 From the freest to the most demanding, the basis is own, public, contract, consent."""
 _AUDIT = """example: feilun audit verify
 example: feilun audit verify --head 1042:9f3c…
@@ -83,7 +85,7 @@ def add_governance(found: Any, command: Add) -> None:
     """Add the commands of this module."""
     rights = _made(found, command, "permissions", permissions, "show or set what a source may be used for")
     rights.epilog = _PERMISSIONS
-    rights.add_argument("source", nargs="?", default="", metavar="SOURCE", help="a file's name, or an id")
+    rights.add_argument("source", nargs="?", default="", metavar="SOURCE", help="a file's or archive's name, or an id")
     for name, text in (("train", "may models learn it"), ("retrieve", "may it be found"), ("leave", "may it leave")):
         rights.add_argument(f"--{name}", type=_yes_or_no, metavar="yes|no", help=text)
     rights.add_argument("--mask", choices=["none", "pseudonymise"], help="what becomes of personal data")
@@ -140,15 +142,17 @@ def permissions(given: argparse.Namespace, teller: Teller) -> int:
     if not given.source:
         return with_store(teller.settings, lambda db: _listed(db, given, said)) or 0
 
-    def work(db: Any, ws: str) -> tuple[Any, dict[str, list[str]]]:
-        source = PARTS.load("source")(db, ws, PARTS.load("resolve")(db, ws, given.source))
+    def work(db: Any, ws: str) -> tuple[list[Any], dict[str, list[str]]]:
         if said:
-            source = PARTS.load("grant")(db, ws, source.id, said)
+            meant = PARTS.load("permit")(db, ws, given.source, said)
+        else:
+            meant = [PARTS.load("source")(db, ws, one) for one in PARTS.load("whole")(db, ws, given.source)]
         taken = said.get("train") is False or given.revoke
-        return source, (PARTS.load("tainted")(db, ws) if taken else {})
+        return meant, (PARTS.load("tainted")(db, ws) if taken else {})
 
-    source, tainted = in_workspaces(given, teller, work)
-    _tell(source.id, source.name, source.permissions)
+    meant, tainted = in_workspaces(given, teller, work)
+    for source in meant:
+        _tell(source.id, source.name, source.permissions)
     if tainted:
         teller.say("{} models contain revoked data: feilun retrain makes one without it.", len(tainted))
     return 0
@@ -192,7 +196,7 @@ def retrain(given: argparse.Namespace, teller: Teller) -> int:
     """Make a model without what was revoked."""
 
     def work(db: Any, ws: str) -> Any:
-        without = [PARTS.load("resolve")(db, ws, source) for source in given.without]
+        without = [one for source in given.without for one in PARTS.load("whole")(db, ws, source)]
         making = PARTS.load("retrain")(db, teller.settings, ws, without, at_once=given.at_once, say=teller.progress)
         return asyncio.run(making)
 

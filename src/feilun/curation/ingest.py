@@ -12,8 +12,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -114,6 +114,7 @@ def keep_all(
     known: dict[str, list[Source]] = {}
     for source in sources.find(db, ws, "file"):
         known.setdefault(str(source.meta.get("path", source.name)), []).append(source)
+    holders = _of_holders(known)
     owners = {source.id: path for path, given in known.items() for source in given}
 
     def read(piece: Piece) -> tuple[Document, list[str]]:
@@ -129,7 +130,8 @@ def keep_all(
             path = written(piece.file.path)
             document, texts = result.result()
             report.notes.extend(f"{piece.file.name}: {note}" for note in document.notes)
-            _keep(db, ws, piece, texts, known.get(path, []), owners, report)
+            like = known.get(path) or [holders[one] for one in _holders(path) if one in holders][:1]
+            _keep(db, ws, piece, texts, known.get(path, []), owners, report, like)
         if progress is not None:
             progress(Progress(piece.at, files, piece.file.name, len(report.added) + len(report.unchanged)))
     return report
@@ -220,6 +222,24 @@ def _refused(file: Found, problem: Unreadable, at: int = 0) -> Piece:
     return Piece(file, problem=skip(file.name, problem.reason, problem.detail), at=at)
 
 
+def _of_holders(known: Mapping[str, Sequence[Source]]) -> dict[str, Source]:
+    """Return, by the paths of archives and messages, a source out of each for all of which one thing holds.
+
+    That was then said of the whole, and holds for what comes out of it from now on.
+    """
+    inside: defaultdict[str, list[Source]] = defaultdict(list)
+    for path, some in known.items():
+        for holder in {path, *_holders(path)} if is_container(path) else _holders(path):
+            inside[holder] += some
+    return {holder: some[0] for holder, some in inside.items() if len({one.permissions for one in some}) == 1}
+
+
+def _holders(path: str) -> list[str]:
+    """Return the paths of the archives and messages that a file is within, the innermost first."""
+    parts = path.split("/")
+    return [holder for size in range(len(parts) - 1, 0, -1) if is_container(holder := "/".join(parts[:size]))]
+
+
 def _keep(
     db: Database,
     ws: str,
@@ -228,6 +248,7 @@ def _keep(
     known: Sequence[Source],
     owners: dict[str, str],
     report: IngestReport,
+    like: Sequence[Source],
 ) -> None:
     """Add one file unless its newest known content is the same; give all its contents today's permissions.
 
@@ -255,7 +276,7 @@ def _keep(
             media=PurePosixPath(file.name).suffix.lstrip(".").casefold(),
             meta={"path": path, "modified": file.modified, **piece.meta},
         )
-        sources.add(db, source, data, {}, file.said, [earlier.id for earlier in known])
+        sources.add(db, source, data, {}, file.said, [earlier.id for earlier in like])
         owners[source_id] = path
         report.added.append(source_id)
     # Also for known sources: a process killed between the two writes must not leave a source without digests.

@@ -26,6 +26,8 @@ from feilun.curation.documents import Skip, Unreadable
 from feilun.curation.readers.archives import HARMLESS, members, whole_budget
 from feilun.curation.readers.confined import Budget, Member
 from feilun.curation.scan import parse
+from feilun.errors import BadRequest, NotFound
+from feilun.provenance import permit
 from feilun.records import Source
 from feilun.store import Database, open_database, sources, workspaces
 
@@ -310,6 +312,58 @@ def test_mail_with_attachments(db: Database, tmp_path: Path) -> None:
     assert "Ann <ann@example.org>" in headers.text
     assert (body.heading, body.text.strip(), body.day) == ("会费通知", "年费是五元。\n请按时缴纳。", "2023-11-14")
     assert found["a.eml/Inner.eml/费用.csv"].blocks[0].rows[1] == ("Fee?", "Five.")
+
+
+def test_what_is_said_of_a_container_holds_for_all_out_of_it(db: Database, tmp_path: Path) -> None:
+    """Messages, archives and folders are revoked with what is in them, and with what a later content of them holds."""
+    letter = email.message.EmailMessage(policy=email.policy.SMTP)
+    letter["Subject"] = "Tariff"
+    letter.set_content("The tariff of the harbour is attached.")
+    letter.add_attachment(b"berth,fee\nnorth,40\n", maintype="text", subtype="csv", filename="fees.csv")
+    inside = {"one.txt": b"The north quay closes at nine.", "deep/two.txt": b"The south quay closes at ten."}
+    folder = tmp_path / "files"
+    (folder / "old").mkdir(parents=True)
+    (folder / "m.eml").write_bytes(letter.as_bytes())
+    (folder / "old" / "quays.zip").write_bytes(zipped(inside))
+    (folder / "old.txt").write_text("The old harbour has two quays.", encoding="utf-8")
+    ingest(db, WS, [folder])
+
+    def open_ones() -> set[str]:
+        return {source.name for source in sources.permitted(db, WS, "train")}
+
+    everything = open_ones()
+    assert len(everything) == 5
+    revoked = {source.name for source in permit(db, WS, "m.eml", {"train": False})}
+    assert revoked == everything - open_ones() == {"m.eml", "m.eml/fees.csv"}
+    permit(db, WS, "old/quays.zip", {"train": False})
+    assert open_ones() == {"old.txt"}
+    (folder / "old" / "quays.zip").write_bytes(zipped({**inside, "three.txt": b"The east quay never closes."}))
+    letter.add_attachment(b"berth,fee\nsouth,50\n", maintype="text", subtype="csv", filename="more.csv")
+    (folder / "m.eml").write_bytes(letter.as_bytes())
+    assert len(ingest(db, WS, [folder]).added) == 3
+    assert open_ones() == {"old.txt"}
+    for name in ("quays.zip", str(folder / "old"), "old/", "files/old/quays.zip"):
+        assert {one.name for one in permit(db, WS, name, {"train": True})} == {
+            f"old/quays.zip/{inner}" for inner in (*inside, "three.txt")
+        }
+    sources.grant(db, WS, next(s.id for s in sources.find(db, WS) if s.name.endswith("one.txt")), {"train": False})
+    (folder / "old" / "quays.zip").write_bytes(zipped({**inside, "four.txt": b"The west quay is closed."}))
+    ingest(db, WS, [folder])
+    assert "old/quays.zip/four.txt" in open_ones()
+    for wrong in ("quays", "ld/quays.zip", "", "/"):
+        with pytest.raises(NotFound, match="no source"):
+            permit(db, WS, wrong, {"train": False})
+
+
+def test_containers_of_one_name_are_told_apart(db: Database, tmp_path: Path) -> None:
+    """Two archives of one name are not revoked both by it; the error names them."""
+    for place in ("a", "b"):
+        (tmp_path / "files" / place).mkdir(parents=True)
+        (tmp_path / "files" / place / "x.zip").write_bytes(zipped({"t.txt": f"The quay {place} closes.".encode()}))
+    ingest(db, WS, [tmp_path / "files"])
+    with pytest.raises(BadRequest, match="2 places"):
+        permit(db, WS, "x.zip", {"train": False})
+    assert [one.name for one in permit(db, WS, "a/x.zip", {"train": False})] == ["a/x.zip/t.txt"]
 
 
 def test_mail_that_lies_about_itself() -> None:

@@ -202,8 +202,8 @@ async def retrieve_source(source_id: str, here: Here, key: Builder) -> SourceObj
 
 @router.patch("/sources/{source_id}")
 async def update_source(source_id: str, given: Grants, here: Here, key: Builder) -> SourceObject:
-    """Set what a source may be used for, from now on and by every path; what is not named stays."""
-    return _source(await asyncio.to_thread(sources.grant, here.db, key.workspace, source_id, given.said()))
+    """Set what a source and what came out of it may be used for, by every path; what is not named stays."""
+    return _source((await asyncio.to_thread(provenance.permit, here.db, key.workspace, source_id, given.said()))[0])
 
 
 @router.get("/verdicts")
