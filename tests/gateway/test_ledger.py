@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feilun.errors import BudgetExhausted, RateLimited
+from feilun.errors import BadRequest, BudgetExhausted, RateLimited
 from feilun.gateway.hotpath.ledger import Ledger, Window
 from feilun.records import Limit
 from feilun.store.calls.usage import Spent
@@ -146,10 +147,10 @@ def test_room_is_what_the_tightest_budget_allows() -> None:
     """The answer's bound follows from tokens and from money, whichever is less."""
     ledger = Ledger(Clock())
     accounts = ledger.accounts("bank", "", "key-1", "own")
-    assert ledger.room(accounts, 1, 2, 10) is None
+    assert ledger.room(accounts, 1, 2, 10, 500) is None
     ledger.limit([limit(tokens_per_day=100), limit("workspace", "bank", money_per_day=50)])
-    assert ledger.room(accounts, 1, 2, 10) == 20
-    assert ledger.room(accounts, 0, 0, 10) == 90
+    assert ledger.room(accounts, 1, 2, 10, 500) == 20
+    assert ledger.room(accounts, 0, 0, 10, 500) == 90
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)), min_size=1, max_size=50))
@@ -162,3 +163,40 @@ def test_the_window_is_the_sum_of_the_last_minute(adds: list[tuple[int, int]]) -
         window.add(now, amount)
         all_added.append((now, amount))
         assert window.turn(now) == sum(each for second, each in all_added if second > now - 60)
+
+
+def test_a_minute_bounds_only_what_it_could_never_hold() -> None:
+    """An answer that a whole minute has no room for is bounded by what is left; any other waits for its minute."""
+    clock = Clock()
+    ledger = Ledger(clock)
+    ledger.limit([limit(tokens_per_minute=100)])
+    accounts = ledger.accounts("bank", "", "key-1", "own")
+    ledger.settle(ledger.reserve(accounts, 40, 0), 30, 0)
+    assert ledger.room(accounts, 0, 0, 20, 80) is None
+    assert ledger.room(accounts, 0, 0, 20, 81) == 50
+    with pytest.raises(RateLimited, match="may use 100 a minute") as waits:
+        ledger.reserve(accounts, 100, 0)
+    assert waits.value.retry_after == 60
+    with pytest.raises(BadRequest, match="never fits") as caught:
+        ledger.reserve(accounts, 101, 0)
+    assert (caught.value.param, "max_tokens" in caught.value.hint) == ("max_tokens", True)
+
+
+@pytest.mark.parametrize(
+    ("most", "hours"),
+    [
+        ({"tokens_per_day": 5}, 11),
+        ({"money_per_day": 5}, 11),
+        ({"tokens_per_month": 5}, 11 + 24),
+        ({"money_per_month": 5}, 11 + 24),
+        ({"tokens_per_day": 5, "tokens_per_month": 5}, 11 + 24),
+        ({"tokens_per_day": 5, "tokens_per_month": 500}, 11),
+    ],
+)
+def test_a_spent_budget_says_when_it_begins_anew(most: dict[str, int], hours: int) -> None:
+    """With the next day or month (UTC), whichever has room; here it is 13:00 on the last day but one of a year."""
+    ledger = Ledger(Clock(datetime(2026, 12, 30, 13, tzinfo=UTC).timestamp()))
+    ledger.limit([limit(**most)])
+    with pytest.raises(BudgetExhausted) as caught:
+        ledger.reserve(ledger.accounts("bank", "", "key-1", "own"), 10, 10)
+    assert caught.value.retry_after == hours * 3600

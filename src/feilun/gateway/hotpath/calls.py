@@ -20,6 +20,7 @@ MESSAGE_TOKENS = 16  # what a chat template may add to one message
 TEMPLATE_TOKENS = 64  # what it may add around all of them
 TOOL_TOKENS = 512  # what explains to a model how tools are called
 IMAGE_TOKENS = 2048  # the most that a picture is counted as
+COMPLETION_ANSWER = 16  # what continues a text unless more is asked for
 MOST_ANSWER = 8192  # where neither the call nor the window of a remote model bounds the answer
 
 
@@ -75,12 +76,22 @@ def read(key: Key, kind: str, path: str, body: JSON, headers: Mapping[bytes, byt
         call.prompt = _text_size(messages) + count * MESSAGE_TOKENS + TEMPLATE_TOKENS + _images(messages) * IMAGE_TOKENS
     if body.get("tools"):
         call.prompt += TOOL_TOKENS
-    if kind == "completion" and isinstance(body.get("prompt"), list):
-        call.choices *= max(1, len(body["prompt"])) if not _is_ids(body["prompt"]) else 1
+    if kind == "completion":
+        _bound_completion(call)
     if kind in {"embedding", "rerank", "tokenize"}:
         call.answer = 0
     _extras(call, headers)
     return call
+
+
+def _bound_completion(call: Call) -> None:
+    """Bound a completion that does not say how long it may be, as OpenAI does; not every provider does."""
+    body = call.body
+    call.answer = _whole(body.get("max_tokens")) or COMPLETION_ANSWER
+    if body.get("max_tokens") is None:
+        call.body = {**body, "max_tokens": COMPLETION_ANSWER}
+    if isinstance(body.get("prompt"), list):
+        call.choices *= max(1, len(body["prompt"])) if not _is_ids(body["prompt"]) else 1
 
 
 def _extras(call: Call, headers: Mapping[bytes, bytes]) -> None:

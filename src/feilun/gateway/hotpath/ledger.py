@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from feilun.errors import BudgetExhausted, RateLimited
+from feilun.errors import BadRequest, BudgetExhausted, RateLimited
 from feilun.records import Limit, LimitScope
 from feilun.store.calls.usage import Spent as UsedBefore
 
@@ -116,6 +116,18 @@ class Account:
             )
             self.budgets = tuple((spent, name, most) for spent, name, most in named if most is not None)
 
+    def renewed(self, tokens: int, money: int, second: int) -> float:
+        """Return in how many seconds the budgets that have no room for so much begin anew: tomorrow or next month."""
+        limit, spent = self.limit, self.spent
+        midnight = datetime.fromtimestamp(second, UTC).replace(hour=0, minute=0)
+        begins = midnight + timedelta(days=1)
+        if limit is not None and (
+            _over(limit.tokens_per_month, spent.month_tokens + self.tokens + tokens)
+            or _over(limit.money_per_month, spent.month_money + self.money + money)
+        ):
+            begins = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+        return max(1.0, begins.replace(second=0).timestamp() - second)
+
     def most_tokens(self) -> int | None:
         """Return how many tokens the budgets still allow; None without such a budget."""
         limit, spent = self.limit, self.spent
@@ -187,9 +199,15 @@ class Ledger:
             places.append((ws, "member", member))
         return tuple([self.account(place) for place in places])
 
-    def room(self, accounts: tuple[Account, ...], price_in: int, price_out: int, prompt: int) -> int | None:
-        """Return how many answer tokens the budgets allow beside ``prompt`` tokens; None if no budget bounds them."""
-        self._turn(self._clock())
+    def room(
+        self, accounts: tuple[Account, ...], price_in: int, price_out: int, prompt: int, wanted: int
+    ) -> int | None:
+        """Return how many answer tokens the budgets allow beside ``prompt`` tokens; None if no budget bounds them.
+
+        A minute that can never hold ``wanted`` of them bounds them as a budget does; another one is worth waiting for.
+        """
+        now = self._clock()
+        self._turn(now)
         most: int | None = None
         for account in accounts:
             if account.limit is None:
@@ -197,13 +215,20 @@ class Ledger:
             tokens, money = account.most_tokens(), account.most_money()
             if tokens is not None:
                 most = tokens - prompt if most is None else min(most, tokens - prompt)
+            minute = account.limit.tokens_per_minute
+            if minute is not None and prompt + wanted > minute:
+                left = minute - account.minute_tokens.turn(int(now)) - prompt
+                most = left if most is None else min(most, left)
             if money is not None and price_out > 0:
                 affordable = (money - prompt * price_in) // price_out
                 most = affordable if most is None else min(most, affordable)
         return most
 
     def reserve(self, accounts: tuple[Account, ...], tokens: int, money: int) -> Reservation:
-        """Reserve the worst case of a call in all accounts; raise RateLimited or BudgetExhausted and hold nothing."""
+        """Reserve the worst case of a call in all accounts; raise RateLimited or BudgetExhausted and hold nothing.
+
+        Raises BadRequest for what a limit can never hold.
+        """
         now = self._clock()
         self._turn(now)
         second = int(now)
@@ -287,6 +312,10 @@ class Ledger:
                 return
 
 
+def _over(most: int | None, used: int) -> bool:
+    return most is not None and used > most
+
+
 def _left(day: int | None, today: int, month: int | None, this_month: int, held: int) -> int | None:
     """Return what the tighter of two budgets has left; None if there is neither."""
     of_day = None if day is None else day - today - held
@@ -304,20 +333,23 @@ def _check(account: Account, limit: Limit, tokens: int, money: int, second: int)
         raise _limited(f"More than {most} requests a minute for {account.whose()}.", wait)
     most = limit.tokens_per_minute
     if most is not None and account.minute_tokens.turn(second) + tokens > most:
-        wait = account.minute_tokens.wait(second, most, tokens)
-        raise _limited(f"This call could use {tokens} tokens; {account.whose()} may use {most} a minute.", wait)
+        text = f"This call could use {tokens} tokens; {account.whose()} may use {most} a minute"
+        if tokens > most:
+            raise BadRequest(f"{text}, so it never fits.", "Ask for fewer with max_tokens, or send less.", "max_tokens")
+        raise _limited(f"{text}.", account.minute_tokens.wait(second, most, tokens))
     if account.budgets:
+        text = ""
         if (left := account.most_tokens()) is not None and tokens > left:
-            raise BudgetExhausted(
-                f"This call could use {tokens} tokens; the budget of {account.whose()} has {max(0, left)} left.",
-                "Ask for fewer with max_tokens, or raise the budget.",
-            )
-        if (left := account.most_money()) is not None and money > left:
-            raise BudgetExhausted(
+            text = f"This call could use {tokens} tokens; the budget of {account.whose()} has {max(0, left)} left."
+        elif (left := account.most_money()) is not None and money > left:
+            text = (
                 f"This call could cost {money / 1e9:.6f}; the budget of {account.whose()} has "
-                f"{max(0, left) / 1e9:.6f} left.",
-                "Ask for fewer tokens with max_tokens, or raise the budget.",
+                f"{max(0, left) / 1e9:.6f} left."
             )
+        if text:
+            error = BudgetExhausted(text, "Ask for fewer tokens with max_tokens, or raise the budget.")
+            error.retry_after = account.renewed(tokens, money, second)
+            raise error
 
 
 def _fields(name: bytes, left: int, most: int, window: Window, second: int) -> list[tuple[bytes, bytes]]:

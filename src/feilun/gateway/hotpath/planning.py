@@ -106,7 +106,7 @@ class Planner:
     ) -> tuple[int, int, int | None]:
         """Return the most tokens of the prompt and of all answers, and what to ask for where the call says nothing.
 
-        Where a budget would not allow the model's whole window, the answer is bounded by what is left of it.
+        Where a budget, or a minute, would not allow the model's whole window, the answer is bounded by what is left.
         """
         window = 0
         for choice in order:
@@ -119,7 +119,7 @@ class Planner:
         if call.answer is not None:
             return prompt, (min(call.answer, window) if window else call.answer) * call.choices, None
         wanted = window or MOST_ANSWER
-        room = self._ledger.room(accounts, *prices, prompt)
+        room = self._ledger.room(accounts, *prices, prompt, wanted * call.choices)
         if room is None:
             return prompt, wanted * call.choices, None
         each = max(1, min(wanted, room // call.choices))
