@@ -274,6 +274,17 @@ def test_limits_are_set_listed_and_removed(home: Path, capsys: pytest.CaptureFix
     assert "tokens_per_month=1000" in capsys.readouterr().out
 
 
+def test_a_limit_is_put_on_the_workspace_that_is_named(home: Path) -> None:
+    """By its name, and never in the place of another workspace's."""
+    assert run("limit", "set", "workspace", "--concurrent", "5", home=home) == 0
+    assert run("limit", "set", "workspace", "clinic", "--concurrent", "7", home=home) == 0
+    assert run("limit", "set", "workspace", "clinic", "--workspace", "default", "--concurrent", "1", home=home) == 2
+    db = open_database(home)
+    for ws, most in (("default", 5), ("clinic", 7)):
+        assert [(one.target, one.concurrent) for one in limits.find(db, ws)] == [(ws, most)]
+    db.close()
+
+
 def test_usage_is_shown_as_a_table_as_csv_and_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a killed gateway left in its log is counted too; the table is in the reader's language."""
     log = CallLog(home / "calls", "gateway")

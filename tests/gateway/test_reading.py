@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -112,6 +113,22 @@ def test_tool_calls_are_put_together() -> None:
         0: {"id": "call_1", "name": "rate", "arguments": '{"of":"loan"}'},
         1: {"id": "call_2", "name": "stop", "arguments": "{}"},
     }
+
+
+TWO: list[Any] = [{"id": f"call_{n}", "type": "function", "function": {"name": n, "arguments": f'"{n}"'}} for n in "fg"]
+SAME = {0: {"id": "call_f", "name": "f", "arguments": '"f"'}, 1: {"id": "call_g", "name": "g", "arguments": '"g"'}}
+
+
+def test_calls_without_an_index_stay_apart() -> None:
+    """In a whole answer, where they have none, and in a stream of a provider that leaves it out."""
+    whole, stream = Reading(call(stream=False), "local"), Reading(call(), "openai")
+    message = {"role": "assistant", "content": None, "tool_calls": TWO}
+    whole.whole(json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}).encode())
+    for tool in TWO:
+        begun = {**tool, "function": {**tool["function"], "arguments": ""}}
+        for part in (begun, {"function": {"arguments": tool["function"]["arguments"]}}):
+            stream.feed(event([{"index": 0, "delta": {"tool_calls": [part]}, "finish_reason": None}]))
+    assert whole.said[0].tools == stream.said[0].tools == SAME
 
 
 def test_a_whole_answer_gets_our_names_and_nothing_else_changes() -> None:

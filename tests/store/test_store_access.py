@@ -211,9 +211,11 @@ def test_limits_are_kept_one_for_each_target(db: Database, noticed: Callable[[],
     numbers = {name: 2**40 + at for at, name in enumerate(limits.NUMBERS)}
     assert len(numbers) == 7
     noticed()
-    whole = limits.put(db, Limit("limit-1", "bank", "workspace", "ignored", **numbers, soft=0.5))
+    whole = limits.put(db, Limit("limit-1", "bank", "workspace", "", **numbers, soft=0.5))
     assert noticed()
     assert whole.target == "bank"
+    with pytest.raises(BadRequest, match="not another"):
+        limits.put(db, Limit("limit-2", "bank", "workspace", "other", concurrent=1))
     assert limits.get(db, "bank", "limit-1") == whole
     for scope, target in (("key", key.id), ("member", ann.id), ("endpoint", "own")):
         limits.put(db, Limit(f"limit-{scope}", "bank", scope, target, concurrent=0))

@@ -171,6 +171,8 @@ def limit(given: argparse.Namespace, teller: Teller) -> int:
     """Set, list or remove limits."""
 
     def put(db: Any) -> None:
+        if given.scope == "workspace":
+            given.workspace = given.workspace or given.target
         ws, target = _workspace(db, given), given.target
         if given.scope == "member":
             target = part("member")(db, ws, target).id

@@ -40,6 +40,7 @@ Clients ask for the endpoint's name (support) as their model, and never notice w
 share; 0 is only when others fail. Prices are money per million tokens. Prices, --context and --images are there once
 for all targets, or once for each."""
 _LIMITS = """example: feilun limit set workspace --money-per-month 500
+example: feilun limit set workspace clinic --requests-per-minute 100
 example: feilun limit set member Ann --tokens-per-day 200000
 example: feilun limit set key key-01k… --requests-per-minute 60 --concurrent 4
 example: feilun limit remove limit-01k…
@@ -151,7 +152,9 @@ def _add_usage(found: Any, command: Command) -> None:
         metavar="SCOPE",
         help="workspace, member, key or endpoint; a limit's id to remove",
     )
-    limit.add_argument("target", nargs="?", default="", metavar="TARGET", help="which member, key or endpoint")
+    limit.add_argument(
+        "target", nargs="?", default="", metavar="TARGET", help="which workspace, member, key or endpoint"
+    )
     for name in ("requests-per-minute", "tokens-per-minute", "concurrent", "tokens-per-day", "tokens-per-month"):
         limit.add_argument(
             f"--{name}", type=int, metavar="N", help=name.replace("-", " ").replace("concurrent", "calls at once")

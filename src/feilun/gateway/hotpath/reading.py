@@ -42,7 +42,7 @@ class _Function(msgspec.Struct):
 
 
 class _Tool(msgspec.Struct):
-    index: int = 0
+    index: int | None = None
     id: str | None = None
     function: _Function | None = None
 
@@ -86,13 +86,22 @@ class Said:
             self.parts.append(piece)
         if said is not None and said.tool_calls:
             for tool in said.tool_calls:
-                made = self.tools.setdefault(tool.index, {"id": "", "name": "", "arguments": ""})
+                place = self._place(tool) if tool.index is None else tool.index
+                made = self.tools.setdefault(place, {"id": "", "name": "", "arguments": ""})
                 made["id"] = made["id"] or tool.id or ""
                 if tool.function is not None:
                     made["name"] += tool.function.name or ""
                     made["arguments"] += tool.function.arguments or ""
             return True
         return bool(piece)
+
+    def _place(self, tool: _Tool) -> int:
+        """Return which call a piece without an index belongs to: its own, if it begins one, else the last."""
+        for place, made in self.tools.items():
+            if tool.id and made["id"] == tool.id:
+                return place
+        begins = tool.id or (tool.function is not None and tool.function.name)
+        return len(self.tools) if begins else max(self.tools, default=0)
 
 
 class Reading:

@@ -22,9 +22,11 @@ _LARGEST = 2**62
 def put(db: Database, limit: Limit) -> Limit:
     """Add a limit, or replace the one of its scope and target, whose id stays; return it as kept.
 
-    The target of a workspace's limit is the workspace, whatever is given. Raises BadRequest for what cannot be,
-    NotFound for a member or key that is not there.
+    The target of a workspace's limit is the workspace, or empty. Raises BadRequest for what cannot be, NotFound for a
+    member or key that is not there.
     """
+    if limit.scope == "workspace" and limit.target not in {"", limit.workspace}:
+        raise BadRequest(f"This limits the workspace {limit.workspace}, not another.", "Leave target out.", "target")
     limit = replace(limit, target=limit.workspace) if limit.scope == "workspace" else limit
     _check(limit)
     if limit.scope == "member":
