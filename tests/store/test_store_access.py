@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from feilun.errors import BadRequest, Conflict, FeilunError, NotFound
-from feilun.records import Endpoint, Limit, Provider, Role, Target, new_id
-from feilun.store import Database, changes, keys
+from feilun.records import Endpoint, Eval, EvalItem, Limit, ModelVersion, Provider, Role, Target, new_id
+from feilun.store import Database, changes, evals, keys, models, workspaces
 from feilun.store.access import endpoints, limits, members, providers
 from feilun.store.calls import responses
 from feilun.store.calls.responses import StoredResponse
@@ -261,3 +261,32 @@ def test_the_highest_role_is_the_owners() -> None:
     """Roles are ranked as the gateway's door ranks them."""
     ranked: list[Role] = ["viewer", "annotator", "builder", "owner"]
     assert sorted(ranked, key=members.rank) == ranked
+
+
+HIDDEN = ["a\nb", "\x1b[31mred", "tab\tx", "a\u2028b", "\u202egnp.exe", "half \ud800", "n" * 201, "", "  "]
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_names_cannot_steer_who_reads_them(db: Database, name: str) -> None:
+    """Line ends, escapes, turned writing, and names without end are refused wherever a name is given, and not kept."""
+    exam = Eval("eval-1", "bank", name, (EvalItem("q", ("a",), "exam", ()),))
+    makers: list[Callable[[], Any]] = [
+        lambda: members.add(db, "bank", name, "viewer"),
+        lambda: keys.create(db, "bank", name, "viewer"),
+        lambda: providers.put(db, replace(REMOTE, name=name), "k"),
+        lambda: endpoints.put(db, _endpoint(name)),
+        lambda: workspaces.ensure(db, name),
+        lambda: evals.add_named(db, exam),
+        lambda: models.add(db, ModelVersion("model-1", "bank", name, "base", "", "", {})),
+    ]
+    for make in makers:
+        with pytest.raises(BadRequest):
+            make()
+    assert (members.find(db, "bank"), providers.find(db, "bank"), evals.find(db, "bank")) == ([], [], [])
+
+
+def test_names_in_any_writing_are_kept(db: Database) -> None:
+    """Chinese, right-to-left and composed names are names; blanks around them are not part of them."""
+    for name in ("李 明", "سارة", "Zoë 👩‍👩‍👧", "a\u3000b"):
+        assert members.add(db, "bank", f" {name} ", "viewer").name == name
+        assert keys.create(db, "bank", name, "viewer")[0].name == name

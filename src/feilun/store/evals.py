@@ -11,6 +11,7 @@ from feilun.errors import BadRequest, Conflict
 from feilun.records import JSON, Eval, EvalAnswer, EvalRun, JobStatus
 from feilun.signs import signed
 from feilun.store import changes
+from feilun.store.access import naming
 from feilun.store.database import Database, insert, one, rows
 from feilun.store.schema import ANSWERS, EVAL_RUNS, EVALS, from_row, to_row
 
@@ -52,7 +53,11 @@ def add_named(db: Database, exam: Eval, *, new_version: bool = False) -> tuple[E
 
 
 def check_name(name: str) -> None:
-    """Raise BadRequest for a name that turns give to exams that they make anew: those are not sealed by their names."""
+    """Raise BadRequest for what is no name, and for one that turns give to exams that they make anew.
+
+    Those are not sealed by their names.
+    """
+    naming.check_name(name, "An exam's name")
     if signed(name) in OF_TURNS:
         raise BadRequest(f"{name!r} is what turns call an exam of their own.", "Choose another name (--name).", "name")
 
@@ -71,7 +76,8 @@ def find(db: Database, ws: str) -> list[Eval]:
 
 
 def update(db: Database, ws: str, eval_id: str, name: str, meta: JSON) -> Eval:
-    """Set an exam's name and merge ``meta`` into what it has; return it; raise NotFound."""
+    """Set an exam's name and merge ``meta`` into what it has; return it; raise NotFound, BadRequest for no name."""
+    name = naming.check_name(name, "An exam's name")
     query = _select(EVALS, ws, eval_id)
     with db.writing() as conn:
         exam = one(conn, query.with_for_update(), f"eval {eval_id}")

@@ -14,6 +14,7 @@ from feilun.errors import BadRequest
 from feilun.records import Key, Role, new_id
 from feilun.store import audit, changes
 from feilun.store.access import members
+from feilun.store.access.naming import check_name
 from feilun.store.database import Database, insert, one, rows
 from feilun.store.schema import KEYS, MEMBERS, from_row, to_row
 
@@ -36,6 +37,7 @@ def create(
     Raises BadRequest for what cannot be, or for a role above the member's, NotFound for a workspace or member.
     """
     members.check_role(role)
+    name = check_name(name, "A key's name")
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown:
         raise BadRequest(f"{unknown[0]!r} is no scope.", f"Choices: {', '.join(SCOPES)}.", "scopes")

@@ -15,12 +15,14 @@ from feilun.errors import BadRequest, Conflict
 from feilun.records import Deployment, Endpoint, ModelVersion
 from feilun.store import audit, changes, verdicts
 from feilun.store.access import endpoints
+from feilun.store.access.naming import check_name
 from feilun.store.database import Database, insert, one, rows
 from feilun.store.schema import MODELS, TURNED_ON, from_row, to_row
 
 
 def add(db: Database, model: ModelVersion) -> ModelVersion:
-    """Keep a model version and return it as kept; one that is there already stays as it is."""
+    """Keep a model version and return it as kept; one that is there already stays. Raises BadRequest for no name."""
+    check_name(model.name, "A model's name")
     with db.writing() as conn:
         insert(conn, MODELS, [to_row(model)])
     return get(db, model.workspace, model.id)

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from feilun.errors import BadRequest, Conflict
 from feilun.records import Member, Role, new_id
 from feilun.store import audit, changes
+from feilun.store.access.naming import check_name
 from feilun.store.database import Database, insert, one, rows, serialise
 from feilun.store.schema import MEMBERS, from_row, to_row
 
 _ROLES: tuple[str, ...] = get_args(Role)
-_LONGEST = 200
 
 
 def rank(role: str) -> int:
@@ -30,9 +30,7 @@ def check_role(role: str) -> None:
 def add(db: Database, ws: str, name: str, role: Role) -> Member:
     """Add a person; raise BadRequest for an unknown role or no name, Conflict for a name that is taken, NotFound."""
     check_role(role)
-    name = name.strip()
-    if not 0 < len(name) <= _LONGEST:
-        raise BadRequest(f"A member's name has 1 to {_LONGEST} characters.", param="name")
+    name = check_name(name, "A member's name")
     taken = sa.select(MEMBERS.c.id).where(MEMBERS.c.workspace == ws, MEMBERS.c.name == name, ~MEMBERS.c.removed)
     member = Member(new_id("member"), ws, name, role)
     with db.writing() as conn:

@@ -37,6 +37,7 @@ from feilun.gateway.state import Gateway, Here
 from feilun.records import JSON, Job, JobEvent, Key, ModelVersion, Source, new_id
 from feilun.store import Database, models
 from feilun.store.access import revoked
+from feilun.store.access.naming import check_name
 from feilun.training.plan import Plan
 from feilun.training.recipes import default_rate, numbers
 
@@ -204,6 +205,7 @@ def reward_folder(db: Database, ws: str, version: ModelVersion) -> str:
 
 def _materials(here: Gateway, asked: Asked, suffix: str) -> list[Material]:
     found = []
+    suffix = suffix and check_name(suffix, "A suffix", "suffix")
     for source, param in ((asked.training, "training_file"), (asked.validation, "validation_file")):
         if source is not None:
             name = f"uploads/{suffix or source.name}"[:190] + (" (held out)" if param == "validation_file" else "")
