@@ -25,6 +25,7 @@ from feilun.gateway.surface.batch_lines import read_lines
 from feilun.gateway.surface.batch_work import WINDOW_SECONDS, BatchWork
 from feilun.records import JSON, Job, Permissions, Source, new_id
 from feilun.store import Database, Journal, keys, open_database, sources, workspaces
+from feilun.store.vault import contents
 
 CHAT = "/v1/chat/completions"
 
@@ -91,6 +92,27 @@ def place(tmp_path: Path) -> Iterator[Place]:
     workspaces.ensure(db, "bank")
     yield Place(db, Journal(db))
     db.close()
+
+
+async def test_an_input_file_that_was_deleted_is_named(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deleted before the batch began, or just while it reads: the batch says so, and shows no path of ours."""
+    before, while_it_reads = place.queue(line("a", body=say("one"))), place.queue(line("b", body=say("two")))
+    sources.delete(place.db, "bank", before.spec["input_file_id"])
+    read = contents.read
+
+    def late(db: Database, ws: str, sha: str) -> bytes:
+        sources.delete(db, ws, while_it_reads.spec["input_file_id"])
+        return read(db, ws, sha)
+
+    monkeypatch.setattr(contents, "read", late)
+    for job in (before, while_it_reads):
+        with pytest.raises(FeilunError) as told:
+            await place.work(job)
+        found = place.journal.get(job.id, "bank").error["error"]
+        assert found["code"] == "input_file_deleted", told.value
+        assert job.spec["input_file_id"] in found["message"]
+        assert str(place.db.root) not in json.dumps(found)
+    assert place.asked == []
 
 
 async def test_lines_are_answered_and_bad_ones_are_told(place: Place) -> None:

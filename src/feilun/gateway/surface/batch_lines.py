@@ -48,9 +48,9 @@ def read_lines(data: bytes, batch_id: str, endpoint: str) -> tuple[list[Line], l
     seen: dict[str, int] = {}
     lines = [(number, line) for number, line in enumerate(_split(data), 1) if line.strip()]
     if not lines:
-        raise _refused("empty_file", "The input file holds no requests.")
+        raise refused("empty_file", "The input file holds no requests.")
     if len(lines) > MOST_LINES:
-        raise _refused("too_many_tasks", f"The input file has {len(lines)} requests, more than {MOST_LINES}.")
+        raise refused("too_many_tasks", f"The input file has {len(lines)} requests, more than {MOST_LINES}.")
     for number, raw in lines:
         identifier = derived_id("batch_req", batch_id, number)
         try:
@@ -64,7 +64,7 @@ def read_lines(data: bytes, batch_id: str, endpoint: str) -> tuple[list[Line], l
             good.append(Line(identifier, given.custom_id, given.body))
         if custom_id is not None and custom_id in seen:
             text = f"Line {number} has the custom_id of line {seen[custom_id]}: {custom_id[:100]}."
-            raise _refused("duplicate_custom_id", text)
+            raise refused("duplicate_custom_id", text)
         if custom_id is not None:
             seen[custom_id] = number
     return good, bad
@@ -92,8 +92,9 @@ def _custom_id(raw: bytes) -> str | None:
     return custom_id if isinstance(custom_id, str) else None
 
 
-def _refused(code: str, text: str) -> BadRequest:
-    error = BadRequest(text, param="input_file_id")
+def refused(code: str, text: str, hint: str = "") -> BadRequest:
+    """Return the error for an input file that cannot be a batch's; ``code`` says what it is."""
+    error = BadRequest(text, hint, "input_file_id")
     error.code = code
     return error
 

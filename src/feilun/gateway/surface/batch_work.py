@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from feilun.compute import Context, disk_errors
-from feilun.errors import FeilunError
+from feilun.errors import FeilunError, NotFound
 from feilun.gateway.surface.batch_lines import (
     Line,
     add_usage,
@@ -25,6 +25,7 @@ from feilun.gateway.surface.batch_lines import (
     failure_line,
     no_usage,
     read_lines,
+    refused,
 )
 from feilun.gateway.surface.patience import Holder, patiently
 from feilun.records import JSON, Key, Source, derived_id
@@ -117,8 +118,7 @@ class BatchWork:
     async def run(self, context: Context) -> JSON:
         """Answer what is not yet answered, and write the files; return their ids and the counts."""
         job, answers = context.job, self.answers(context.job.id)
-        source = await asyncio.to_thread(sources.get, self._db, job.workspace, job.spec["input_file_id"])
-        data = await asyncio.to_thread(sources.content, self._db, job.workspace, source.id, "retrieve")
+        source, data = await asyncio.to_thread(self._input, job.workspace, job.spec["input_file_id"])
         good, bad = await asyncio.to_thread(read_lines, data, job.id, job.spec["endpoint"])
         names = {line.body.get("model") for line in good}
         model = next(iter(names)) if len(names) == 1 else None
@@ -149,6 +149,15 @@ class BatchWork:
             raise
         await asyncio.to_thread(answers.remove)
         return result
+
+    def _input(self, ws: str, file_id: str) -> tuple[Source, bytes]:
+        try:
+            return sources.get(self._db, ws, file_id), sources.content(self._db, ws, file_id, "retrieve")
+        except NotFound as error:
+            text = f"The input file {file_id} was deleted before the batch had read it."
+            raise refused(
+                "input_file_deleted", text, "Upload it again, and keep it until the batch has ended."
+            ) from error
 
     async def _answer(self, context: Context, source: Source, answers: Answers, lines: list[Line]) -> None:
         holder = Holder(self._db, context.job.workspace, context.job.spec["key"], "batch")

@@ -12,7 +12,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from feilun.errors import BadSource
+from feilun.errors import BadSource, FeilunError, NotFound
 from feilun.store.database import Database, serialise
 from feilun.store.schema import DATASETS, LINEAGE, SOURCES
 
@@ -54,8 +54,18 @@ def kept(db: Database, ws: str, sha: str) -> bool:
 
 
 def read(db: Database, ws: str, sha: str) -> bytes:
-    """Return the bytes with this sum; raise FeilunError if they are missing, damaged, or their key is not there."""
-    return db.vault.read("blobs", ws, sha, sha) if db.vault.has("blobs", ws, sha) else db.blobs.read(sha)
+    """Return the bytes with this sum; raise FeilunError if they are missing, damaged, or their key is not there.
+
+    Bytes that no source has any more were deleted, which is NotFound.
+    """
+    try:
+        return db.vault.read("blobs", ws, sha, sha) if db.vault.has("blobs", ws, sha) else db.blobs.read(sha)
+    except FeilunError as error:
+        query = sa.select(SOURCES.c.id).where(SOURCES.c.workspace == ws, SOURCES.c.sha256 == sha, ~SOURCES.c.deleted)
+        with db.reading() as conn:
+            if conn.execute(query).first() is None:
+                raise NotFound("This source was deleted just now.") from error
+        raise
 
 
 def drop(db: Database, conn: Connection, ws: str, sha: str) -> None:
