@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+import sqlalchemy as sa
 
+from feilun.errors import NotFound
+from feilun.gateway.endpoints.files import delete_expired
 from feilun.settings import Settings, load
 from feilun.store import lineage, sources
+from feilun.store.schema import SOURCES
 
 Wait = Callable[[Callable[[], object]], None]
 
@@ -52,6 +57,40 @@ def test_a_file_comes_back_as_it_went_in(client: openai.OpenAI, gateway: Any) ->
         client.files.retrieve(file.id)
     assert [source.id for source in sources.find(gateway.db, "bank")] == [other.id]
     assert not list((gateway.settings.root / "uploads").iterdir())
+
+
+def test_a_file_ends_when_it_was_said_to(client: openai.OpenAI, gateway: Any) -> None:
+    """Its end is told; from then on nobody finds it, and its bytes go; one without an end stays."""
+    stays = client.files.create(file=("a.jsonl", b'{"item": 1}'), purpose="evals")
+    ends = client.files.create(
+        file=("b.jsonl", b'{"item": 2}'),
+        purpose="evals",
+        expires_after={"anchor": "created_at", "seconds": 3600},
+    )
+    assert (stays.expires_at, ends.expires_at) == (None, ends.created_at + 3600)
+    assert client.files.retrieve(ends.id).expires_at == ends.expires_at
+    delete_expired(gateway.db)
+    assert client.files.content(ends.id).read() == b'{"item": 2}'
+    with gateway.db.writing() as conn:
+        conn.execute(sa.update(SOURCES).where(SOURCES.c.id == ends.id).values(created=time.time() - 3601))
+    for look in (client.files.retrieve, client.files.content, client.files.delete):
+        with pytest.raises(openai.NotFoundError):
+            look(ends.id)
+    assert [each.id for each in client.files.list()] == [stays.id]
+    delete_expired(gateway.db)
+    assert [source.id for source in sources.find(gateway.db, "bank")] == [stays.id]
+    with pytest.raises(NotFound):
+        sources.content(gateway.db, "bank", ends.id, "inspect")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"anchor": "created_at", "seconds": 9}, {"anchor": "later", "seconds": 3600}, {"anchor": "created_at"}]
+)
+def test_an_end_that_cannot_be_kept_is_refused(client: openai.OpenAI, gateway: Any, wrong: Any) -> None:
+    """Nothing that was said about an end is ignored, and nothing is kept."""
+    with pytest.raises(openai.BadRequestError, match="expires_after"):
+        client.files.create(file=("a.jsonl", b"{}"), purpose="evals", expires_after=wrong)
+    assert sources.find(gateway.db, "bank") == []
 
 
 @pytest.mark.parametrize(

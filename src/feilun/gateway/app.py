@@ -205,6 +205,7 @@ def _beside(
             asyncio.create_task(gateway.snapshot.follow(gateway.answering.prepare)),
             asyncio.create_task(gateway.background.run()),
             asyncio.create_task(steering.run()),
+            asyncio.create_task(files.expire(gateway.db)),
             asyncio.create_task(Wheels(gateway.db, gateway.settings).run()),
             asyncio.create_task(gateway.health.run()),
             asyncio.create_task(gateway.writer.follow()),

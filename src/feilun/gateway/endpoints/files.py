@@ -7,29 +7,35 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import secrets
-from dataclasses import asdict
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Query, UploadFile
 from pydantic import BaseModel, ConfigDict, StrictBool, TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from feilun.compute import disk_errors, ensure_space
-from feilun.errors import BadRequest, NotFound, TooLarge
+from feilun.errors import BadRequest, FeilunError, NotFound, TooLarge
 from feilun.gateway.door import Builder, StrictRoute
 from feilun.gateway.examples import check, read, records
 from feilun.gateway.hot import LARGEST_FILE
 from feilun.gateway.shapes import Deleted, Page, cut, page
 from feilun.gateway.state import Gateway, Here
 from feilun.records import Source, new_id
-from feilun.store import record_digests, sources
+from feilun.store import Database, record_digests, sources, workspaces
 
 router = APIRouter(tags=["files"], route_class=StrictRoute)
 PURPOSES = ("fine-tune", "evals", "assistants", "batch", "user_data", "vision")
 _PIECE = 1 << 20
 _LONGEST_NAME = 255
+SHORTEST, LONGEST = 3600, 30 * 24 * 3600  # seconds that a file may be kept for
+LOOK_SECONDS = 300.0
+_log = logging.getLogger(__name__)
 
 
 class Grants(BaseModel):
@@ -53,6 +59,25 @@ class Grants(BaseModel):
         return values
 
 
+@dataclass(frozen=True)
+class Lifetime:
+    """How long a file is kept, counted from when it came."""
+
+    seconds: int
+
+
+def _lifetime(
+    anchor: Annotated[str | None, Form(alias="expires_after[anchor]")] = None,
+    seconds: Annotated[int | None, Form(alias="expires_after[seconds]", ge=SHORTEST, le=LONGEST)] = None,
+) -> Lifetime | None:
+    if anchor is None and seconds is None:
+        return None
+    if anchor != "created_at" or seconds is None:
+        hint = "Send expires_after with the anchor created_at, and seconds."
+        raise BadRequest("expires_after is not whole, or counts from something else.", hint, "expires_after")
+    return Lifetime(seconds)
+
+
 class FileObject(BaseModel):
     """A file that was uploaded, with the permissions in force for it."""
 
@@ -60,6 +85,7 @@ class FileObject(BaseModel):
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
+    expires_at: int | None = None
     filename: str
     purpose: str
     status: Literal["processed"] = "processed"
@@ -73,15 +99,19 @@ async def create_file(
     file: Annotated[UploadFile, File()],
     purpose: Annotated[str, Form(json_schema_extra={"enum": list(PURPOSES)})],
     permissions: Annotated[str | None, Form(description='JSON, such as {"train": false}')] = None,
+    lifetime: Annotated[Lifetime | None, Depends(_lifetime)] = None,
 ) -> FileObject:
-    """Take in a file of up to 512 MB. Lines of a fine-tune file are checked at once; errors name the line."""
+    """Take in a file of up to 512 MB. Lines of a fine-tune file are checked at once; errors name the line.
+
+    With ``expires_after`` it is deleted so many seconds after it came.
+    """
     if purpose not in PURPOSES:
         raise BadRequest(f"{purpose[:40]!r} is no purpose.", f"Choices: {', '.join(PURPOSES)}.", "purpose")
     if file.size is not None and file.size > LARGEST_FILE:
         raise TooLarge(f"The file is larger than {LARGEST_FILE >> 20} MB.", "Split it.", "file")
     said = _said(permissions)
     name = Path((file.filename or "").replace("\\", "/")).name[-_LONGEST_NAME:] or "upload"
-    meta = {"purpose": purpose}
+    meta = {"purpose": purpose, **({"lifetime": lifetime.seconds} if lifetime else {})}
     source = Source(new_id("file"), key.workspace, name, "", 0, "upload", file.content_type or "", meta=meta)
     ensure_space(here.settings.root, 2 * (file.size or 0), "The upload")
     part = here.settings.root / "uploads" / f"{secrets.token_hex(8)}.part"
@@ -105,7 +135,7 @@ async def list_files(
 ) -> Page[FileObject]:
     """List the files of the workspace, newest first unless ``order`` is ``asc``."""
     found = await asyncio.to_thread(sources.find, here.db, key.workspace, "upload")
-    wanted = [source for source in found if purpose in {None, source.meta.get("purpose")}]
+    wanted = [source for source in found if purpose in {None, source.meta.get("purpose")} and not _is_over(source)]
     shown, more = cut(wanted if order == "asc" else wanted[::-1], after, limit)
     return Page[FileObject](**page([_shape(source) for source in shown], more))
 
@@ -139,9 +169,37 @@ async def uploaded(here: Gateway, ws: str, file_id: str, param: str | None = Non
         source = await asyncio.to_thread(sources.get, here.db, ws, file_id)
     except NotFound as error:
         raise missing from error
-    if source.origin != "upload":
+    if source.origin != "upload" or _is_over(source):
         raise missing
     return source
+
+
+async def expire(db: Database) -> None:
+    """Delete, for ever, files whose time has come; nobody finds them from that second on."""
+    while True:
+        try:
+            await asyncio.to_thread(delete_expired, db)
+        except FeilunError as error:
+            _log.warning("files whose time has come cannot be deleted: %s", error.message)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def delete_expired(db: Database) -> None:
+    """Delete the files of all workspaces whose time has come."""
+    for ws in workspaces.names(db):
+        for source in filter(_is_over, sources.find(db, ws, "upload")):
+            with suppress(NotFound):  # somebody deleted it just now
+                sources.delete(db, ws, source.id)
+
+
+def _until(source: Source) -> int | None:
+    lifetime = source.meta.get("lifetime")
+    return int(source.created) + int(lifetime) if lifetime else None
+
+
+def _is_over(source: Source) -> bool:
+    until = _until(source)
+    return until is not None and until <= time.time()
 
 
 def _said(text: str | None) -> dict[str, Any]:
@@ -181,6 +239,7 @@ def _shape(source: Source) -> FileObject:
         id=source.id,
         bytes=source.size,
         created_at=int(source.created),
+        expires_at=_until(source),
         filename=source.name,
         purpose=str(source.meta.get("purpose", "user_data")),
         permissions=asdict(source.permissions),
