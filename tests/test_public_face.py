@@ -42,8 +42,8 @@ FACES = {
     "feilun.store": "Database Edge Journal open_database record_digests",
     "feilun.training": "foresee run_training",
     "feilun.wire": (
-        "ASGIApp Event Exchange Handler Origin Pool Reply Server ServerLimits Splitter Timeouts events last_id "
-        "parse_url payloads resolve"
+        "ASGIApp Event Exchange Handler Origin Pool Reply Server ServerLimits Splitter Timeouts ensure_callable events "
+        "last_id parse_url payloads resolve"
     ),
 }
 

@@ -13,7 +13,9 @@ import pytest
 
 from feilun.errors import BadRequest, Forbidden
 from feilun.gateway.hotpath.images import MOST_HOSTS, check_images
+from feilun.records import Provider, new_id
 from feilun.settings import Settings, load
+from feilun.store.access import providers
 from feilun.wire.address import Resolver
 
 HI = [{"role": "user", "content": "hello"}]
@@ -40,6 +42,8 @@ ELSEWHERE = [
 NEVER = [
     *("file:///etc/passwd", "gopher://127.0.0.1:{port}/_x", "ftp://example.com", "//example.com", "example.com", ""),
     *("http://user:secret@127.0.0.1:{port}/v1", "http://user@example.com", "https://:secret@example.com/v1"),
+    *("http://169.254.169.254/v1", "http://[fd00:ec2::254]/v1", "http://[::ffff:a9fe:a9fe]/", "http://100.100.100.200"),
+    *("http://224.0.0.1/v1", "http://0.0.0.0:{port}/v1", "http://2130706433:{port}", "http://example.com:22/v1"),
     *("http://example.com@127.0.0.1:{port}\\", "http://exa mple.com", "http://example.com/v1\r\nX: y", "http://"),
 ]
 
@@ -159,7 +163,10 @@ def test_a_redirect_leads_nowhere(allowing: Settings, serve: Any, trap: Trap) ->
             assert remote.origin.address in {"127.0.0.1", "::1"}
             assert b"Host: localhost:" in heads[0]
             # Not even an operator can allow what gives away a cloud's credentials.
-            put(http, "cloud", "http://169.254.169.254/latest")
+            assert put(http, "cloud", "http://169.254.169.254/latest").status_code == 400
+            given = Provider(new_id("provider"), "bank", "cloud", "openai", "http://169.254.169.254/latest")
+            providers.put(gateway.db, given)  # as one that was there before such were refused
+            http.put("/api/endpoints/to-cloud", json={"targets": [{"model": "words", "provider": "cloud"}]})
             assert ask(http, "cloud").status_code == 502
     finally:
         ended.set()

@@ -111,6 +111,7 @@ def provider(given: argparse.Namespace, teller: Teller) -> int:
 
     def add(db: Any) -> None:
         wanted = Provider(new_id("provider"), _workspace(db, given), given.name, given.api, given.url)
+        part("check address")(given.url)
         kept = part("put provider")(db, wanted, _secret(given, teller))
         teller.say(
             "Kept the provider {} at {} (key {}).", kept.name, kept.url, kept.hint or ("…" if kept.sealed else "-")

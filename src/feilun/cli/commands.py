@@ -49,6 +49,7 @@ PARTS = {
     "turn model on": "feilun.store.access.revoked:turn_on",
     "turn model off": "feilun.store.models:turn_off",
     "put provider": "feilun.store.access.providers:put",
+    "check address": "feilun.wire:ensure_callable",
     "find providers": "feilun.store.access.providers:find",
     "remove provider": "feilun.store.access.providers:remove",
     "put endpoint": "feilun.store.access.endpoints:put",

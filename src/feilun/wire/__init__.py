@@ -3,7 +3,7 @@
 The room knows bytes, connections and time limits. It does not know keys, models, workspaces or any API's shapes.
 """
 
-from feilun.wire.address import parse_url, resolve
+from feilun.wire.address import ensure_callable, parse_url, resolve
 from feilun.wire.asgi import ASGIApp
 from feilun.wire.client import Origin, Pool
 from feilun.wire.exchange import Exchange, Handler
@@ -23,6 +23,7 @@ __all__ = [
     "ServerLimits",
     "Splitter",
     "Timeouts",
+    "ensure_callable",
     "events",
     "last_id",
     "parse_url",

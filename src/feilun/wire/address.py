@@ -101,6 +101,18 @@ def parse_url(url: str, schemes: frozenset[str] = _WHATEVER) -> tuple[Origin, st
     return Origin(parts.scheme, host.rstrip("."), port), path
 
 
+def ensure_callable(url: str) -> None:
+    """Raise BadRequest for a URL that can never be called, whatever its name comes to mean and operators allow."""
+    hint = "Give the address of a provider, such as https://api.example.com/v1."
+    try:
+        origin, _ = parse_url(url)
+        literal = _literal(origin.host)
+    except BadRequest as error:
+        raise BadRequest(error.message, hint, "url") from error
+    if literal is not None and (_metadata(literal) or literal.is_multicast or literal.is_unspecified):
+        raise BadRequest(f"{origin.host} is never called: no provider can be there.", hint, "url")
+
+
 def is_public(address: Address) -> bool:
     """Tell whether an address is one of the internet, whatever it is wrapped in."""
     if isinstance(address, IPv6Address):

@@ -17,6 +17,7 @@ from feilun.gateway.shapes import Deleted, Page, Strict, cut, page
 from feilun.gateway.state import Gateway, Here
 from feilun.records import Provider, new_id
 from feilun.store.access import providers
+from feilun.wire import ensure_callable
 
 router = APIRouter(prefix="/providers", tags=["providers"], route_class=StrictRoute)
 
@@ -54,6 +55,7 @@ class ProviderObject(BaseModel):
 @router.put("/{name}")
 async def put_provider(name: str, given: ProviderRequest, here: Here, key: Owner) -> ProviderObject:
     """Add a provider, or replace the one of this name."""
+    ensure_callable(given.url)
     wanted = Provider(new_id("provider"), key.workspace, name, given.api, given.url)
     kept = await asyncio.to_thread(providers.put, here.db, wanted, given.key)
     await here.snapshot.refresh(here.answering.prepare)
