@@ -196,34 +196,6 @@ def accumulated(events: list[dict]) -> dict:
     return message
 
 
-def test_a_provider_of_the_same_api_is_sent_what_was_asked() -> None:
-    """Thoughts, marks of caches, top_k and failed tools go on as they are; the model and the bounds are ours."""
-    mark = {"cache_control": {"type": "ephemeral"}}
-    asked = {
-        "system": [{"type": "text", "text": "S", **mark}],
-        "thinking": {"type": "enabled", "budget_tokens": 1024},
-        "top_k": 3,
-        "tools": [{**TOOL, **mark}],
-        "messages": [
-            *ASK,
-            {
-                "role": "assistant",
-                "content": [
-                    {"type": "thinking", "thinking": "hm", "signature": "s"},
-                    {"type": "tool_use", "id": "t", "name": "weather", "input": {}},
-                ],
-            },
-            {
-                "role": "user",
-                "content": [{"type": "tool_result", "tool_use_id": "t", "content": "no", "is_error": True, **mark}],
-            },
-        ],
-    }
-    body = to_chat(request(**asked, stream=True, max_tokens=2000))
-    sent = to_anthropic({**body, "model": "theirs", "max_completion_tokens": 50, "stream": True})
-    assert sent == {**asked, "model": "theirs", "max_tokens": 50, "stream": True}
-
-
 THOUGHTS = [
     {"type": "thinking", "thinking": "hm, so", "signature": "s1"},
     {"type": "redacted_thinking", "data": "x"},

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import convert
 from tests.gateway.blocks import ASK, OBJECTS, use
 
 from feilun.errors import BadRequest, FeilunError, RateLimited, UpstreamError
 from feilun.gateway.surface.anthropic_out import FromAnthropicStream, from_anthropic, to_anthropic
+from feilun.gateway.surface.messages import to_chat
+from feilun.gateway.surface.requests import MessagesRequest
 
 
 def test_requests_to_a_provider_have_its_names() -> None:
@@ -104,3 +107,31 @@ def test_whatever_a_provider_sends_is_read_or_told(event: Any, kind: str) -> Non
             read({**event, "type": kind})
         except FeilunError:
             continue
+
+
+def test_a_provider_of_the_same_api_is_sent_what_was_asked() -> None:
+    """Thoughts, marks of caches, top_k and failed tools go on as they are; the model and the bounds are ours."""
+    mark = {"cache_control": {"type": "ephemeral"}}
+    asked = {
+        "system": [{"type": "text", "text": "S", **mark}],
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "top_k": 3,
+        "tools": [{"name": "weather", "input_schema": {"type": "object"}, **mark}],
+        "messages": [
+            *ASK,
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "s"},
+                    {"type": "tool_use", "id": "t", "name": "weather", "input": {}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": "t", "content": "no", "is_error": True, **mark}],
+            },
+        ],
+    }
+    body = to_chat(convert({"model": "m", **asked, "stream": True, "max_tokens": 2000}, MessagesRequest))
+    sent = to_anthropic({**body, "model": "theirs", "max_completion_tokens": 50, "stream": True})
+    assert sent == {**asked, "model": "theirs", "max_tokens": 50, "stream": True}
