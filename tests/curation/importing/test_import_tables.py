@@ -64,15 +64,32 @@ def test_separators_are_told_by_the_shape_of_lines(mark: str) -> None:
 
 
 def test_a_quote_that_nobody_closes_costs_no_rows() -> None:
-    """From an open quote on every line is a row, and the document says where that begins."""
+    """A line with an open quote is a row by itself, whatever the size of the file, and the document names the line."""
     lines = ["name,remark", "a,fine", 'b,"twelve inches', *(f"c{number},fine" for number in range(2_000))]
     document = parse("a.csv", "\n".join(lines).encode())
     assert len(document.blocks[0].rows) == len(lines)
     assert document.blocks[0].rows[-1] == ("c1999", "fine")
-    assert document.notes == ("a quote in line 3 is not closed; from there on every line is a row",)
+    assert document.notes == ("a quote is not closed in line 3; what is cut there may be wrong",)
+    small = parse("a.csv", b'question,answer\n"unclosed,hello\nb,"c, d"\ne,f "so" g\nh,"x\ny"\n')
+    assert small.blocks[0].rows == (
+        ("question", "answer"), ('"unclosed', "hello"), ("b", "c, d"), ("e", 'f "so" g'), ("h", "x\ny")
+    )  # fmt: skip
+    assert small.notes == ("a quote is not closed in line 2; what is cut there may be wrong",)
     quoted = parse("b.csv", b'name,remark\na,"one\ntwo\nthree"\nb,x\n')
     assert quoted.blocks[0].rows[1] == ("a", "one\ntwo\nthree")
     assert not quoted.notes
+
+
+def test_quotes_marked_by_backslashes_and_excels_separator_line() -> None:
+    """Quotes within cells may have a backslash; a backslash before a closing quote is one; ``sep=;`` is no row."""
+    rows = parse("a.csv", b'question,answer\nA?,"he said \\"no\\", twice"\nB?,"C:\\dir"\n').blocks[0].rows
+    assert rows[1:] == (("A?", 'he said "no", twice'), ("B?", "C:\\dir"))
+    rows = parse("a.csv", b'path,name\n"C:\\dir\\","a, b"\n"D:\\","c"\n').blocks[0].rows
+    assert rows[1:] == (("C:\\dir\\", "a, b"), ("D:\\", "c"))
+    rows = parse("a.csv", "\ufeffsep=;\r\nquestion;answer\r\nA?;1,5\r\n".encode()).blocks[0].rows
+    assert rows == (("question", "answer"), ("A?", "1,5"))
+    many = "".join(f'a{number},"b\n' for number in range(20_000))
+    assert len(parse("a.csv", many.encode()).blocks[0].rows) == 20_000
 
 
 @pytest.mark.parametrize(

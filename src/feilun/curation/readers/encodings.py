@@ -74,7 +74,7 @@ def _binary() -> str:
 
 def _stray(head: bytes) -> bool:
     """Tell whether the NUL bytes of a text are strays, not marks of binary data."""
-    return 100 * head.count(0) <= max(200, len(head)) and not _BINARY.search(head) and b"\0\0" not in head
+    return 100 * head.rstrip(b"\0").count(0) <= max(200, len(head)) and not _BINARY.search(head)
 
 
 def _wide(head: bytes) -> str:

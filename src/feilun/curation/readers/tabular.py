@@ -30,6 +30,11 @@ from feilun.curation.readers.text import cell_text, table_rows
 _SEPARATORS = ",;\t|"
 _HEAD_LINES = 200
 _LONGEST_NAME = 80
+_LONGEST_RECORD = 500  # lines
+_PROBED = 2_000
+_NAMED = 20
+_SEPARATOR_LINE = re.compile(r"(?i)\ufeff?\"?sep=(.)\"?\r?\n?")
+_BACKSLASHED = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
 _KINDS = (
     (
         "number",
@@ -65,7 +70,15 @@ def read_csv(data: bytes, notes: list[str]) -> list[Block]:
     """
     text = decode(data, notes).replace("\0", "")
     lines = list(io.StringIO(text, newline=""))
-    rows = table_rows(_records(lines, separator(lines[:_HEAD_LINES]), notes), notes)
+    told = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    lines = lines[1:] if told else lines
+    mark = told[1] if told else separator(lines[:_HEAD_LINES])
+    lines, wrong = _doubled(lines, mark), list[int]()
+    rows = table_rows(_records(lines, mark, wrong), notes)
+    if unclosed := [number for number in wrong if lines[number - 1].count('"') % 2]:
+        more = f" and {len(unclosed) - _NAMED} more" if len(unclosed) > _NAMED else ""
+        where = ", ".join(str(number + (told is not None)) for number in unclosed[:_NAMED])
+        notes.append(f"a quote is not closed in line {where}{more}; what is cut there may be wrong")
     return table_blocks(rows) or [Block("table", rows=rows)]
 
 
@@ -84,27 +97,50 @@ def separator(lines: Sequence[str]) -> str:
     return max(_SEPARATORS, key=fitness)
 
 
-def _records(lines: Sequence[str], mark: str, notes: list[str]) -> Iterator[list[str]]:
-    """Yield the records; where a quote is never closed, the lines from there on are cut without regard to quotes."""
-    reader = csv.reader(lines, delimiter=mark)
+def _doubled(lines: list[str], mark: str) -> list[str]:
+    """Return the lines with quotes doubled instead of marked by a backslash, if that is how the file has them."""
+    if not any('\\"' in line for line in lines):
+        return lines
+    doubled = [_BACKSLASHED.sub(r'\1""', line) for line in lines]
+    broken: tuple[list[int], list[int]] = ([], [])
+    for some, found in zip((lines, doubled), broken, strict=True):
+        for _ in _records(some[:_PROBED], mark, found):
+            pass
+    return doubled if len(broken[1]) < len(broken[0]) else lines
+
+
+def _records(lines: Sequence[str], mark: str, wrong: list[int]) -> Iterator[list[str]]:
+    """Yield the records; a line whose quotes are wrong is one by itself, and its number goes to ``wrong``."""
     start = 0
-    while True:
-        try:
-            record = next(reader, None)
-        except csv.Error:
-            record = []
-            broken = True
-        else:
-            # Text in quotes may hold line ends, but hundreds of them come from a quote that nobody closed.
-            broken = reader.line_num - start > 500
-        if broken:
-            notes.append(f"a quote in line {start + 1} is not closed; from there on every line is a row")
-            yield from (line.rstrip("\r\n")[: 1 << 20].split(mark) for line in lines[start:])
-            return
-        if record is None:
-            return
-        start = reader.line_num
-        yield record
+    while start < len(lines):
+        reader = csv.reader((lines[number] for number in range(start, len(lines))), delimiter=mark, strict=True)
+        first = start
+        while True:
+            try:
+                record = next(reader, None)
+            except csv.Error:
+                record = []
+                broken = True
+            else:
+                # Text in quotes may hold line ends, but hundreds of them come from a quote that nobody closed.
+                broken = first + reader.line_num - start > _LONGEST_RECORD
+            if broken:
+                break
+            if record is None:
+                return
+            start = first + reader.line_num
+            yield record
+        line = lines[start].rstrip("\r\n")[: 1 << 20]
+        start += 1
+        wrong.append(start)
+        yield line.split(mark) if line.count('"') % 2 else _loosely(line, mark)
+
+
+def _loosely(line: str, mark: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=mark), [])
+    except csv.Error:
+        return line.split(mark)
 
 
 def kind_of(value: str) -> str:
