@@ -17,11 +17,11 @@ from bs4.element import NavigableString, PageElement
 from feilun.curation.documents import MAX_COLUMNS, MAX_ROWS, Block, Unreadable
 from feilun.curation.readers.encodings import declared
 from feilun.curation.readers.outline import Sections
-from feilun.curation.readers.text import capped, decode, table_rows
+from feilun.curation.readers.text import capped, decode, raised, table_rows
 
 _DROPPED = (
     "nav", "header", "footer", "script", "style", "noscript", "template", "aside", "svg", "head", "button", "select",
-    "input", "textarea", "iframe", "object", "canvas", "rp", "rt",
+    "input", "textarea", "iframe", "object", "canvas", "rp", "rt", "del", "s", "strike",
 )  # fmt: skip
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6, "summary": 7}
 _LINES = {
@@ -29,7 +29,7 @@ _LINES = {
     "figure", "figcaption", "caption", "form", "fieldset", "address", "hr",
 }  # fmt: skip
 _SINGLE = {"br", "tr", "td", "th"}
-_HIDDEN = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden")
+_HIDDEN = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden|text-decoration[^;]*line-through")
 _DEEPEST = 12  # lists within lists
 _MOST_CELLS = 1_000_000
 _MARK = re.compile(r" *(?:-|\d+\.)")
@@ -50,6 +50,8 @@ def html_blocks(text: str, notes: list[str], where: str = "") -> list[Block]:
         for tag in soup.find_all(_dropped):
             if tag.parent is not None and not tag.decomposed:
                 tag.decompose()
+        for tag in soup.find_all(["sup", "sub"]):
+            tag.replace_with(raised(tag.get_text(), tag.name == "sub"))
         return list(_blocks(soup, Sections(where), notes))
     except (ParserRejectedMarkup, FeatureNotFound, RecursionError, AssertionError, ValueError) as error:
         if isinstance(error, Unreadable):
@@ -58,7 +60,7 @@ def html_blocks(text: str, notes: list[str], where: str = "") -> list[Block]:
 
 
 def _dropped(tag: Tag) -> bool:
-    """Tell whether a tag is furniture or hidden; the head of an article is its own, only the page's is furniture."""
+    """Tell whether a tag is furniture, hidden or struck out; of heads only the page's is furniture."""
     if tag.name == "header":
         return tag.find_parent(["article", "main"]) is None
     hidden = tag.has_attr("hidden") or _HIDDEN.search(str(tag.get("style", ""))) is not None
@@ -79,12 +81,12 @@ def _blocks(soup: BeautifulSoup, sections: Sections, notes: list[str]) -> Iterat
     while node is not None:
         if isinstance(node, Tag) and node.name in _HEADINGS:
             sections.add(_joined(parts))
-            yield from sections.head(_HEADINGS[node.name], node.get_text(" ", strip=True))
+            yield from sections.head(_HEADINGS[node.name], _words(node))
             node = _after(node)
             continue
         if isinstance(node, Tag) and node.name == "table" and _is_table(node):
             caption = node.find("caption")
-            parts.append("" if caption is None else f"\n\n{caption.get_text(' ', strip=True)}")
+            parts.append("" if caption is None else f"\n\n{_words(caption)}")
             sections.add(_joined(parts))
             yield from sections.table(table_rows(_rows(node), notes))
             node = _after(node)
@@ -151,6 +153,20 @@ def _is_table(table: Tag) -> bool:
     return any(len(row.find_all(["td", "th"], recursive=False)) > 1 for row in table.find_all("tr"))
 
 
+def _words(tag: Tag) -> str:
+    """Return what stands in a tag on one line: blanks where lines end, none where only the look changes."""
+    pieces: list[str] = []
+    waiting: list[PageElement | str] = [tag]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Tag):
+            apart = [" "] if node.name in _LINES | _SINGLE | _HEADINGS.keys() | {"li", "dt", "dd"} else []
+            waiting += [*apart, *reversed(node.contents), *apart]
+        elif type(node) in {str, NavigableString}:
+            pieces.append(str(node))
+    return " ".join("".join(pieces).split())
+
+
 def _rows(table: Tag) -> Iterator[list[str]]:
     """Yield the rows; a cell that spans rows or columns stands in each of them."""
     hanging: dict[int, tuple[int, str]] = {}  # column -> rows that a cell from above still covers, and its text
@@ -159,7 +175,7 @@ def _rows(table: Tag) -> Iterator[list[str]]:
         cells: list[str] = []
         for cell in row.find_all(["td", "th"], recursive=False):
             _hang(hanging, cells)
-            text = re.sub(r"\s+", " ", cell.get_text(" ")).strip()
+            text = _words(cell)
             down = _span(cell, "rowspan", MAX_ROWS) - 1
             for _ in range(_span(cell, "colspan", MAX_COLUMNS)):
                 if down and len(cells) < MAX_COLUMNS:

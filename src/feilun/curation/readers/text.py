@@ -15,11 +15,15 @@ from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX
 from feilun.curation.readers.encodings import decode, encoding_of
 from feilun.curation.readers.outline import Outline
 
-__all__ = ["capped", "cell_text", "decode", "encoding_of", "read_markdown", "read_text", "table_rows"]
+__all__ = ["capped", "cell_text", "decode", "encoding_of", "raised", "read_markdown", "read_text", "table_rows"]
 
 _HEADING = re.compile(r"^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$")
 _UNDERLINE = re.compile(r" {0,3}(?:={3,}|-{3,})")
 _TITLE = re.compile(r" {0,3}[^\s|>*+-]")
+
+_POWER = re.compile(r"[-+−*/.()=]{0,9}(?:[A-Za-z]?\d[-+−*/.()=A-Za-z\d]{0,30}|[A-Za-z][-+−*/=]\d{1,9})")
+_RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿⁱ")
+_LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
 
 
 def capped(text: str, notes: list[str]) -> str:
@@ -117,3 +121,15 @@ def cell_text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
     return str(value).removesuffix(" 00:00:00").lstrip("\ufeff").strip()
+
+
+def raised(text: str, below: bool = False) -> str:
+    """Return raised or lowered text so that ``10`` and a raised ``5`` are not 105: ``10⁵``, ``H₂``, ``2^(2x)``.
+
+    Words (1st, ™) and marks of notes in brackets stay as they are.
+    """
+    inner = text.strip()
+    if not any(char.isdigit() for char in inner) or not _POWER.fullmatch(inner):
+        return text
+    shown = inner.translate(_LOWERED if below else _RAISED)
+    return shown if not any(char.isascii() for char in shown) else f"{'_' if below else '^'}({inner})"

@@ -1,11 +1,14 @@
 """DOCX -> blocks in reading order: headings with numbers, lists, tables, text boxes, equations, notes.
 
 This module knows WordprocessingML (ECMA-376 part 1, 17). It does not know what tables mean. Page heads and feet,
-comments and deleted text are left out; merged cells say the same in every cell that they cover.
+comments and text that is deleted, struck out or hidden are left out; merged cells say the same in every cell that they
+cover.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, ParseError
@@ -15,9 +18,10 @@ from feilun.curation.readers.office.equations import latex
 from feilun.curation.readers.office.numbering import Numbering
 from feilun.curation.readers.office.ooxml import Package, Relation, child, on, value, whole
 from feilun.curation.readers.office.styles import Styles
+from feilun.curation.readers.office.symbols import symbol
 from feilun.curation.readers.outline import Sections
 from feilun.curation.readers.packages import DAMAGE, check_zip
-from feilun.curation.readers.text import table_rows
+from feilun.curation.readers.text import raised, table_rows
 
 _SKIPPED = {
     "del", "moveFrom", "instrText", "delText", "rPr", "pPr", "tblPr", "tcPr", "trPr", "sdtPr", "sectPr", "Fallback",
@@ -52,6 +56,7 @@ class _Word:
         self._package = package
         self._links: dict[str, Relation] = package.relations(self._main)
         self._styles = Styles(package.xml(package.related(self._main, "styles")))
+        self._left: Counter[str] = Counter()
         self._numbering = Numbering(package.xml(package.related(self._main, "numbering")))
 
     def blocks(self, notes: list[str]) -> Iterator[Block]:
@@ -79,6 +84,7 @@ class _Word:
             sections.add("\n\n".join(self._boxes(paragraph.boxes)))
         yield from sections.close()
         yield from self._notes()
+        notes.extend(f"{times} {what}" for what, times in sorted(self._left.items()))
 
     def _boxes(self, boxes: Iterable[Element]) -> list[str]:
         """Return the paragraphs of text boxes, and of those within them."""
@@ -143,7 +149,7 @@ class _Word:
             depth = depth or inherited or str(self._numbering.depth_of_style(number, holder))
         return ("" if number == "0" else number), whole(depth, 8)
 
-    def _inline(self, item: Element, boxes: list[Element]) -> Iterator[str]:
+    def _inline(self, item: Iterable[Element], boxes: list[Element]) -> Iterator[str]:
         """Yield the pieces of what stands in a paragraph; text boxes are put aside."""
         for part in item:
             match part.tag:
@@ -151,6 +157,10 @@ class _Word:
                     yield part.text or ""
                 case "txbxContent":
                     boxes.append(part)
+                case "r" if (look := part.find("rPr")) is not None:
+                    yield from self._run(part, look, boxes)
+                case "sym":
+                    yield self._symbol(part)
                 case "hyperlink":
                     yield self._link(part, boxes)
                 case "sdt" if (box := child(part, "sdtPr", "checkbox")) is not None:
@@ -163,6 +173,24 @@ class _Word:
                     yield _SIGNS[tag](part)
                 case tag if tag not in _SKIPPED:
                     yield from self._inline(part, boxes)
+
+    def _run(self, part: Element, look: Element, boxes: list[Element]) -> Iterator[str]:
+        """Yield the pieces of a run by its look: nothing if it is hidden or struck out, raised figures as such."""
+        text = "".join(piece for child in part for piece in self._inline([child], boxes))
+        if text.strip() and on(look, "vanish"):
+            self._left["runs of hidden text were left out"] += 1
+        elif text.strip() and (on(look, "strike") or on(look, "dstrike")):
+            self._left["runs of text that is struck out were left out"] += 1
+        else:
+            place = value(look, "vertAlign")
+            yield raised(text, place == "subscript") if place in {"superscript", "subscript"} else text
+
+    def _symbol(self, part: Element) -> str:
+        font, code = part.get("font", ""), part.get("char", "")
+        sign = symbol(font, int(code, 16)) if re.fullmatch("[0-9A-Fa-f]{1,6}", code) else ""
+        if not sign:
+            self._left[f"signs of the font {font[:40]} are not known and were left out"] += 1
+        return sign
 
     def _link(self, part: Element, boxes: list[Element]) -> str:
         """Return the words of a link, and in brackets where it leads if that is outside and not said already."""
@@ -190,12 +218,6 @@ def _ticked(yes: bool) -> str:
     return "[x] " if yes else "[ ] "
 
 
-def _symbol(part: Element) -> str:
-    """Return a sign of a font; symbol fonts keep theirs in the private area, and what they show there is unknown."""
-    code = part.get("char", "")
-    return "" if not code or code.upper().startswith("F0") else chr(int(code, 16))
-
-
 def _field(part: Element) -> str:
     """Return the tick of a form's old check box; other fields say nothing by themselves."""
     box = part.find("checkBox")
@@ -208,7 +230,6 @@ _SIGNS: dict[str, Callable[[Element], str]] = {
     "noBreakHyphen": lambda _: "-",
     "oMath": lambda part: f" ${latex(part)}$ ",
     "oMathPara": lambda part: "".join(f"\n$${latex(equation)}$$\n" for equation in part.iter("oMath")),
-    "sym": _symbol,
     "ffData": _field,
     **dict.fromkeys(("footnoteReference", "endnoteReference"), lambda part: f"[^{part.get('id', '')}]"),
 }
