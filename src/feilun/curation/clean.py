@@ -6,10 +6,12 @@ of wrongly decoded text (mojibake) is not done here.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
 
 from feilun.records import normalise_text
 
@@ -29,20 +31,34 @@ _OLD_LINE = re.compile(
     rf"|(?:本(?:文件|通知|规定|办法|版本))(?:已|被).{{0,12}}(?:废止|作废|失效|取代|替代))"
 )
 _STATUS_LINE = re.compile(r"(?i)^\W*(?:status|state|状态|狀態)\W*[:：]")
+_OLD_WORD = "obsolete|outdated|withdrawn|已?(?:废止|作废|失效)"
 _OLD_NAME = re.compile(
-    r"(?i)(?:^|[^a-z])(?:superseded|obsolete|outdated|withdrawn|deprecated)(?:[^a-z]|$)|已?(?:废止|作废|失效)"
+    r"(?i)(?:^|[^a-z])(?:superseded|deprecated)(?:[^a-z]|$)|已(?:废止|作废|失效)(?:版本?)?[\W_]*$"
+    rf"|(?:^|[\W_])(?:{_OLD_WORD})(?:版本?)?[\W_]*$|^[\W_]*(?:已?(?:废止|作废|失效))[\W_]"
+    rf"|[(（\[【]\s*(?:{_OLD_WORD})\s*[)）\]】]"
 )
 _DATE_LINE = re.compile(
     r"(?i)^\W*(?:effective|valid|in force|updated|last updated|date|version|revised|reviewed|as of|issued"
     r"|published|生效|有效|更新|修订|发布|日期|版本)"
 )
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_DATES = (
-    re.compile(r"(?P<y>(?:19|20)\d\d)\s*[-/.年]\s*(?P<m>\d{1,2})\s*(?:[-/.月]\s*(?P<d>\d{1,2}))?"),
-    re.compile(r"(?i)\b(?P<d>\d{1,2})(?:st|nd|rd|th)?\s+(?P<n>[a-z]{3,9})\.?,?\s+(?P<y>(?:19|20)\d\d)"),
-    re.compile(r"(?i)\b(?P<n>[a-z]{3,9})\.?\s+(?:(?P<d>\d{1,2})(?:st|nd|rd|th)?,?\s+)?(?P<y>(?:19|20)\d\d)"),
-    re.compile(r"(?<!\d)(?P<y>(?:19|20)\d\d)(?!\d)"),
+_YEAR = r"(?:19|20)\d\d"
+_NAME = r"(?P<n>[a-z]{3,9})\.?"
+_HAN_YEAR = "[〇零○一二三四五六七八九]{4}"
+_DATES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"(?<!\d)(?P<y>{_YEAR})(?:[-/.]|\s*年\s*)(?P<m>\d{{1,2}})(?!\d)(?:(?:[-/.]|\s*月\s*)(?P<d>\d{{1,2}})(?!\d))?",
+        rf"(?<!\d)(?P<y>{_YEAR})(?P<m>\d\d)(?P<d>\d\d)(?!\d)",
+        r"民[国國]\s*(?P<r>\d{1,3})\s*年(?:\s*(?P<m>\d{1,2})\s*月(?:\s*(?P<d>\d{1,2}))?)?",
+        rf"(?P<h>{_HAN_YEAR})年(?:(?P<m>[一二三四五六七八九十]{{1,2}})月(?:(?P<d>[一二三四五六七八九十]{{1,3}}))?)?",
+        rf"(?<![\d./-])(?P<d>\d{{1,2}})(?P<s>[-/.])(?P<m>\d{{1,2}})(?P=s)(?P<y>{_YEAR})(?!\d)",
+        rf"(?i)\b(?P<d>\d{{1,2}})(?:st|nd|rd|th)?(?:\s+|-)(?:of\s+)?{_NAME}(?:,?\s+|-)(?P<y>{_YEAR}|(?<=-)\d\d)(?!\d)",
+        rf"(?i)\b{_NAME}\s+(?:(?P<d>\d{{1,2}})(?:st|nd|rd|th)?,?\s+)?(?P<y>{_YEAR})(?!\d)",
+        rf"(?<!\d)(?<!(?<![Qq])\d[ .,:/-])(?<![$€£¥￥])(?P<y>{_YEAR})(?!\d)(?![ .,:/-](?!{_YEAR}(?!\d))\d)",
+    )
 )
+_HAN_DIGITS = str.maketrans("〇零○一二三四五六七八九", "000123456789")
 _VERSION = re.compile(r"(?i)(?:\bv(?:ersion|er)?\.?\s*|版本\W*|第)(\d+(?:\.\d+)*)")
 
 
@@ -71,21 +87,41 @@ def language(text: str) -> str:
 def date_in(text: str) -> str:
     """Return the first date of ``text`` as ISO day (missing parts are 01), or nothing.
 
-    Full dates are looked for before lone years, so that ``fees 2025, valid from 3 May 2024`` is of 2024.
+    Days are looked for before months and those before lone years, so that ``fees 2025, valid from 3 May 2024`` is of
+    2024. ``5/1/2024`` is 5 January, ``8/15/2024`` 15 August; a day that no calendar has is no date.
     """
+    found: list[tuple[int, int, str]] = []
     for pattern in _DATES:
         for match in pattern.finditer(text):
-            parts = match.groupdict()
-            month = parts.get("m") or "1"
-            if parts.get("n"):
-                short = parts["n"][:3].casefold()
-                if short not in _MONTHS:
-                    continue
-                month = str(_MONTHS.index(short) + 1)
-            day = parts.get("d") or "1"
-            if 1 <= int(month) <= 12 and 1 <= int(day) <= 31:
-                return f"{parts['y']}-{int(month):02d}-{int(day):02d}"
-    return ""
+            parts = {name: part for name, part in match.groupdict().items() if part}
+            if day := _day_of(parts):
+                found.append((2 - ("d" in parts) - ("d" in parts or "m" in parts or "n" in parts), match.start(), day))
+    return min(found)[2] if found else ""
+
+
+def _day_of(parts: Mapping[str, str]) -> str:
+    if "r" in parts:
+        year = int(parts["r"]) + 1911
+    else:
+        year = int(parts["h"].translate(_HAN_DIGITS) if "h" in parts else parts["y"])
+    month, day = (_number(parts.get(key, "1")) for key in "md")
+    if "n" in parts:
+        short = parts["n"][:3].casefold()
+        month = _MONTHS.index(short) + 1 if short in _MONTHS else 0
+    if "s" in parts and month > 12:
+        month, day = day, month
+    try:
+        return dt.date(year + 2000 * (year < 100), month, day).isoformat()
+    except ValueError:
+        return ""
+
+
+def _number(text: str) -> int:
+    """Return a number up to 99 in digits or in Chinese numerals."""
+    if "十" not in text:
+        return int(text.translate(_HAN_DIGITS))
+    tens, ones = (part.translate(_HAN_DIGITS) for part in text.split("十", 1))
+    return 10 * int(tens or 1) + int(ones or 0) if (tens or "1").isdecimal() and (ones or "0").isdecimal() else 0
 
 
 def version_in(text: str) -> tuple[int, ...]:
@@ -107,8 +143,13 @@ def is_mark(text: str) -> bool:
 
 
 def age_of(name: str, lines: Iterable[str]) -> tuple[bool, str, tuple[int, ...]]:
-    """Return (superseded, stated day, version) from a document's name and its first lines."""
-    superseded, day, version = _OLD_NAME.search(name) is not None, "", tuple[int, ...]()
+    """Return (superseded, stated day, version) from a document's name and its first lines.
+
+    A name says that by a word set apart: ``fees (obsolete).md``; how to handle void cards is a subject like others.
+    """
+    path = PurePosixPath(name)
+    superseded = any(_OLD_NAME.search(part) for part in (*path.parent.parts, path.stem))
+    day, version = "", tuple[int, ...]()
     for line in lines:
         superseded = superseded or _OLD_LINE.search(line) is not None
         if _DATE_LINE.search(line):
@@ -139,7 +180,7 @@ def without_boilerplate(text: str, furniture: frozenset[str]) -> str:
 
 
 _NO_ANSWER = re.compile(
-    r"(?i)^(?:tbd|tba|todo|n ?a|none|null|nan|unknown|pending|see above|待定|无|暂无|待补充|待确认|同上|未知)?$"
+    r"(?i)^(?:tbd|tba|todo|n ?a|none|null|nan|unknown|pending|see above|待定|暂无|待补充|待确认|同上|未知)?$"
 )
 _ASKS = re.compile(
     r"(?i)[?？]|^(?:who|whom|whose|what|when|where|which|why|how|can|could|would|will|do|does|did|is|are|may|should|shall"
@@ -166,6 +207,7 @@ _FOLLOW_UP = re.compile(
     r"(?i)^(?:and|what about|how about|also|or|then)\b[^?？]{0,30}[?？]?$|^(?:那|那么|还有).{0,8}呢[?？]?$"
 )
 _YES_NO = re.compile(r"^(?:yes|no|是的?|不是|对|可以|不可以|不能|没有)$")
+_TELLING = frozenset({"Sm", "So"})  # signs that are answers by themselves: ticks, stars, +, ∞
 MAX_QUESTION, MAX_ANSWER = 2_000, 4_000
 
 
@@ -179,7 +221,7 @@ def worthless(question: str, answer: str, talk: bool) -> str:
     asked, said = normalise_text(question), normalise_text(answer)
     if not any(char.isalpha() for char in asked):
         return "no_question"
-    if _NO_ANSWER.match(said):
+    if _NO_ANSWER.match(said) and (said or not any(unicodedata.category(char) in _TELLING for char in answer)):
         return "no_answer"
     if len(question) > MAX_QUESTION or len(answer) > MAX_ANSWER:
         return "too_long"
