@@ -176,6 +176,15 @@ def test_lines_that_many_documents_share_go_at_their_edges() -> None:
         assert mending.mended.text == text.removesuffix("\n春风信箱每日一封")
 
 
+def test_answers_that_many_files_share_are_no_furniture() -> None:
+    """Different questions often have the same short answer; it stays, and so does what an agent says everywhere."""
+    subjects = ("card", "loan", "transfer", "account", "order", "cheque", "deposit", "policy")
+    texts = [f"{subject.title()} desk\n\nQ: Can a {subject} be cancelled?\nA: Yes." for subject in subjects]
+    texts += [f"{subject}\n问：{subject}能取消吗？\n答：可以取消的。" for subject in subjects]
+    furniture = Furniture()
+    assert not any(furniture.apply(rows(texts), furniture.decide([furniture.sketch(rows(texts))])))
+
+
 def test_sketches_do_not_depend_on_batches() -> None:
     """The decision is the same however the rows are split."""
     furniture = next(each for each in OPERATORS if each.name == "furniture").make(None, share=0.1)

@@ -117,7 +117,7 @@ _LOST = Operator(
 )
 _FURNITURE = Operator(
     "furniture",
-    3,
+    4,
     ("Site furniture around the text is removed.", "删除正文以外的网站栏目文字。"),
     "Kohlschütter et al. 2010 (shallow text features); lines shared by documents as in CCNet (Wenzek et al. 2020)",
     {
@@ -148,7 +148,7 @@ _SPAM = Operator(
 )
 _LANGUAGE = Operator(
     "language",
-    1,
+    2,
     ("The language of each row, with the variant of Chinese.", "识别每行的语言和中文变体。"),
     "Unicode scripts; small words of thirteen languages; characters of written Cantonese",
     {

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from feilun.curation.pairs import is_labelled
 from feilun.curation.repair.page.pages import answer_edges, furniture_lines
 from feilun.curation.seam import Mended, Mending, Note, Row, Ruling
 
@@ -73,7 +74,9 @@ class Furniture:
         for row, owner in zip(rows, owners, strict=True):
             for role, text in zip(row.roles, row.texts, strict=True):
                 if role == "text" and text.count("\n") >= 2:
-                    pairs.update((key, owner) for line in text.split("\n") if (key := line_key(line)))
+                    # Many questions have the same answer, which is no furniture.
+                    said = (line for line in text.split("\n") if not is_labelled(line))
+                    pairs.update((key, owner) for line in said if (key := line_key(line)))
         lines = np.array(sorted(pairs), np.uint64).reshape(-1, 2)
         return lines, np.array(sorted(set(owners)), np.uint64)
 
