@@ -44,6 +44,8 @@ def flagged(name: str, text: str) -> bool:
         ("Is a fee due? No fee.", "en", None),
         ("Do teachers have a lunch break? A long one.", "en", None),
         ("A transfer takes three days abroad.", "en", None),
+        ("Ela foi a casa a pé.", "pt", None),
+        ("Non ho i soldi.", "it", None),
         ("वह कल शहर गया था", "hi", None),
     ],
 )

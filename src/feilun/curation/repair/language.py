@@ -76,7 +76,10 @@ def _latin(text: str) -> tuple[str, float]:
             scores[lang] = scores.get(lang, 0) + weight
     if not scores:
         return ("en", 0.2) if words.total() >= 3 and text[:_SAMPLE].isascii() else ("", 0.0)
-    best = max(sorted(scores), key=lambda lang: (scores[lang], lang == "en"))
+    # Where the small words leave it open, few English words end in these vowels.
+    open_ended = sum(words[word] for word in words if len(word) > 2 and word[-1] in "aoiu")
+    english = plain and 4 * open_ended <= words.total()
+    best = max(sorted(scores), key=lambda lang: (scores[lang], lang == "en" and english))
     return best, scores[best] / sum(scores.values())
 
 
