@@ -32,8 +32,8 @@ from feilun.curation.seam import Note, Row, Ruling
 from feilun.records import JSON
 
 _SMALL_WORDS = {
-    "en": "the of and to in is that it for was with as on are this be have not you from at by or an what how can which a do"
-    " i no does did if my your we they our when where who why will would there any",
+    "en": "the of and to in is that it for was with as on are this be have not you from at by or an what how can which"
+    " a do i no does did if my your we they our when where who why will would there any",
     "de": "der die das und ist nicht ein eine zu den von mit auf für im sich auch dem es wird sind werden wie oder",
     "fr": "le la les des est une et du dans pour que qui pas sur avec au ce il sont vous nous plus par aux être",
     "es": "el la los las de que y en un una es por con para se del no su al lo como más pero está son",
