@@ -95,7 +95,7 @@ def test_an_archive_is_revoked_by_its_name(home: Path, tmp_path: Path, capsys: p
     assert said(capsys).count('"train": true') == 2
     assert run(home, "permissions", "old.zip", "--revoke") == 0
     assert said(capsys).count('"train": false, "retrieve": false') == 2
-    assert run(home, "permissions", "new.zip", "--revoke") == 3
+    assert run(home, "permissions", "new.zip", "--revoke") == 2
     assert "feilun permissions lists what there is" in capsys.readouterr().err
 
 
