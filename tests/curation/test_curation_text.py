@@ -167,7 +167,8 @@ def test_what_teaches_nothing(question: str, answer: str, reason: str) -> None:
         ("card 4111-1111-1111-1112", "card 4111-1111-1111-1112"),
         ("a.b+c@mail.example.org!", "[EMAIL]!"),
         ("身份证号是11010519491231002X，", "身份证号是[ID]，"),
-        ("身份证号是110105194912310021，", "身份证号是110105194912310021，"),
+        ("身份证号是110105194912310021，", "身份证号是[ID]，"),
+        ("文件110105194912310021，", "文件110105194912310021，"),
         ("ssn 078-05-1120", "ssn [ID]"),
         ("ssn 000-05-1120", "ssn 000-05-1120"),
         ("DE89 3704 0044 0532 0130 00,", "[IBAN],"),
@@ -184,7 +185,7 @@ def test_what_teaches_nothing(question: str, answer: str, reason: str) -> None:
     ],
 )
 def test_personal_data_becomes_placeholders(text: str, masked: str | None) -> None:
-    """Valid personal data is masked; figures, dates, codes and numbers with wrong check sums stay."""
+    """Valid personal data is masked; figures, dates, codes and unnamed numbers with wrong check sums stay."""
     assert mask(text, Public()) == (text if masked is None else masked)
 
 

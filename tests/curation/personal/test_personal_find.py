@@ -41,6 +41,32 @@ def found(text: str) -> list[tuple[str, str]]:
         ("我住在北京市朝阳区建国路88号3号楼1502室。", "ADDRESS", "北京市朝阳区建国路88号3号楼1502室"),
         ("收件人：欧阳小明，", "NAME", "欧阳小明"),
         ("I live at 12 Rosewood Lane, Harwick.", "ADDRESS", "12 Rosewood Lane, Harwick"),
+        ("账号：3100012345678901234", "ACCOUNT", "3100012345678901234"),
+        ("银行账号 6217 0000 1000 1234 567", "ACCOUNT", "6217 0000 1000 1234 567"),
+        ("Account number: 000123456789 must be kept", "ACCOUNT", "000123456789"),
+        ("sort code 20-00-00", "ACCOUNT", "20-00-00"),
+        ("routing 021000021", "ACCOUNT", "021000021"),
+        ("身份证号 110105194912310021", "RESIDENT_ID", "110105194912310021"),
+        ("身份证号码：1101051949123l002X", "RESIDENT_ID", "1101051949123l002X"),
+        ("Call me on 07700 900123.", "PHONE", "07700 900123"),
+        ("or 07911123456, please", "PHONE", "07911123456"),
+        ("Email jürgen.müller@bank.de,", "EMAIL", "jürgen.müller@bank.de"),
+        ("Email o'brien@bank.example", "EMAIL", "o'brien@bank.example"),
+        ("'jane@bank.example'", "EMAIL", "jane@bank.example"),
+        ("邮箱：张三@163.com", "EMAIL", "张三@163.com"),
+        ("张三的邮箱zhangsan@163.com", "EMAIL", "zhangsan@163.com"),
+        ("联系 zhang@公司.中国", "EMAIL", "zhang@公司.中国"),
+        ("iban: de89 3704 0044 0532 0130 00", "IBAN", "de89 3704 0044 0532 0130 00"),
+        ("Patient name: DOE, JANE", "NAME", "DOE, JANE"),
+        ("Name: O'Brien, Seán\n", "NAME", "O'Brien, Seán"),
+        ("住址：成都市武侯区人民南路四段1号附3号", "ADDRESS", "成都市武侯区人民南路四段1号附3号"),
+        ("香港九龍彌敦道100號5樓B室", "ADDRESS", "香港九龍彌敦道100號5樓B室"),
+        ("我住在西湖区文三路四百七十八号二单元三零二", "ADDRESS", "西湖区文三路四百七十八号二单元三零二"),
+        ("家住朝阳区望京SOHO塔2 A座1506", "ADDRESS", "朝阳区望京SOHO塔2 A座1506"),
+        ("at Flat 4, 27 Abercorn Place, London NW8 9DX.", "ADDRESS", "Flat 4, 27 Abercorn Place, London NW8 9DX"),
+        ("李建国您好，请稍候。", "NAME", "李建国"),
+        ("主机 10.1.1.1 无法连接", "IP", "10.1.1.1"),
+        ("致电13800138000人工服务", "PHONE", "13800138000"),
     ],
 )
 def test_disguises_hide_nothing(text: str, kind: str, value: str) -> None:
@@ -59,11 +85,24 @@ def test_disguises_hide_nothing(text: str, kind: str, value: str) -> None:
         "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15",
         "commit 3f2a9c1d8e7b6a5f4c3d2e1f0a9b8c7d6e5f4a3b",
         "圆周率约为3.14159265358979323846",
+        "销售额13800138000元，同比增长5%",
+        "净利润为13912345678 美元，产量为13812345678吨",
+        "人口普查结果：13812345678人，股本13812345678股",
+        "It sold 13812345678 units for $13912345678.",
+        "Section 10.1.1.1 of the manual",
+        "详见第10.1.1.1条，另见附录 12.30.4.1",
+        "the account was opened on 2024-01-05 and holds 12345678 dollars",
+        "您的账户余额为 12345678 元，账户 2023-2024 年度",
     ],
 )
 def test_lookalikes_are_left(text: str) -> None:
     """Orders, prices, books, versions, laws, wrong check sums and rows of figures are nobody's data."""
     assert found(text) == []
+
+
+def test_a_word_before_a_number_is_no_name() -> None:
+    """What says that a phone is also somebody's account elsewhere is not taken for a person."""
+    assert found("微信同号13800138000") == [("PHONE", "13800138000")]
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)

@@ -14,7 +14,8 @@ from feilun.curation.personal.signs import At
 from feilun.curation.personal.spans import Span
 
 _H = "\u4e00-\u9fff"
-_N = "[0-9〇零一二三四五六七八九十百]"
+_N = "[0-9〇零一二三四五六七八九十百千]"
+_COUNTED = frozenset("〇零一二三四五六七八九十百千")
 _UNIT = re.compile(r"(?P<n>[0-9〇零一二三四五六七八九十百][0-9\-]{0,4}[A-Za-z]?)\s?(?:号|號|弄|巷|栋|幢|单元|室|组|座)")
 _ROAD = re.compile(
     r"(?:路|街|大道|道|巷|胡同|弄|条|里|段|线|村|屯|庄|坊|组|队|社区|街道|镇|乡|小区|花园|家园|新村|苑|园"
@@ -30,19 +31,22 @@ _STOP = re.compile(
     r"|[在到至为是从往去于的住寄送址给把请我你他她和与及，。：:；、！？,;!?]"
 )
 _TAIL = re.compile(
-    rf"(?:\s?(?:{_N}{{1,5}}(?:-[0-9]{{1,4}})?[A-Za-z]?\s?(?:号楼|号院|号|號|弄|巷|栋|幢|座|单元|层|楼|室"
-    rf"|户|组|期|区|支弄)|[A-Za-z]{{1,2}}[0-9]{{0,3}}(?:座|栋|幢|区|单元|室)"
+    rf"(?:\s?(?:附?{_N}{{1,8}}(?:-[0-9]{{1,4}})?[A-Za-z]?\s?(?:号楼|号院|號樓|号|號|弄|巷|栋|幢|棟|座|单元|單元|层|層|楼|樓|室"
+    rf"|户|戶|组|期|区|支弄)|[A-Za-z]{{1,2}}[0-9]{{0,3}}(?:座|栋|幢|棟|区|单元|單元|室)"
     rf"|[{_H}]{{2,10}}?(?:小区|花园|家园|新村|大厦|广场|公寓|大院|家属院|宿舍|公馆|写字楼|中心|大楼|商城"
     rf"|苑|城|园|府|湾|里|院)(?=\s?[0-9A-Za-z一二三四五六七八九十]{{1,5}}(?:-[0-9]|号|栋|幢|座|单元|室|期"
     rf"|区|层))"
-    r"|[0-9]{1,4}(?:-[0-9]{1,4}){1,3}(?![0-9])|(?<=[元栋幢座楼])[0-9]{2,4}(?![0-9])(?:室|房|号)?))+"
+    r"|[0-9]{1,4}(?:-[0-9]{1,4}){1,3}(?![0-9])|(?<=[元栋幢棟座楼樓])(?:[0-9]{2,4}(?![0-9])|[〇零一二三四五六七八九]{2,4}(?![十百千]))(?:室|房|号)?"
+    r"|(?<=[号號])[0-9]{3,4}(?!\s?[0-9年月日.元个人])(?:室|房)?))+"
 )
 _BUILDING = re.compile(rf"[{_H}]{{2,10}}?(?:小区|花园|家园|新村|大厦|广场|公寓|大院|家属院|宿舍|公馆|写字楼)")
 _CUE = re.compile(
     r"(?:地址|住址|家住|现住址?|居住地|户籍(?:所在)?地?|户口所在地|籍贯|收货地)(?:是|为|在|：|:|\s){0,3}$"
 )
 _CUE_WORDS = ("地址", "住址", "家住", "现住", "居住地", "户籍", "籍贯", "住在", "寄到", "寄往", "送到", "收货")
-_AFTER_CUE = re.compile(rf"(?:[:：是为在于到]|\s){{0,3}}(?P<all>[{_H}0-9A-Za-z\-]{{4,40}})")
+_HOME_WORDS = frozenset({"住址", "家住", "现住", "居住地", "户籍", "住在"})
+_AFTER_CUE = re.compile(rf"(?:[:：是为在于到]|\s){{0,3}}(?P<all>(?:[{_H}0-9A-Za-z\-]|[ ](?=[0-9A-Za-z])){{4,40}})")
+_DISTRICT = re.compile(rf"[{_H}]{{2,4}}?[区县市旗]")
 _AFTER_ALL = re.compile("[的是为，]|电话|手机|邮编|联系|收件|姓名")
 _DIVISIONS = re.compile(r"[省市区县旗州盟镇乡村路街]")
 _REACH = 34
@@ -55,14 +59,17 @@ def chinese_addresses(text: str, at: At) -> Iterator[Span]:
         unit = _UNIT.search(text, max(done, place - 8), place + 2)
         if place < done or unit is None:
             continue
-        left = _left(text, unit.start(), done)
-        before = text[left : unit.start()]
+        first = unit.start()
+        while first > done and text[first] in _COUNTED and text[first - 1] in _COUNTED:
+            first -= 1
+        left = _left(text, first, done)
+        before = text[left:first]
         if not _ROAD.search(before) or _NOT_ROAD.search(before):
             continue
-        start, region = _begin(text, left, unit.start())
-        if unit.start() - start < 2:
+        start, region = _begin(text, left, first)
+        if first - start < 2:
             continue
-        tail = _TAIL.match(text, unit.start())
+        tail = _TAIL.match(text, first)
         done = tail.end() if tail else unit.end()
         more = _BUILDING.match(text, done) if tail else None
         done = more.end() if more else done
@@ -109,11 +116,13 @@ def _stated(text: str, at: At) -> Iterator[Span]:
     for word in _CUE_WORDS:
         for place in at.words.get(word, ()):
             match = _AFTER_CUE.match(text, place + len(word))
-            region = REGION.match(match["all"]) if match else None
+            pattern = REGION if word not in _HOME_WORDS or (match and REGION.match(match["all"])) else _DISTRICT
+            region = pattern.match(match["all"]) if match else None
             if match and region:
                 body = _AFTER_ALL.split(match["all"])[0]
                 ends = [found.end() for found in _DIVISIONS.finditer(body) if found.end() > region.end() + 1]
-                if ends and len(body) >= 6:
+                numbered = any(char.isdecimal() or char in _COUNTED for char in body[region.end() :])
+                if len(body) >= 6 and (numbered or (ends and region.re is REGION)):
                     yield Span("ADDRESS", match.start("all"), match.start("all") + len(body), 0.6, "stated_address")
 
 
@@ -122,9 +131,11 @@ _STREET = re.compile(
     rf"(?i)[0-9](?<![\w\-.][0-9])[0-9]{{0,4}}[a-z]?(?: [0-9]{{1,5}})?,? (?:(?:[NSEW]\.? )?(?:{_W}"
     rf"|[0-9]{{1,3}}(?:st|nd|rd|th))[, ]{{1,2}}){{1,4}}(?:{STREETS})\b\.?(?: [NSEW]{{1,2}}\b)?"
 )
+_FLAT = re.compile(r"(?i)\b(?:flat|apt|apartment|unit|suite|room)\.? ?[a-z]?[0-9]{1,4}[a-z]?, $")
 _REST = re.compile(
     r"(?i)(?:[, \n]{1,6}(?:(?:apt|suite|ste|unit|flat|floor|room|#)\.? ?[a-z]?-?[0-9]{1,5}[a-z]?|po box [0-9]{1,6}))?"
-    r"(?-i:(?:[, \n]{1,5}(?![A-Z]{1,2}[0-9])[A-ZÀ-Þ][\w'’.\-]{1,24}(?: [A-ZÀ-Þ][\w'’.\-]{1,24}){0,3})){0,3}"
+    r"(?-i:(?:[, \n]{1,5}(?![A-Z]{1,2}[0-9])[A-ZÀ-Þ][\w'’.\-]{1,24}"
+    r"(?: (?![A-Z]{1,2}[0-9])[A-ZÀ-Þ][\w'’.\-]{1,24}){0,3})){0,3}"
     r"(?:[, \n]{1,5}(?:nan|[A-Z]{2,3})\b)?(?:[, \n]{1,4}(?:[0-9]{5}(?:-[0-9]{4})?"
     r"|[A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2})(?![\w\-]))?"
 )
@@ -164,7 +175,8 @@ def english_addresses(text: str, at: At) -> Iterator[Span]:
         end = rest.end() if rest else match.end()
         while text[end - 1] in " .,\n":
             end -= 1
-        yield Span("ADDRESS", match.start(), end, 0.7, "street")
+        flat = _FLAT.search(text, max(0, place - 16), place)
+        yield Span("ADDRESS", flat.start() if flat else place, end, 0.7, "street")
     for place in at.of(_CODE_WORDS):
         if match := _POSTCODE.match(text, place):
             yield Span("ADDRESS", *match.span("code"), 0.55, "postcode")

@@ -8,6 +8,15 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+# Not behind a number, or not before one, that names a person: signs of amounts.
+NO_MEASURE = r"(?!\s?[次元个件人万本台条位年月度张册份名页天岁亿千百吨米公平斤克kKmM%％])"
+# What follows amounts of things; unlike above, no sign with which a sentence about a phone may go on.
+AMOUNT = (
+    r"(?!\s?(?:[美欧日港英]?元|人民币|[万亿][元吨人次股份户件美]|吨|人(?![工员民事])|户(?![主名口籍])|次|件|股(?!东)|平方|立方"
+    r"|公[里斤顷]|千[瓦克米]|桶|块|港币|美金|[kK]g\b|km\b|kWh\b|(?:ton(?:ne)?|dollar|euro|unit|share)s?\b|yuan\b"
+    r"|people\b|RMB\b|CNY\b|USD\b|EUR\b|[%％]))"
+)
+MONEY = r"(?<![¥￥$€£])(?<![¥￥$€£] )"
 _IDS = frozenset({"RESIDENT_ID", "REGION_ID"})
 # What a cue speaks for; a number of any other kind is less likely. OTHER speaks for nothing personal.
 _SPEAKS = {
@@ -17,7 +26,7 @@ _SPEAKS = {
     "PASSPORT": frozenset({"PASSPORT"}),
     "PERMIT": frozenset({"PERMIT", "RESIDENT_ID"}),
     "LICENCE": frozenset({"LICENCE", "RESIDENT_ID"}),
-    "CARD": frozenset({"CARD", "IBAN"}),
+    "CARD": frozenset({"CARD", "IBAN", "ACCOUNT"}),
     "CREDIT": frozenset({"CREDIT_CODE"}),
     "SOCIAL": frozenset({"SSN"}),
     "NET": frozenset({"IP", "MAC"}),

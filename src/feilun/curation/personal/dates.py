@@ -1,7 +1,7 @@
-"""Dates that say when a person was born, details of bank cards; other dates for those who ask.
+"""Dates that say when a person was born, details of bank cards, numbers that are named just before; other dates.
 
-This module knows how dates are written in Chinese and English, and the words beside them. It does not know calendars
-other than the Gregorian.
+This module knows how dates are written in Chinese and English, and the words beside these and other numbers. It does
+not know calendars other than the Gregorian, nor numbers that are known by their shape (``numbers``).
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from feilun.curation.personal import checks
+from feilun.curation.personal.cues import AMOUNT
 from feilun.curation.personal.signs import At
 from feilun.curation.personal.spans import Span
 
@@ -34,7 +36,20 @@ _BORN_WORDS = ("出生", "生日", "生于", "born", "birth", "date of birth", "
 _THEN_WORDS = ("日生", "日出生", "月生", "月出生", "号生", "号出生", "出生", *(f"{digit}生" for digit in range(10)))
 _DETAIL_WORDS = ("有效期", "失效日期", "expir", "exp ", "exp:", "exp.", "exp：", "valid ")
 _CODE_WORDS = ("cvv", "cvc", "cvn", "安全码", "校验码", "security code")
-WORDS = (*_BORN_WORDS, *_THEN_WORDS, *_DETAIL_WORDS, *_CODE_WORDS)
+_ACCOUNT_WORDS = ("账号", "帐号", "賬號", "帳號", "账户", "帐户", "账戶", "account", "acct", "a/c")
+_BRANCH_WORDS = ("routing", "sort code", "sort-code", "aba ")
+_ID_WORDS = (
+    "身份证",
+    "身分證",
+    "身份證",
+    "公民身份号",
+    "id card",
+    "id number",
+    "identity card",
+    "resident id",
+    "national id",
+)
+WORDS = (*_BORN_WORDS, *_THEN_WORDS, *_DETAIL_WORDS, *_CODE_WORDS, *_ACCOUNT_WORDS, *_BRANCH_WORDS, *_ID_WORDS)
 _THEN_BORN = re.compile(rf"(?i)(?P<date>{_DATE})\s?(?:出)?生(?![产效成日意活])")
 _DETAIL = re.compile(
     r"(?i)(?:有效期(?:限)?(?:至|到|为|是)?|失效日期|\bexp(?:iry|ires?|iration)?(?: date)?\b\.?|valid "
@@ -45,6 +60,24 @@ _CODE = re.compile(
     r"(?i)(?:\bcvv2?|\bcvc2?|\bcvn2?|安全码|校验码后三位|security code)\s?(?:是|为"
     r"|is)?\s?[:：]?\s?(?P<code>[0-9]{3,4})(?![0-9])"
 )
+# What may stand between the word and the number that it names.
+_LINK = (
+    r"(?i:\s?(?:号码|號碼|字號|号|號|编号|no\b\.?|nr\b\.?|numbers?\b|num\b\.?|#|code\b|transit\b){0,2})"
+    r"\s{0,2}(?i:是|为|為|is\b|was\b)?\s{0,2}[:：=#(（]?\s{0,3}"
+)
+_STATED = re.compile(
+    rf"{_LINK}(?P<n>[0-9](?:[ \-]?[0-9]){{5,29}})(?![0-9A-Za-z])(?![.\-][0-9]){AMOUNT}(?!\s?个(?!人))", re.ASCII
+)
+_STATED_ID = re.compile(
+    rf"{_LINK}(?P<n>[1-9](?:[ \-]?[0-9lOo]){{13,16}}[ \-]?[0-9XxlOo])(?![0-9A-Za-z])(?!\.[0-9])", re.ASCII
+)
+_DAY = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{1,2}-[0-9]{1,2}|(?:19|20)[0-9]{2} ?- ?(?:19|20)[0-9]{2}")
+# A number of which the text itself says that it is none.
+_DENIED = re.compile(
+    r"[^。；;!！?？\n\0]{0,24}?(?:有误|不对|错误|不符|无效|不正确|不存在|未通过|不通过|非法"
+    r"|(?i:\binvalid\b|\bwrong\b|\bincorrect\b|\bnot valid\b))"
+)
+_MOBILE = re.compile(r"(?:86)?1[3-9][0-9]{9}")
 _ANY = re.compile(
     rf"(?i)(?<![0-9A-Za-z.\-/])(?:{_DATE})(?:[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})?)?(?![0-9])"
     rf"|\b[0-9]{{1,2}} {_MONTH}\b|\b{_MONTH} [0-9]{{1,2}}(?:st|nd|rd|th)?\b"
@@ -70,6 +103,29 @@ def card_details(text: str, at: At) -> Iterator[Span]:
     for place in at.of(_CODE_WORDS):
         if match := _CODE.match(text, place):
             yield Span("CARD_DETAIL", *match.span("code"), 0.85, "security_code")
+
+
+def stated_numbers(text: str, at: At) -> Iterator[Span]:
+    """Yield accounts, and resident IDs of whatever digits, that a word just before the number says to be such."""
+    for words, fewest in ((_ACCOUNT_WORDS, 7), (_BRANCH_WORDS, 6)):
+        for word in words:
+            for place in at.words.get(word, ()):
+                match = _STATED.match(text, place + len(word))
+                digits = re.sub("[^0-9]", "", match["n"]) if match else ""
+                if match and len(digits) >= fewest and not _known_otherwise(match["n"], digits):
+                    kind = "CARD" if len(digits) > 12 and checks.luhn(digits) and checks.issuer(digits) else "ACCOUNT"
+                    yield Span(kind, *match.span("n"), 0.97 if len(digits) > 12 else 0.75, "stated_account")
+    for word in _ID_WORDS:
+        for place in at.words.get(word, ()):
+            match = _STATED_ID.match(text, place + len(word))
+            if match and not _DENIED.match(text, match.end()):
+                yield Span("RESIDENT_ID", *match.span("n"), 0.8, "stated_id")
+
+
+def _known_otherwise(written: str, digits: str) -> bool:
+    """Tell whether a number after the word for an account is a phone, a person's ID or a day."""
+    day = _DAY.fullmatch(written) or (len(digits) == 8 and digits[:2] in {"19", "20"} and checks.day(digits))
+    return bool(day or _MOBILE.fullmatch(digits) or (len(digits) == 18 and checks.resident(digits)))
 
 
 def dates(text: str, _: At) -> Iterator[Span]:

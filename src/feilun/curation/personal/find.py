@@ -16,7 +16,7 @@ from itertools import accumulate
 from feilun.curation.personal import addresses, names, network
 from feilun.curation.personal import dates as days
 from feilun.curation.personal.addresses import chinese_addresses, english_addresses, places
-from feilun.curation.personal.dates import birthdays, card_details, dates
+from feilun.curation.personal.dates import birthdays, card_details, dates, stated_numbers
 from feilun.curation.personal.folding import fold
 from feilun.curation.personal.names import (
     called,
@@ -47,6 +47,7 @@ _FAMILIES: tuple[tuple[frozenset[str], Callable[[str, At], Iterator[Span]]], ...
     (frozenset({"SECRET"}), secrets),
     (frozenset({"BIRTHDAY"}), birthdays),
     (frozenset({"CARD_DETAIL"}), card_details),
+    (frozenset({"ACCOUNT", "CARD", "RESIDENT_ID"}), stated_numbers),
     (frozenset({"DATE"}), dates),
     (frozenset({"ADDRESS"}), chinese_addresses),
     (frozenset({"ADDRESS"}), english_addresses),

@@ -192,8 +192,11 @@ _OF_NAME = (
     r"(?i:\b(?:my|his|her|their|full|last|first|maiden|partner's|partner’s|legal|given|family|middle|whose|the|user"
     r"|patient|member|customer|contact|client|employee|student)\s)?(?i:\bname)(?i:'s| is| was|\?|:|：| of)?[\s:：]{1,2}"
 )
+_LAST_FIRST = rf"{_W}, {_W}(?: (?:{_W}|[A-Z]\.?))?(?=\s*(?:\Z|[\0\n,;.)|]))"
 # The word to look for, what stands before the name, the form of the name, how sure it is.
 _LEADS = (
+    ("name", r"(?i:\bname)\s?[:：]\s?", _LAST_FIRST, 0.86),
+    ("patient", r"[Pp]atient\s?[:：]\s?", _LAST_FIRST, 0.86),
     ("name", _OF_NAME, _NAME, 0.85),
     ("name of", r"[Ii]n the name of ", _NAME, 0.85),
     ("call", r"\b[Cc]all(?:s|ed|ing)?(?: me| him| her)? ", _NAME, 0.7),

@@ -18,8 +18,14 @@ from feilun.curation.personal.spans import Span
 
 _LOCAL = r"[A-Za-z0-9_%+][A-Za-z0-9_.%+\-]{0,63}"
 _HOST = r"[A-Za-z0-9\-]{1,63}(?:\.[A-Za-z0-9\-]{1,63}){0,5}\.[A-Za-z]{2,24}"
-_MAILBOX_END = re.compile(r"[A-Za-z0-9_.%+\-]{1,64}$", re.ASCII)
-_HOST_START = re.compile(rf"{_HOST}(?![A-Za-z0-9])", re.ASCII)
+# Any letters but Chinese ones, which stand before a mailbox without a space; a mailbox of these alone is short.
+_MAILBOX_END = re.compile(r"(?:[^\W\u2e80-\u9fff\uac00-\ud7af]|[.%+\-'’]){1,64}$")
+_HAN_MAILBOX_END = re.compile(r"[\u4e00-\u9fff]{1,3}$")
+_NO_MAILBOX = re.compile(r".*[到至给是为于向请箱邮系]", re.DOTALL)
+_HOST_START = re.compile(
+    rf"(?:{_HOST}|[\w\-]{{1,63}}(?:\.[\w\-]{{1,63}}){{0,4}}\.(?:中国|中國|公司|网络)"
+    r"|(?:[^\W_\u2e80-\u9fff]|[\-]){1,63}(?:\.[A-Za-z0-9\-]{1,63}){0,4}\.[A-Za-z]{2,24})(?![A-Za-z0-9])"
+)
 _SPELT = re.compile(
     rf"(?<![A-Za-z0-9_.%+\-]){_LOCAL} ?[\[(（]at[\])）] ?[A-Za-z0-9\-]{{1,63}}(?: ?(?:\."
     rf"|[\[(（]dot[\])）]) ?[A-Za-z0-9\-]{{1,63}}){{1,5}}",
@@ -28,6 +34,12 @@ _SPELT = re.compile(
 _IPV4 = re.compile(
     r"[0-9](?<![0-9A-Za-z.\-][0-9])[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![0-9A-Za-z\-]|\.[0-9])", re.ASCII
 )
+# What parts of documents are called: their numbers have dots, too.
+_NUMBERED = re.compile(
+    r"(?i)(?:(?:\b(?:sections?|sec|chapters?|clauses?|articles?|paragraphs?|para|appendix|annex|tables?|figures?|fig|parts?"
+    r"|items?|rules?|steps?|pages?|notes?|versions?|release)\b)\.?|§|第|章节?|条款?|附录|[图表]|版本)\s?$"
+)
+_CLAUSE = re.compile(r"\s?(?:条|章|节|款|项|版)")
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:", re.ASCII)
 _HEX = re.compile(
     r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z:])", re.ASCII
@@ -122,9 +134,8 @@ def _places(text: str, char: str) -> Iterator[int]:
 def mailboxes(text: str, at: At) -> Iterator[Span]:
     """Yield e-mail addresses."""
     for place in _places(text, "@"):
-        before = _MAILBOX_END.search(text, max(0, place - 64), place)
         after = _HOST_START.match(text, place + 1)
-        if before and after and (start := _mailbox_start(text, before.start(), place)) < place:
+        if after and (start := _mailbox_start(text, place)) < place:
             yield Span("EMAIL", start, after.end(), 0.98, "mailbox")
     for place in at.of(_SPELT_WORDS):
         start = place - (text[place - 1 : place] == " ")
@@ -134,8 +145,14 @@ def mailboxes(text: str, at: At) -> Iterator[Span]:
             yield Span("EMAIL", *match.span(), 0.8, "spelt_mailbox")
 
 
-def _mailbox_start(text: str, start: int, end: int) -> int:
-    while start < end and text[start] in ".-":
+def _mailbox_start(text: str, end: int) -> int:
+    found = _MAILBOX_END.search(text, max(0, end - 64), end)
+    if found is None:
+        found = _HAN_MAILBOX_END.search(text, max(0, end - 3), end)
+        skip = _NO_MAILBOX.match(text, found.start(), end) if found else None
+        return skip.end() if skip else found.start() if found else end
+    start = found.start()
+    while start < end and text[start] in ".-'’":
         start += 1
     return start
 
@@ -148,11 +165,8 @@ def machines(text: str, at: At) -> Iterator[Span]:
             continue
         parts = match[0].split(".")
         if all(int(part) < 256 and (part == "0" or part[0] != "0") for part in parts):
-            kinds, _used = spoken(text, *match.span())
-            # Numbers of versions and sections look the same, but are small.
-            plain = 0.45 if max(map(int, parts)) < 30 and int(parts[0]) < 10 else 0.8
-            sure = 0.9 if "IP" in kinds else 0.4 if kinds == frozenset("-") else plain
-            yield Span("IP", *match.span(), sure if match[0] != "0.0.0.0" else 0.2, "ipv4")
+            sure = 0.2 if match[0] == "0.0.0.0" else _address_sure(text, match, [int(part) for part in parts])
+            yield Span("IP", *match.span(), sure, "ipv4")
     done = 0
     for match in _COLONS.finditer(text):
         if match.start() < done:
@@ -173,6 +187,15 @@ def machines(text: str, at: At) -> Iterator[Span]:
     for place in at.of(("mac",)):
         if match := _DOTTED_MAC.search(text, place, place + 40):
             yield Span("MAC", *match.span(), 0.8, "dotted_mac")
+
+
+def _address_sure(text: str, match: re.Match[str], parts: list[int]) -> float:
+    if _NUMBERED.search(text, max(0, match.start() - 12), match.start()) or _CLAUSE.match(text, match.end()):
+        return 0.3
+    kinds, _used = spoken(text, *match.span())
+    # Numbers of versions and sections look the same, but are small.
+    plain = 0.45 if max(parts) < 30 and parts[0] < 10 else 0.8
+    return 0.9 if "IP" in kinds else 0.4 if kinds == frozenset("-") else plain
 
 
 def _hex(text: str, low: int, high: int) -> re.Match[str] | None:

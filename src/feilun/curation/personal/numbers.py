@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from feilun.curation.personal import checks
-from feilun.curation.personal.cues import spoken
+from feilun.curation.personal.cues import AMOUNT, MONEY, NO_MEASURE, spoken
 from feilun.curation.personal.signs import PLATES, At
 from feilun.curation.personal.spans import Span
 
@@ -55,6 +55,7 @@ _NEEDS = {
     "old_resident_id": (15, ""),
     "credit_code": (6, "letters"),
     "iban": (6, "letters"),
+    "small_iban": (6, "letters"),
     "ssn": (9, ""),
     "ssn_plain": (9, ""),
     "hong_kong_id": (6, "letters"),
@@ -74,6 +75,7 @@ _NEEDS = {
     "dialled_00": (9, ""),
     "american": (10, ""),
     "taiwan_mobile": (10, ""),
+    "british_mobile": (11, ""),
     "local_american": (7, ""),
     "groups": (6, ""),
     "digits": (7, ""),
@@ -96,7 +98,6 @@ def _no_day(low: int, high: int) -> Callable[[str], bool]:
 
 
 _S = r"[ \-]?"
-_NO_MEASURE = r"(?!\s?[次元个件人万本台条位年月度张册份名页天岁亿千百吨米公平斤克kKmM%％])"
 _RULES = (
     _rule(
         "RESIDENT_ID",
@@ -134,6 +135,14 @@ _RULES = (
         r"(?<![0-9A-Za-z])[A-Z]{2}[0-9]{2}(?:[ \-]?[A-Z0-9]{4}){2,7}(?:[ \-]?[A-Z0-9]{1,3})?(?![0-9A-Za-z])",
         (0.95, 0.98, 0.9),
         checks.iban,
+    ),
+    _rule(
+        "IBAN",
+        "small_iban",
+        r"(?<![0-9A-Za-z])[A-Za-z]{2}[0-9]{2}(?:[ \-]?[a-z]{4})?(?:[ \-]?[0-9]{4}){2,6}(?:[ \-]?[0-9]{1,3})?"
+        r"(?![0-9A-Za-z])",
+        (0.9, 0.97, 0.85),
+        lambda code: checks.iban(code.upper()),
     ),
     _rule(
         "SSN",
@@ -184,8 +193,8 @@ _RULES = (
     _rule(
         "PHONE",
         "chinese_mobile",
-        rf"{_FREE}(?:[(（]?(?:\+|00)?86[)）]?[ \-]?)?1[3-9][0-9](?P<s>[ \-.]?)[0-9]{{4}}(?P=s)[0-9]{{4}}"
-        rf"{_EXTENSION}(?![0-9])(?!\.[0-9])",
+        rf"{_FREE}{MONEY}(?:[(（]?(?:\+|00)?86[)）]?[ \-]?)?1[3-9][0-9](?P<s>[ \-.]?)[0-9]{{4}}(?P=s)[0-9]{{4}}"
+        rf"{_EXTENSION}(?![0-9])(?!\.[0-9]){AMOUNT}",
         (0.8, 0.95, 0.3),
     ),
     _rule(
@@ -197,7 +206,8 @@ _RULES = (
     _rule(
         "PHONE",
         "grouped_mobile",
-        rf"{_FREE}(?:(?:\+|00)?86[ \-]?)?1[ \-.·_/]?[3-9](?:[ \-.·_/]?[0-9]){{9}}(?![0-9])(?!\.[0-9])",
+        rf"{_FREE}{MONEY}(?:(?:\+|00)?86[ \-]?)?1[ \-.·_/]?[3-9](?:[ \-.·_/]?[0-9]){{9}}(?![0-9])(?!\.[0-9])"
+        rf"{AMOUNT}",
         (0.55, 0.88, 0.15),
     ),
     _rule(
@@ -247,21 +257,22 @@ _RULES = (
         (0.65, 0.95, 0.25),
     ),
     _rule("PHONE", "taiwan_mobile", rf"{_FREE}09[0-9]{{2}}[ \-]?[0-9]{{3}}[ \-]?[0-9]{{3}}{_END}", (0.5, 0.9, 0.15)),
+    _rule("PHONE", "british_mobile", rf"{_FREE}07[0-9]{{3}} ?[0-9]{{3}} ?[0-9]{{3}}{_END}", (0.5, 0.9, 0.15)),
     _rule(
         "PHONE", "local_american", r"(?<![0-9.\-A-Za-z])[0-9]{3}-[0-9]{4}(?![0-9]|-[0-9])(?!\.[0-9])", (0.45, 0.8, 0.1)
     ),
     _rule(
         "PHONE",
         "groups",
-        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,5}}\)?){{1,5}}{_EXTENSION}(?!"
-        rf"[0-9A-Za-z])(?![.\-/][0-9]){_NO_MEASURE}",
+        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,6}}\)?){{1,5}}{_EXTENSION}(?!"
+        rf"[0-9A-Za-z])(?![.\-/][0-9]){NO_MEASURE}",
         (0.2, 0.7, 0),
         _count(7, 20),
     ),
     _rule(
         "PHONE",
         "digits",
-        rf"(?<![0-9A-Za-z.\-])[0-9]{{7,12}}{_EXTENSION}(?![0-9A-Za-z\-])(?!\.[0-9]){_NO_MEASURE}",
+        rf"(?<![0-9A-Za-z.\-])[0-9]{{7,12}}{_EXTENSION}(?![0-9A-Za-z\-])(?!\.[0-9]){NO_MEASURE}",
         (0, 0.6, 0),
         _no_day(7, 18),
     ),

@@ -47,6 +47,7 @@ KINDS: dict[str, Kind] = {
     "PHONE": Kind("PHONE", ("phone number", "电话号码")),
     "CARD": Kind("CARD", ("bank card", "银行卡号")),
     "CARD_DETAIL": Kind("CARD_DETAIL", ("expiry or security code of a card", "银行卡有效期或安全码")),
+    "ACCOUNT": Kind("ACCOUNT", ("bank account or other account", "银行账号等账号")),
     "IBAN": Kind("IBAN", ("IBAN", "国际银行账号")),
     "PLATE": Kind("PLATE", ("vehicle plate", "车牌号")),
     "EMAIL": Kind("EMAIL", ("e-mail address", "电子邮箱")),
