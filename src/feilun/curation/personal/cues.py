@@ -12,7 +12,7 @@ from functools import lru_cache
 NO_MEASURE = r"(?!\s?[次元个件人万本台条位年月度张册份名页天岁亿千百吨米公平斤克kKmM%％])"
 # What follows amounts of things; unlike above, no sign with which a sentence about a phone may go on.
 AMOUNT = (
-    r"(?!\s?(?:[美欧日港英]?元|人民币|[万亿][元吨人次股份户件美]|吨|人(?![工员民事])|户(?![主名口籍])|次|件|股(?!东)|平方|立方"
+    r"(?!\s?(?:[美欧日港英]?元(?![旦宵])|人民币|[万亿][元吨人次股份户件美]|吨|人(?![工员民事])|户(?![主名口籍])|次|件(?!件)|股(?!东)|平方|立方"
     r"|公[里斤顷]|千[瓦克米]|桶|块|港币|美金|[kK]g\b|km\b|kWh\b|(?:ton(?:ne)?|dollar|euro|unit|share)s?\b|yuan\b"
     r"|people\b|RMB\b|CNY\b|USD\b|EUR\b|[%％]))"
 )

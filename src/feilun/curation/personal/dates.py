@@ -65,9 +65,9 @@ _LINK = (
     r"(?i:\s?(?:号码|號碼|字號|号|號|编号|no\b\.?|nr\b\.?|numbers?\b|num\b\.?|#|code\b|transit\b){0,2})"
     r"\s{0,2}(?i:是|为|為|is\b|was\b)?\s{0,2}[:：=#(（]?\s{0,3}"
 )
-_STATED = re.compile(
-    rf"{_LINK}(?P<n>[0-9](?:[ \-]?[0-9]){{5,29}})(?![0-9A-Za-z])(?![.\-][0-9]){AMOUNT}(?!\s?个(?!人))", re.ASCII
-)
+_GIVEN = rf"(?P<n>[0-9](?:[ \-]?[0-9]){{5,29}})(?![0-9A-Za-z])(?![.\-][0-9]){AMOUNT}(?!\s?个(?!人))"
+_STATED = re.compile(_LINK + _GIVEN, re.ASCII)
+_ANOTHER = re.compile(r"(?:\s?(?:[,，、;；/&]|\band\b|\bor\b|[和及或与])\s?){1,2}" + _GIVEN)
 _STATED_ID = re.compile(
     rf"{_LINK}(?P<n>[1-9](?:[ \-]?[0-9lOo]){{13,16}}[ \-]?[0-9XxlOo])(?![0-9A-Za-z])(?!\.[0-9])", re.ASCII
 )
@@ -111,10 +111,9 @@ def stated_numbers(text: str, at: At) -> Iterator[Span]:
         for word in words:
             for place in at.words.get(word, ()):
                 match = _STATED.match(text, place + len(word))
-                digits = re.sub("[^0-9]", "", match["n"]) if match else ""
-                if match and len(digits) >= fewest and not _known_otherwise(match["n"], digits):
-                    kind = "CARD" if len(digits) > 12 and checks.luhn(digits) and checks.issuer(digits) else "ACCOUNT"
-                    yield Span(kind, *match.span("n"), 0.97 if len(digits) > 12 else 0.75, "stated_account")
+                while match and (span := _account(match, fewest)):
+                    yield span
+                    match = _ANOTHER.match(text, match.end())
     for word in _ID_WORDS:
         for place in at.words.get(word, ()):
             match = _STATED_ID.match(text, place + len(word))
@@ -122,10 +121,16 @@ def stated_numbers(text: str, at: At) -> Iterator[Span]:
                 yield Span("RESIDENT_ID", *match.span("n"), 0.8, "stated_id")
 
 
-def _known_otherwise(written: str, digits: str) -> bool:
-    """Tell whether a number after the word for an account is a phone, a person's ID or a day."""
+def _account(match: re.Match[str], fewest: int) -> Span | None:
+    """Return the account that a word is followed by; None for a phone, a person's ID, a day and what is too short."""
+    written = match["n"]
+    digits = re.sub("[^0-9]", "", written)
     day = _DAY.fullmatch(written) or (len(digits) == 8 and digits[:2] in {"19", "20"} and checks.day(digits))
-    return bool(day or _MOBILE.fullmatch(digits) or (len(digits) == 18 and checks.resident(digits)))
+    person = _MOBILE.fullmatch(digits) or (len(digits) == 18 and checks.resident(digits))
+    if len(digits) < fewest or day or person:
+        return None
+    card = len(digits) > 12 and checks.luhn(digits) and checks.issuer(digits)
+    return Span("CARD" if card else "ACCOUNT", *match.span("n"), 0.97 if len(digits) > 12 else 0.75, "stated_account")
 
 
 def dates(text: str, _: At) -> Iterator[Span]:
