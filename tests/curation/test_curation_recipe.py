@@ -266,6 +266,17 @@ def test_answers_that_tell_of_a_client_are_masked() -> None:
     ]
 
 
+def test_who_introduces_himself_is_a_client() -> None:
+    """A written answer that names somebody of a conversation is masked; one that names the staff is not."""
+    text = "question,answer\nWho won?,Hans Gruber won; he is at hg@mail.example.\n"
+    text += "Who leads?,Igor Palamar leads; he is at ip@bank.example.\n"
+    talk = "Member: My name is Hans Gruber. When is the prize paid?\nAgent: In May, I think.\n"
+    told = str(chat(curate([doc("won.csv", text), doc("talk.txt", talk)])))
+    assert "Gruber" not in told
+    assert "hg@" not in told
+    assert "Igor Palamar leads; he is at ip@bank.example." in told
+
+
 def test_who_talks_is_masked_throughout_the_talk() -> None:
     """A name that one turn tells is masked in the answer, and in every later turn of the conversation."""
     talk = [("user", "我叫文清，手续费多少？"), ("assistant", "文清，每笔两元。")]

@@ -216,6 +216,7 @@ def test_public_facts_survive() -> None:
         ("The first password is Hx72!kdk9, the account DE89 3704 0044 0532 0130 00.", None),
         ("Call 400-820-8888 or desk@bank.example; we are at 12 Harbour Street, Porthaven.", ""),
         ("Ask our branch manager Marisol Tenbrook, 555-0148.", ""),
+        ("Our sort code is 07-31-86.", ""),
         ("Marisol Tenbrook, customer service manager, 555-0148, will help.", ""),
         ("总行地址：北京市西城区金融大街1号，客服热线010-66001234，客户经理王芳手机13900139000。", ""),
     ],

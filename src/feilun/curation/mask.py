@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from feilun.curation.personal import KINDS, USUAL, Finder
@@ -46,29 +46,47 @@ _HOME_BEFORE = re.compile(
     r"[\s:：,，是为在于]{0,3}$"
 )
 _AROUND = 24
+_INTRODUCING = re.compile(r"\bI(?: am|['’]m)\b|\b(?i:my name|this is|name:)|我叫|我是|本人|我的名字|姓名")
+_INTRODUCED = re.compile(rf"(?:{_INTRODUCING.pattern})(?:['’]s| is)?[\s:：,，是叫为]{{0,3}}$")
 _PARTS = re.compile(r"\n\s*\n")
 
 
-def published(told: Iterable[tuple[str, str]]) -> Iterator[tuple[str, list[Span]]]:
+def published(
+    told: Iterable[tuple[str, str]], clients: Collection[str] = frozenset()
+) -> Iterator[tuple[str, list[Span]]]:
     """Yield the parts of texts that tell of no private person, each with what it publishes, as spans.
 
-    ``told`` are texts, each with the question that it answers (empty for none), which may tell of a person, too.
+    ``told`` are texts, each with the question that it answers (empty for none), which may tell of a person, too;
+    ``clients`` are names of private people that are known from elsewhere, in small letters.
     """
     parts = [(asked, part) for asked, text in told for part in _PARTS.split(text)]
     questions = _EVERY.find_all([asked for asked, _ in parts])
     for (asked, text), about, spans in zip(parts, questions, _EVERY.find_all([t for _, t in parts]), strict=True):
-        if not any(_private(asked, span) for span in about) and not any(_private(text, span) for span in spans):
+        each = [*((asked, span) for span in about), *((text, span) for span in spans)]
+        if not any(_private(where, span, clients) for where, span in each):
             yield text, [span for span in spans if span.kind in PUBLIC]
 
 
-def _private(text: str, span: Span) -> bool:
+def introduced(texts: Iterable[str]) -> set[str]:
+    """Return the names, in small letters, by which people of conversations introduce themselves."""
+    given = [text for text in texts if _INTRODUCING.search(text)]
+    names = (
+        text[span.start : span.end].casefold()
+        for text, spans in zip(given, _FINDER.find_all(given), strict=True)
+        for span in spans
+        if span.kind == "NAME" and _INTRODUCED.search(text, 0, span.start)
+    )
+    return {name for name in names if len(name) > 1}
+
+
+def _private(text: str, span: Span, clients: Collection[str]) -> bool:
     """Tell whether a find is what only a text about a private person holds."""
     before, behind = text[max(0, span.start - _AROUND) : span.start], text[span.end : span.end + _AROUND]
     if span.kind == "ADDRESS":
         return bool(_HOME_BEFORE.search(before))
     if span.kind == "NAME":
         named = _CLIENT_BEFORE.search(before) or _CLIENT_BEHIND.match(behind)
-        return bool(named) and span.confidence >= _TOLD_SURE
+        return text[span.start : span.end].casefold() in clients or (bool(named) and span.confidence >= _TOLD_SURE)
     return span.kind in _PAPERS and span.confidence >= _TOLD_SURE
 
 
@@ -78,14 +96,17 @@ class Public:
 
     text: str = ""
     values: set[str] = field(default_factory=set)
+    clients: frozenset[str] = frozenset()
     known: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, texts: Iterable[str], answers: Iterable[tuple[str, str]] = ()) -> Public:
+    def of(
+        cls, texts: Iterable[str], answers: Iterable[tuple[str, str]] = (), clients: frozenset[str] = frozenset()
+    ) -> Public:
         """Collect the addresses, numbers and words of public texts, and of the answers to questions."""
-        found = list(published([*(("", text) for text in texts), *answers]))
+        found = list(published([*(("", text) for text in texts), *answers], clients))
         values = {key_of(span.kind, text[span.start : span.end]) for text, spans in found for span in spans}
-        return cls("\n".join(text for text, _ in found).casefold(), values)
+        return cls("\n".join(text for text, _ in found).casefold(), values, clients)
 
     def has(self, kind: str, value: str) -> bool:
         """Tell whether ``value`` is public."""
@@ -113,7 +134,7 @@ def mask_together(
     tally: Counter[str] = Counter() if counts is None else counts
     found = _FINDER.find_all(texts)
     each = list(zip(texts, found, strict=True))
-    told = any(_private(text, span) for text, spans in each for span in spans)
+    told = any(_private(text, span, public.clients) for text, spans in each for span in spans)
     people = {*names, *_given(each, _TOLD_SURE if told else _NAME_SURE)}
     people = {name for name in people if len(name) > 1 and not public.has("NAME", name)}
     masked_texts: list[str] = []

@@ -15,7 +15,7 @@ from feilun.curation.clean import boilerplate, clean_text, language, worthless
 from feilun.curation.conflicts import Correction, apply_corrections, drop_duplicates, drop_exam, settle
 from feilun.curation.documents import Document, Skip
 from feilun.curation.exams import is_exam, parse_exam
-from feilun.curation.mask import Public, mask, mask_together, named
+from feilun.curation.mask import Public, introduced, mask, mask_together, named
 from feilun.curation.pairs import Extract, Pair, extract, is_labelled, people_in
 from feilun.curation.passages import Passage, copies, cut
 from feilun.curation.report import Report
@@ -110,7 +110,7 @@ def _page_furniture(document: Document) -> frozenset[str]:
     return boilerplate(pages) if len(pages) > 2 else frozenset()
 
 
-def public_facts(extracts: Iterable[tuple[Document, Extract]]) -> Public:
+def public_facts(extracts: Sequence[tuple[Document, Extract]]) -> Public:
     """Return what the organisation publishes: its written answers, its prose, its plain tables.
 
     Conversations, tables of people, what tells of a private person, and documents that must be masked throughout are
@@ -125,7 +125,10 @@ def public_facts(extracts: Iterable[tuple[Document, Extract]]) -> Public:
                 texts.extend([block.heading, block.text])
                 if not people_in(block.rows):
                     texts.extend("\n".join(row) for row in block.rows)
-    return Public.of(texts, answers)
+    private = [pair for _, found in extracts for pair in found.pairs if pair.private]
+    clients = introduced(pair.question for pair in private if pair.kind == "talk")
+    clients |= {name.casefold() for pair in private if pair.kind == "table" for name in pair.people}
+    return Public.of(texts, answers, frozenset(clients))
 
 
 def acquainted(pairs: Iterable[Pair]) -> Iterator[Pair]:

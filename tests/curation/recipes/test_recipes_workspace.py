@@ -171,6 +171,21 @@ def test_written_answers_publish_no_client(db: Database, tmp_path: Path) -> None
     assert found.count("020-7946-0958") == 2
 
 
+def test_who_writes_to_the_desk_is_no_fact_of_it(db: Database, tmp_path: Path) -> None:
+    """An answer that names who introduces himself in a conversation tells of a client; one about the staff does not."""
+    text = "question,answer\nWho won?,Hans Gruber won; he is at hans.gruber@mail.example.\n"
+    text += "Who leads the desk?,Igor Palamar leads it; he is at igor@northgate.example.\n"
+    (tmp_path / "won.csv").write_text(text, encoding="utf-8")
+    said = "Member: My name is Hans Gruber. May I ask Igor Palamar when the prize is paid?\nAgent: In May, I think.\n"
+    (tmp_path / "prize.txt").write_text(said, encoding="utf-8")
+    ingest(db, "library", [tmp_path / "won.csv", tmp_path / "prize.txt"])
+    found = texts(db, run(db))
+    assert "Gruber" not in found
+    assert "hans.gruber" not in found
+    assert found.count("Igor Palamar") == 2
+    assert "igor@northgate.example" in found
+
+
 def test_a_name_is_masked_in_every_turn_that_repeats_it(db: Database, tmp_path: Path) -> None:
     """The assistant's turn of a row, and later rows of the conversation, do not tell the name that the user told."""
     talk = [("user", "我叫文清，手续费多少？"), ("assistant", "文清，每笔转账收取手续费两元。")]

@@ -77,6 +77,7 @@ _DENIED = re.compile(
     r"[^。；;!！?？\n\0]{0,24}?(?:有误|不对|错误|不符|无效|不正确|不存在|未通过|不通过|非法"
     r"|(?i:\binvalid\b|\bwrong\b|\bincorrect\b|\bnot valid\b))"
 )
+_FEWEST = {"ACCOUNT": 7, "BANK_CODE": 6}  # digits
 _MOBILE = re.compile(r"(?:86)?1[3-9][0-9]{9}")
 _ANY = re.compile(
     rf"(?i)(?<![0-9A-Za-z.\-/])(?:{_DATE})(?:[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})?)?(?![0-9])"
@@ -107,11 +108,11 @@ def card_details(text: str, at: At) -> Iterator[Span]:
 
 def stated_numbers(text: str, at: At) -> Iterator[Span]:
     """Yield accounts, and resident IDs of whatever digits, that a word just before the number says to be such."""
-    for words, fewest in ((_ACCOUNT_WORDS, 7), (_BRANCH_WORDS, 6)):
+    for words, kind in ((_ACCOUNT_WORDS, "ACCOUNT"), (_BRANCH_WORDS, "BANK_CODE")):
         for word in words:
             for place in at.words.get(word, ()):
                 match = _STATED.match(text, place + len(word))
-                while match and (span := _account(match, fewest)):
+                while match and (span := _account(match, kind)):
                     yield span
                     match = _ANOTHER.match(text, match.end())
     for word in _ID_WORDS:
@@ -121,16 +122,16 @@ def stated_numbers(text: str, at: At) -> Iterator[Span]:
                 yield Span("RESIDENT_ID", *match.span("n"), 0.8, "stated_id")
 
 
-def _account(match: re.Match[str], fewest: int) -> Span | None:
+def _account(match: re.Match[str], kind: str) -> Span | None:
     """Return the account that a word is followed by; None for a phone, a person's ID, a day and what is too short."""
     written = match["n"]
     digits = re.sub("[^0-9]", "", written)
     day = _DAY.fullmatch(written) or (len(digits) == 8 and digits[:2] in {"19", "20"} and checks.day(digits))
     person = _MOBILE.fullmatch(digits) or (len(digits) == 18 and checks.resident(digits))
-    if len(digits) < fewest or day or person:
+    if len(digits) < _FEWEST[kind] or day or person:
         return None
-    card = len(digits) > 12 and checks.luhn(digits) and checks.issuer(digits)
-    return Span("CARD" if card else "ACCOUNT", *match.span("n"), 0.97 if len(digits) > 12 else 0.75, "stated_account")
+    card = kind == "ACCOUNT" and len(digits) > 12 and checks.luhn(digits) and checks.issuer(digits)
+    return Span("CARD" if card else kind, *match.span("n"), 0.97 if len(digits) > 12 else 0.75, "stated_account")
 
 
 def dates(text: str, _: At) -> Iterator[Span]:

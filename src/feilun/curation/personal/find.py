@@ -47,7 +47,7 @@ _FAMILIES: tuple[tuple[frozenset[str], Callable[[str, At], Iterator[Span]]], ...
     (frozenset({"SECRET"}), secrets),
     (frozenset({"BIRTHDAY"}), birthdays),
     (frozenset({"CARD_DETAIL"}), card_details),
-    (frozenset({"ACCOUNT", "CARD", "RESIDENT_ID"}), stated_numbers),
+    (frozenset({"ACCOUNT", "BANK_CODE", "CARD", "RESIDENT_ID"}), stated_numbers),
     (frozenset({"DATE"}), dates),
     (frozenset({"ADDRESS"}), chinese_addresses),
     (frozenset({"ADDRESS"}), english_addresses),

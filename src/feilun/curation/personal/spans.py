@@ -48,6 +48,7 @@ KINDS: dict[str, Kind] = {
     "CARD": Kind("CARD", ("bank card", "银行卡号")),
     "CARD_DETAIL": Kind("CARD_DETAIL", ("expiry or security code of a card", "银行卡有效期或安全码")),
     "ACCOUNT": Kind("ACCOUNT", ("bank account or other account", "银行账号等账号")),
+    "BANK_CODE": Kind("BANK_CODE", ("sort code or routing number", "银行分行代码")),
     "IBAN": Kind("IBAN", ("IBAN", "国际银行账号")),
     "PLATE": Kind("PLATE", ("vehicle plate", "车牌号")),
     "EMAIL": Kind("EMAIL", ("e-mail address", "电子邮箱")),
@@ -63,7 +64,7 @@ KINDS: dict[str, Kind] = {
 }
 USUAL = tuple(kind for kind, about in KINDS.items() if about.usual)
 # What an organisation may tell everybody of itself and its staff; no number of a paper, a card or an account is that.
-PUBLIC = frozenset({"PHONE", "EMAIL", "ADDRESS", "NAME", "CREDIT_CODE"})
+PUBLIC = frozenset({"PHONE", "EMAIL", "ADDRESS", "NAME", "CREDIT_CODE", "BANK_CODE"})
 
 
 def words(text: str) -> tuple[str, ...]:

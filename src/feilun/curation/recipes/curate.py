@@ -22,7 +22,7 @@ from feilun.compute.locks import lock
 from feilun.curation import health
 from feilun.curation.documents import Document, Skip
 from feilun.curation.ingest import documents, exam_items
-from feilun.curation.mask import published
+from feilun.curation.mask import introduced, published
 from feilun.curation.personal import USUAL, Finder
 from feilun.curation.personal.masking import key_of, label, replaced
 from feilun.curation.recipes import engine
@@ -341,14 +341,25 @@ def _masking(given: tuple[Step, ...], needed: bool) -> tuple[Step, ...]:
 
 
 def _published(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Return what the organisation itself tells everybody in its written answers: its hotline is no secret."""
+    """Return what the organisation itself tells everybody in its written answers: its hotline is no secret.
+
+    Where it names somebody who introduces himself in a conversation, it tells of a client.
+    """
     found: set[str] = set()
-    written = (row for row in rows if "assistant" in row.roles and not _private(row))
-    answers = (("\n".join(row.texts[:-1]), row.texts[-1]) for row in written)
+    naming: list[set[str]] = []  # what answers tell that name somebody: who is a client is known at the end
+    clients: set[str] = set()
+    answers = (row for row in rows if "assistant" in row.roles)
     while batch := list(itertools.islice(answers, 1000)):
-        for text, spans in published(batch):
-            found.update(key_of(span.kind, text[span.start : span.end]) for span in spans)
-    return tuple(sorted(found))
+        clients |= introduced(row.texts[0] for row in batch if row.meta.get("private"))
+        written = (("\n".join(row.texts[:-1]), row.texts[-1]) for row in batch if not _private(row))
+        for text, spans in published(written):
+            told = {key_of(span.kind, text[span.start : span.end]) for span in spans}
+            if any(span.kind == "NAME" for span in spans):
+                naming.append(told)
+            else:
+                found |= told
+    people = {key_of("NAME", name) for name in clients}
+    return tuple(sorted(found.union(*(told for told in naming if not told & people))))
 
 
 def _private(row: Row) -> bool:
