@@ -4,135 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import anthropic
 import httpx
 import openai
 import pytest
-import uvloop
+from tests.gateway.hotpath.conftest import HI, House, ask
 
 from feilun.gateway.hotpath.calls import MESSAGE_TOKENS, TEMPLATE_TOKENS
-from feilun.gateway.serve import bind
-from feilun.records import Endpoint, Limit, Provider, Target, new_id
-from feilun.serving.fake_provider import FakeProvider
-from feilun.settings import Settings, load
+from feilun.records import Provider, Target, new_id
 from feilun.store import traces
-from feilun.store.access import endpoints, limits, providers
-from feilun.store.calls import usage
-from feilun.wire import Server
-
-HI: Any = [{"role": "user", "content": "Say some words"}]
-
-
-@dataclass
-class Outside:
-    """A pretended provider on a loopback port, in a thread of its own."""
-
-    fake: FakeProvider
-    port: int
-    server: Server
-    loop: asyncio.AbstractEventLoop
-
-
-@pytest.fixture
-def outside() -> Iterator[Outside]:
-    """Give a provider."""
-    ready = threading.Event()
-    found: list[Outside] = []
-
-    def serve(listener: socket.socket) -> None:
-        async def serving() -> None:
-            fake = FakeProvider()
-            server = fake.server()
-            found.append(Outside(fake, listener.getsockname()[1], server, asyncio.get_running_loop()))
-            ready.set()
-            await server.serve(listener)
-
-        uvloop.run(serving())
-
-    listener = bind("127.0.0.1", 0)
-    thread = threading.Thread(target=serve, args=(listener,))
-    thread.start()
-    ready.wait()
-    yield found[0]
-    found[0].loop.call_soon_threadsafe(found[0].fake.released.set)
-    asyncio.run_coroutine_threadsafe(found[0].server.close(1), found[0].loop).result(10)
-    thread.join(10)
-    listener.close()
-
-
-@pytest.fixture
-def settings(tmp_path: Any) -> Settings:
-    """Give settings that permit a provider on this machine."""
-    given = {"home": str(tmp_path / "home"), "engine": "fake", "private_hosts": "127.0.0.1"}
-    return load(environment={}, given=given)
-
-
-@dataclass
-class House:
-    """A gateway, a provider that it may call, and a key."""
-
-    gateway: Any
-    outside: Outside
-    secret: str
-    client: openai.OpenAI
-
-    def route(self, name: str, *targets: Target | str, **more: Any) -> None:
-        """Set up an endpoint; a text is a model of the provider."""
-        found = tuple(
-            one if isinstance(one, Target) else Target(one, "out", price_in=2, price_out=3) for one in targets
-        )
-        endpoints.put(self.gateway.db, Endpoint(new_id("endpoint"), "bank", name, found, **more))
-        self.know(lambda state: state.snapshot.endpoint("bank", name) is not None)
-
-    def limit(self, **more: Any) -> None:
-        """Limit the workspace."""
-        limits.put(self.gateway.db, Limit(new_id("limit"), "bank", "workspace", "bank", **more))
-        self.know(lambda state: state.hotpath.ledger.account(("bank", "workspace", "bank")).limit is not None)
-
-    def know(self, so: Callable[[Any], bool]) -> None:
-        """Wait until the gateway knows something."""
-        while not so(self.gateway.state):
-            threading.Event().wait(0.02)
-
-    def settled(self) -> None:
-        """Wait until no call is being answered."""
-        self.know(lambda state: state.hotpath.metrics.running == 0)
-
-    def used(self) -> tuple[int, int, int]:
-        """Return calls, prompt tokens and answer tokens, as kept in rows."""
-        self.settled()
-        asyncio.run_coroutine_threadsafe(self.gateway.state.writer.flush(), self.gateway.loop).result(10)
-        rows = usage.report(self.gateway.db, "bank", by=("endpoint",))
-        return (
-            sum(row["calls"] for row in rows),
-            sum(row["prompt_tokens"] for row in rows),
-            sum(row["completion_tokens"] for row in rows),
-        )
-
-    def counted(self) -> tuple[int, int]:
-        """Return what the provider counted."""
-        return self.outside.fake.counted.prompt_tokens, self.outside.fake.counted.completion_tokens
-
-
-@pytest.fixture
-def house(gateway: Any, outside: Outside) -> House:
-    """Give all of it."""
-    secret = gateway.key()
-    url = f"http://127.0.0.1:{outside.port}/v1"
-    providers.put(gateway.db, Provider(new_id("provider"), "bank", "out", "openai", url), "sk-test")
-    return House(gateway, outside, secret, gateway.openai(secret))
-
-
-def ask(house: House, model: str = "help", **more: Any) -> Any:
-    """Ask for a whole answer."""
-    return house.client.chat.completions.create(model=model, messages=HI, **more)
+from feilun.store.access import providers
 
 
 def test_a_whole_answer_passes_and_is_billed(house: House) -> None:
@@ -301,67 +184,6 @@ def test_nothing_is_tried_again_after_the_first_piece(house: House) -> None:
     assert house.outside.fake.counted.calls == 1
 
 
-def test_a_budget_bounds_the_answer_and_then_refuses(house: House) -> None:
-    """Without max_tokens the answer is bounded by what is left; with nothing left the call is refused with 429."""
-    house.route("help", "words-long")
-    house.limit(tokens_per_day=400)
-    raw = house.client.chat.completions.with_raw_response.create(model="help", messages=HI)
-    most = house.outside.fake.counted.bodies[-1]["max_tokens"]
-    assert 0 < most < 400
-    assert raw.parse().usage.total_tokens <= 400
-    with pytest.raises(openai.RateLimitError, match="budget of the workspace bank") as caught:
-        ask(house, max_tokens=400)
-    assert caught.value.code == "insufficient_quota"
-    assert sum(house.used()[1:]) <= 400
-
-
-def test_a_completion_is_as_long_as_it_is_elsewhere(house: House) -> None:
-    """Without max_tokens it has 16 tokens, with a budget or without, and no more than these is held for it."""
-    house.route("help", Target("words-long", "out", context=2048))
-    for number in range(2):
-        assert house.client.completions.create(model="help", prompt="Hi").usage.completion_tokens == 16
-        assert house.outside.fake.counted.bodies[-1]["max_tokens"] == 16
-        if not number:
-            house.limit(tokens_per_day=250)
-    assert house.client.completions.create(model="help", prompt=["Hi", "Ho"], max_tokens=2).usage.completion_tokens == 2
-
-
-def test_a_minute_with_less_room_than_a_window_still_answers(house: House) -> None:
-    """The answer is bounded by what the minute has left; what never fits is said at once, and how to mend it."""
-    house.route("help", Target("words", "out", context=2048))
-    house.limit(tokens_per_minute=1000)
-    for left in (1000, 1000 - 13):
-        ask(house)
-        assert 0 < house.outside.fake.counted.bodies[-1]["max_tokens"] < left
-        house.settled()
-    with pytest.raises(openai.BadRequestError, match=r"never fits. Ask for fewer with max_tokens"):
-        ask(house, max_tokens=1500)
-
-
-def test_a_spent_budget_says_when_there_is_more(house: House, anthropic_client: Any) -> None:
-    """In both APIs the client is told to come back when the day begins, and not in a second."""
-    house.route("help", "words")
-    house.limit(tokens_per_day=5)
-    for ask_it in (ask, lambda _: anthropic_client.messages.create(model="help", max_tokens=5, messages=HI)):
-        with pytest.raises((openai.RateLimitError, anthropic.RateLimitError)) as caught:
-            ask_it(house)
-        begins = time.time() + int(caught.value.response.headers["retry-after"])
-        assert (begins + 10) % 86_400 < 20
-
-
-def test_limits_come_with_the_headers_that_clients_read(house: House) -> None:
-    """Rate-limit headers count down; beyond the limit comes 429 with retry-after."""
-    house.route("help", "words")
-    house.limit(requests_per_minute=2)
-    raw = house.client.chat.completions.with_raw_response.create(model="help", messages=HI)
-    assert raw.headers["x-ratelimit-limit-requests"] == "2"
-    assert raw.headers["x-ratelimit-remaining-requests"] == "1"
-    ask(house)
-    with pytest.raises(openai.RateLimitError) as caught:
-        ask(house)
-    assert int(caught.value.response.headers["retry-after"]) > 0
-
-
 def test_the_providers_refusal_of_a_request_is_the_clients(house: House) -> None:
     """A 400 passes with its message; a 401 of the provider is not the client's fault and is 502."""
     house.route("help", "words-400", retries=0)
@@ -371,13 +193,6 @@ def test_the_providers_refusal_of_a_request_is_the_clients(house: House) -> None
     with pytest.raises(openai.APIStatusError, match="refuses us") as caught:
         ask(house, model="locked")
     assert caught.value.status_code == 502
-
-
-@pytest.fixture
-def anthropic_client(house: House) -> Iterator[anthropic.Anthropic]:
-    """Give Anthropic's own client."""
-    with anthropic.Anthropic(base_url=house.gateway.url, api_key=house.secret, max_retries=0) as client:
-        yield client
 
 
 def test_what_a_provider_cannot_do_is_said_and_is_no_outage(house: House, anthropic_client: Any) -> None:
