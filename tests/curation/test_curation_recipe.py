@@ -182,19 +182,17 @@ Who can receive blood of group O-?,Everybody in an emergency.
 Who can receive blood of group O+?,Those with a positive group.
 冷藏柜温度报-5度怎么办？,立即报修。
 冷藏柜温度报5度怎么办？,这是正常温度。
-When does the C# course begin?,In May.
-When does the C++ course begin?,In June.
 """
 
 
 def test_signs_make_another_question() -> None:
     """Questions that differ by a sign are two; a correction or an exam of the one leaves the other alone."""
     asked = dict(chat(curate([doc("signed.csv", SIGNED)])))
-    assert len(asked) == 6
+    assert len(asked) == 4
     given = Correction("Who can receive blood of group O+?", "Those of the groups A+, B+, AB+ and O+.", "fixed")
     assert dict(chat(curate([doc("signed.csv", SIGNED)], [given]))) == {**asked, given.question: given.answer}
     pairs = [Pair(question, answer, ("s",), "table") for question, answer in asked.items()]
-    kept, dropped = drop_exam(pairs, ["Who can receive blood of group O+?", "When does the C course begin?"])
+    kept, dropped = drop_exam(pairs, ["Who can receive blood of group O+?"])
     assert [pair.question for pair, _ in dropped] == ["Who can receive blood of group O+?"]
     assert len(kept) == len(pairs) - 1
 
