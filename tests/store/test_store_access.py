@@ -277,6 +277,7 @@ def test_names_cannot_steer_who_reads_them(db: Database, name: str) -> None:
         lambda: endpoints.put(db, _endpoint(name)),
         lambda: workspaces.ensure(db, name),
         lambda: evals.add_named(db, exam),
+        lambda: evals.add(db, exam),
         lambda: models.add(db, ModelVersion("model-1", "bank", name, "base", "", "", {})),
     ]
     for make in makers:

@@ -19,7 +19,8 @@ OF_TURNS = frozenset({"own", "own exam", "general exam"})
 
 
 def add(db: Database, exam: Eval) -> Eval:
-    """Keep an exam and return it as kept; one that is there already stays as it is."""
+    """Keep an exam and return it as kept; one that is there already stays as it is. Raises BadRequest for no name."""
+    naming.check_name(exam.name, "An exam's name")
     with db.writing() as conn:
         insert(conn, EVALS, [to_row(exam)])
     return get(db, exam.workspace, exam.id)
@@ -77,10 +78,11 @@ def find(db: Database, ws: str) -> list[Eval]:
 
 def update(db: Database, ws: str, eval_id: str, name: str, meta: JSON) -> Eval:
     """Set an exam's name and merge ``meta`` into what it has; return it; raise NotFound, BadRequest for no name."""
-    name = naming.check_name(name, "An exam's name")
     query = _select(EVALS, ws, eval_id)
     with db.writing() as conn:
         exam = one(conn, query.with_for_update(), f"eval {eval_id}")
+        if name != exam["name"]:
+            naming.check_name(name, "An exam's name")
         where = sa.and_(EVALS.c.workspace == ws, EVALS.c.id == eval_id)
         conn.execute(sa.update(EVALS).where(where).values(name=name, meta={**exam["meta"], **meta}))
         return from_row(Eval, one(conn, query, f"eval {eval_id}"))
