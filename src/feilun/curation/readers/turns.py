@@ -31,14 +31,15 @@ def said_in(content: Any) -> str | None:
 
 def value_text(given: Any) -> str:
     """Return an answer as text: a text, a number, yes or no, several of them line by line, or SQuAD's first answer."""
-    if isinstance(given, dict):
-        given = given.get("text")
-        given = given[:1] if isinstance(given, list) else given
-    if isinstance(given, list):
-        if given and all(isinstance(one, dict) for one in given):
-            return value_text(given[0])
-        texts = [value_text(one) if not isinstance(one, (dict, list)) else "" for one in given]
-        return "\n".join(texts) if all(texts) else ""
+    answers = isinstance(given, list) and given and all(isinstance(one, dict) for one in given)
+    if isinstance(first := given[0] if answers else given, dict):
+        said = first.get("text")
+        given = said[:1] if isinstance(said, list) else said
+    texts = [_one_value(one) for one in (given if isinstance(given, list) else [given])]
+    return "\n".join(texts) if all(texts) else ""
+
+
+def _one_value(given: Any) -> str:
     if isinstance(given, float) and not math.isfinite(given):
         return ""
     return given if isinstance(given, str) else json.dumps(given) if isinstance(given, (bool, int, float)) else ""
