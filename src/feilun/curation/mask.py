@@ -155,9 +155,9 @@ def mask_together(
 
 
 def named(texts: Iterable[str]) -> set[str]:
-    """Return the names that texts surely give as those of people."""
+    """Return the names that texts of private people give as those of people."""
     given = list(texts)
-    return _given(zip(given, _FINDER.find_all(given), strict=True), _NAME_SURE)
+    return _given(zip(given, _FINDER.find_all(given), strict=True), _TOLD_SURE)
 
 
 def _given(found: Iterable[tuple[str, list[Span]]], sure: float) -> set[str]:

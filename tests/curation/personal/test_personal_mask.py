@@ -82,6 +82,7 @@ def test_people_of_a_row_are_masked_in_all_its_texts() -> None:
             "3", "s", "a", "", ("user", "assistant"), ("And now?", "So 文清 and Ilse smile."), meta={"people": ["Ilse"]}
         ),
     ]
+    twice = rows[1:2]
     working = PERSONAL.make(Surroundings(), **DEFAULTS)
     assert isinstance(working, MendRows)
     masked = [[None if one is None else one.text for one in row] for row in working.mend_rows(rows)]
@@ -90,9 +91,17 @@ def test_people_of_a_row_are_masked_in_all_its_texts() -> None:
         ["我叫[NAME]，怎么查余额？", "请[NAME]到首页查看。"],
         [None, "So 文清 and [NAME] smile."],
     ]
+    rows = [
+        Row("4", "s", "a", "", ("user", "assistant"), ("Priya Raghunathan here.", "Dear Ms Raghunathan, hello Priya.")),
+        Row("5", "s", "a", "", ("user", "assistant"), ("我是欧阳震华，怎么开户？", "欧阳先生请到网点。")),
+    ]
+    assert [[one and one.text for one in row] for row in working.mend_rows(rows)] == [
+        ["[NAME] here.", "Dear Ms [NAME], hello [NAME]."],
+        ["我是[NAME]，怎么开户？", "[NAME]先生请到网点。"],
+    ]
     pseudonyms = PERSONAL.make(Surroundings(key=b"k" * 32), **{**DEFAULTS, "mode": "pseudonym"})
     assert isinstance(pseudonyms, MendRows)
-    asked, told = pseudonyms.mend_rows(rows)[1]
+    asked, told = pseudonyms.mend_rows(twice)[0]
     assert asked is not None
     assert told is not None
     assert asked.text[2:-8] == told.text[1:-7]

@@ -31,7 +31,7 @@ from feilun.curation.personal.naming import FIRST
 from feilun.curation.personal.network import machines, mailboxes, secrets, webs
 from feilun.curation.personal.numbers import numbers, plates
 from feilun.curation.personal.signs import At, Signs
-from feilun.curation.personal.spans import USUAL, Span, settled
+from feilun.curation.personal.spans import USUAL, Span, settled, united
 
 # No rule's pattern matches this, so none reaches from one text of a batch into the next.
 _BETWEEN = "\n\0\n"
@@ -101,7 +101,7 @@ class Finder:
             taken = [span for span in spans if span.kind != "NAME"]
             more = [*repeated(text, sure), *called(text, sure)]
             free = [one for one in more if all(one.end <= s.start or one.start >= s.end for s in taken)]
-            whole.append([span for span in settled([*spans, *free]) if span.confidence >= self.minimum])
+            whole.append([span for span in settled(united([*spans, *free])) if span.confidence >= self.minimum])
         return whole
 
     def _find_some(self, texts: Sequence[str]) -> list[list[Span]]:
@@ -141,5 +141,5 @@ class Finder:
             return []
         stand = settled(spans)
         if "NAME" in self.kinds and (again := list(repeated(text, surely_named(text, stand)))):
-            stand = settled([*stand, *again])
+            stand = settled(united([*stand, *again]))
         return [span for span in stand if span.kind in self.kinds and span.confidence >= self.minimum]

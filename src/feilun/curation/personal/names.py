@@ -127,7 +127,8 @@ def _after(text: str, place: int, sure: float) -> Iterator[Span]:
         or text[end] in FOLLOWS
         or text[end : end + 2] in _TITLES
     )
-    plausible = all(char in GIVEN for char in text[start + 1 : end]) or "·" in text[start:end]
+    given = start + (2 if text[start : start + 2] in COMPOUND else 1)
+    plausible = all(char in GIVEN for char in text[given:end]) or "·" in text[start:end]
     confidence = sure * (1 if sign or (ended and plausible) else 0.75 if plausible else 0.6 if ended else 0.35)
     if sure < 0.5 and ended and plausible and size > 2:
         confidence = 0.55
@@ -287,6 +288,7 @@ def listed_names(text: str, at: At) -> Iterator[Span]:
 
 
 _CALLING = r"(?:^|[.!?,] |\b(?i:hi|hello|dear|thanks|you|sorry|welcome|mr|mrs|ms|miss)[,.]? )"
+_TITLED = "(?=先生|女士|小姐|同学|阿姨|叔叔|总[，,。！!]|总您)"
 _PEOPLE = 300  # of one text whose names are looked for again
 
 
@@ -310,10 +312,13 @@ def repeated(text: str, sure: Mapping[str, float]) -> Iterator[Span]:
 
 
 def called(text: str, sure: Iterable[str]) -> Iterator[Span]:
-    """Yield where somebody whose first and last name are known is spoken to by one of them."""
+    """Yield where somebody whose whole name is known is spoken to by a part of it."""
     for name in sorted(sure)[:_PEOPLE]:
-        words = name.split(" ") if " " in name else []
+        surname = name[: 2 if name[:2] in COMPOUND else 1] if "\u4e00" <= name[:1] <= "\u9fff" else ""
+        words = [surname] if surname else name.split(" ") if " " in name else []
         for word in words:
-            if len(word) > 2 and word in text and not _STOP.fullmatch(word):
-                for match in re.finditer(rf"{_CALLING}({re.escape(word)})(?=[,.!?;:]|['’]s\b|\s*$)", text):
-                    yield Span("NAME", *match.span(1), 0.55, "name_called")
+            if word not in text or (word.isascii() and (len(word) < 3 or _STOP.fullmatch(word))):
+                continue
+            around = ("", _TITLED) if surname else (_CALLING, r"(?=[,.!?;:]|['’]s\b|\s*$)")
+            for match in re.finditer(f"{around[0]}({re.escape(word)}){around[1]}", text):
+                yield Span("NAME", *match.span(1), 0.55, "name_called")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from feilun.curation.seam import Words
 
@@ -85,6 +85,19 @@ def settled(spans: Iterable[Span]) -> list[Span]:
         group.append(span)
         reach = max(reach, span.end) if len(group) > 1 else span.end
     return taken + _best(group)
+
+
+def united(spans: Iterable[Span]) -> list[Span]:
+    """Return spans in order, those of one kind that overlap as one: no part of a name stays beside a surer part."""
+    whole: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.start, -s.end)):
+        last = whole[-1] if whole else None
+        if last and last.kind == span.kind and span.start < last.end:
+            sure = max(last.confidence, span.confidence)
+            whole[-1] = replace(last, end=max(last.end, span.end), confidence=sure)
+        else:
+            whole.append(span)
+    return whole
 
 
 def _best(group: list[Span]) -> list[Span]:
