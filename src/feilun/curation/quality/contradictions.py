@@ -142,7 +142,7 @@ def _make(_: Surroundings, older: str) -> Contradictions:
 
 CONTRADICTIONS = Operator(
     name="contradictions",
-    version=1,
+    version=2,
     about=(
         "Finds the same question with different answers: other figures, other dates, yes against no.",
         "发现同一问题的不同回答：数字不同、日期不同、肯定与否定相反。",

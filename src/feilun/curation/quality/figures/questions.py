@@ -7,13 +7,13 @@ know rows, nor which answer is right.
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 
 import numpy as np
 
+from feilun.curation.quality.figures.amounts import Amount, amounts, lacking, numeral, spelt
 from feilun.curation.quality.figures.classifier import tokens
-from feilun.records import text_digest
+from feilun.records import derived_id, text_digest
 
 _ASKED = 400  # characters of a question
 _ANSWERED = 4_000
@@ -42,7 +42,11 @@ _POLITE = re.compile(
     r"|have|has|we|us|me|exactly|currently|now)\b"
 )
 _DIRECTED = re.compile(r"[到至给比欠向转从]|\b(?:to|from|than|into|versus|vs)\b")
-_PARTS = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
+# A sign that belongs to a figure or a letter makes another thing of it: -5, O+, C#.
+_PARTS = re.compile(
+    r"[\u3400-\u9fff]|(?<![a-z0-9)%.])[-−]\d+(?:\.\d+)*|\d+(?:[.,:]\d+)+"
+    r"|[^\W_\u3400-\u9fff]+(?:(?<![^\W_][^\W_][^\W_])(?:\+\+|[+#]|[-−](?!\w))(?!\w))?"
+)
 # Requests that have as many right answers as one likes; the verb stands at the beginning.
 _OPEN = re.compile(
     r"\s*(?:请|帮我|帮忙|给我|为我|替我|你能|能不能|可以|麻烦|你|再)*(?:写|编[一个]|创作|讲[一个]|续写|翻译|改写|润色|总结|概括|推荐|列举"
@@ -56,21 +60,20 @@ _DATE = re.compile(
 )
 _MONTH_NAMES = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES.split("|"), 1)}
-_NAMED = re.compile(rf"\b({_MONTH_NAMES})[a-z]*\.? (\d{{1,2}})(?:st|nd|rd|th)?(?:,? ((?:19|20)\d\d))?\b")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_HAN_NUMBER = re.compile(
-    r"[零〇一二两三四五六七八九十百千万]{1,12}(?=[天日年月周个元块小时分钟次倍成人名岁折角号点楼层])"
+_NAMED = re.compile(
+    rf"\b(?:(?P<day>\d{{1,2}})(?:st|nd|rd|th)?(?: of)? )?(?P<month>{_MONTH_NAMES})[a-z]*\b\.?"
+    r"(?(day)| (?P<later>\d{1,2})(?:st|nd|rd|th)?(?!\d))(?:,? (?P<year>(?:19|20)\d\d))?\b"
 )
-_DIGITS = {one: value for value, one in enumerate("零一二三四五六七八九")} | {"两": 2, "〇": 0}
-_UNITS = {"十": 10, "百": 100, "千": 1000}
-_WORD_NUMBER = re.compile(r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b")
-_WORDS = {word: value for value, word in enumerate(_WORD_NUMBER.pattern[5:-3].split("|"), 2)}
+_HAN_DATE = re.compile(
+    r"[〇零一二三四五六七八九]{4}(?=年)|(?<![一二三四五六七八九十])[一二三四五六七八九十]{1,3}(?=月[一二三四五六七八九十\d]{1,3}[日号])"
+    r"|(?<=月)[一二三四五六七八九十]{1,3}(?=[日号])"
+)
 _NEGATION = re.compile(
     r"不(?!过|仅|但|同|断|管|妨|错|少)|没有?|无(?!论|线|锡)|未(?!来)|非(?!常|洲)|勿|禁止|否"
     r"|\b(?:not|no|never|none|cannot|neither|nor|without|unable|forbidden|prohibited)\b|n't\b"
 )
-_YES = re.compile(r"(?:是的?|可以|能|对|会|支持|允许|需要|有|yes|yeah|sure|correct|true|right)(?![a-z])")
-_NO = re.compile(r"(?:不|否|没|无法|禁止|no|not|never|false|incorrect|wrong)(?![a-z])")
+_YES = re.compile(r"(?:是的?|可以|能|对|会|支持|允许|需要|有|yes|yeah|sure|correct|true|right|[✓✔☑✅√👍])(?![a-z])")
+_NO = re.compile(r"(?:不|否|没|无法|禁止|no|not|never|false|incorrect|wrong|[✗✘✕✖❌☒×👎])(?![a-z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ class Answer:
     """What can be compared of an answer without its text."""
 
     digest: str
-    numbers: tuple[str, ...]
+    numbers: tuple[Amount, ...]
     dates: tuple[str, ...]
     polarity: int
     parts: bytes  # uint32, sorted
@@ -95,7 +98,7 @@ class Answer:
 
 def question(text: str) -> Question | None:
     """Return what a question asks; None if it asks too little, or for something of one's own making."""
-    plain = unicodedata.normalize("NFKC", text[:_ASKED]).casefold()
+    plain = spelt(text[:_ASKED])
     if _OPEN.match(plain):
         return None
     kinds = []
@@ -119,37 +122,34 @@ def _stem(word: str) -> str:
 
 def answer(text: str) -> Answer:
     """Return what can be compared of an answer."""
-    plain = unicodedata.normalize("NFKC", text[:_ANSWERED]).casefold()
-    dates = tuple(sorted(set(_dates(plain))))
-    rest = _NAMED.sub(" ", _DATE.sub(" ", plain))
-    numbers = {found.replace(",", "").rstrip(".") for found in _NUMBER.findall(rest)}
-    numbers |= {str(_value(found)) for found in _HAN_NUMBER.findall(rest)}
-    numbers |= {str(_WORDS[found]) for found in _WORD_NUMBER.findall(rest)}
+    plain = spelt(text[:_ANSWERED])
+    told = _HAN_DATE.sub(lambda match: numeral(match[0]), plain)
+    dates = tuple(sorted(set(_dates(told))))
+    numbers = amounts(_NAMED.sub(" ; ", _DATE.sub(" ; ", told)))
     small = np.unique(tokens(plain))[:_KEPT].tobytes()
-    return Answer(text_digest(plain)[:_DIGITS_KEPT], tuple(sorted(numbers)), dates, _polarity(plain), small, len(plain))
+    polarity = _polarity(plain)
+    # What a digest of words leaves out, signs and ticks, may be all that answers differ in.
+    told_so = derived_id("a", text_digest(plain), str(polarity), *(told.kind + told.shown for told in numbers))
+    return Answer(told_so[:_DIGITS_KEPT], numbers, dates, polarity, small, len(plain))
 
 
 def _dates(plain: str) -> list[str]:
     found = []
     for year, month, day, own_month, own_day in _DATE.findall(plain):
         found.append("-".join(part.zfill(2) for part in (year, month or own_month, day or own_day) if part))
-    for month, day, year in _NAMED.findall(plain):
-        found.append("-".join(part.zfill(2) for part in (year, str(_MONTHS[month]), day) if part))
+    for match in _NAMED.finditer(plain):
+        parts = (match["year"], str(_MONTHS[match["month"]]), match["day"] or match["later"])
+        found.append("-".join(part.zfill(2) for part in parts if part))
     return found
 
 
-def _value(numeral: str) -> int:
-    """Return the value of a Chinese numeral below a hundred million."""
-    whole = part = digit = 0
-    for one in numeral:
-        if one in _DIGITS:
-            digit = _DIGITS[one]
-        elif one == "万":
-            whole, part, digit = (whole + part + digit) * 10_000, 0, 0
-        else:
-            part += max(digit, 1) * _UNITS[one]
-            digit = 0
-    return whole + part + digit
+def _other_dates(one: Answer, other: Answer) -> list[str]:
+    """Return the dates of ``one`` that fit none of ``other``; a year or a day may be left out."""
+    return [
+        mine
+        for mine in one.dates
+        if not any(f"-{a}-" in f"-{b}-" for d in other.dates for a, b in ((mine, d), (d, mine)))
+    ]
 
 
 def _polarity(plain: str) -> int:
@@ -177,14 +177,19 @@ def clash(one: Answer, other: Answer) -> tuple[str, str]:
     """
     if one.digest == other.digest:
         return "", ""
-    for reason, left, right in (("dates", one.dates, other.dates), ("numbers", one.numbers, other.numbers)):
-        mine, yours = set(left), set(right)
-        if mine - yours and yours - mine:
-            return reason, f"{', '.join(sorted(mine - yours)[:3])} ≠ {', '.join(sorted(yours - mine)[:3])}"
+    pairs = (
+        ("dates", _other_dates(one, other), _other_dates(other, one)),
+        ("numbers", lacking(one.numbers, other.numbers), lacking(other.numbers, one.numbers)),
+    )
+    for reason, mine, yours in pairs:
+        if mine and yours:
+            return reason, f"{', '.join(sorted(mine)[:3])} ≠ {', '.join(sorted(yours)[:3])}"
     alike = overlap(one, other)
     said = {one.polarity, other.polarity}
     if said == {-1, 1} or (said == {-1, 0} and alike >= 0.5):
         return "negation", "yes ≠ no" if one.polarity > other.polarity else "no ≠ yes"
-    if alike < 0.2 and max(one.size, other.size) <= 200:
+    told = bool((one.numbers and other.numbers) or (one.dates and other.dates))
+    agreed = (told and not any(mine or yours for _, mine, yours in pairs)) or one.polarity == other.polarity == 1
+    if alike < 0.2 and max(one.size, other.size) <= 200 and not agreed:
         return "different", ""
     return "", ""
