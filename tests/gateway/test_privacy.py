@@ -171,16 +171,27 @@ def test_a_source_that_came_just_now_is_known(gateway: Any, outside: FakeProvide
     assert outside.counted.calls == 5
 
 
-def test_a_batch_of_a_file_that_must_not_leave_sends_no_line(gateway: Any, outside: FakeProvider) -> None:
-    """Made at once after the upload: every line is refused."""
+@pytest.mark.parametrize(
+    ("permissions", "metadata"),
+    [
+        ({}, {}),
+        ({"leave": True}, {"feilun_leave": "no"}),
+        ({"leave": True}, {"feilun_sources": "source-nobody-knows"}),
+    ],
+)
+def test_a_batch_that_must_not_leave_sends_no_line(
+    gateway: Any, outside: FakeProvider, permissions: JSON, metadata: dict[str, str]
+) -> None:
+    """Made at once after its file came: every line is refused, by the file's permissions or by what the batch says."""
     client = gateway.openai(gateway.key())
     gateway.wait(lambda: gateway.state.snapshot.endpoint("bank", "mixed") is not None)
-    body = {"model": "only-outside", "messages": [{"role": "user", "content": "Patient 7 has a secret."}]}
-    line = {"method": "POST", "url": "/v1/chat/completions", "body": body}
-    data = "\n".join(json.dumps({**line, "custom_id": str(number)}) for number in range(50)).encode()
-    file = client.files.create(file=("b.jsonl", data), purpose="batch")
     path = "/v1/chat/completions"
-    made = client.batches.create(input_file_id=file.id, endpoint=path, completion_window="24h")
+    body = {"model": "only-outside", "messages": [{"role": "user", "content": "Patient 7 has a secret."}]}
+    line = {"method": "POST", "url": path, "body": body}
+    data = "\n".join(json.dumps({**line, "custom_id": str(number)}) for number in range(50)).encode()
+    said = {"permissions": json.dumps(permissions)}
+    file = client.files.create(file=("b.jsonl", data), purpose="batch", extra_body=said)
+    made = client.batches.create(input_file_id=file.id, endpoint=path, completion_window="24h", metadata=metadata)
     gateway.wait(lambda: client.batches.retrieve(made.id).status in {"completed", "failed"})
     counts = client.batches.retrieve(made.id).request_counts
     assert (counts.total, counts.failed) == (50, 50)

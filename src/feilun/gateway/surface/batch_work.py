@@ -162,7 +162,11 @@ class BatchWork:
     async def _answer(self, context: Context, source: Source, answers: Answers, lines: list[Line]) -> None:
         holder = Holder(self._db, context.job.workspace, context.job.spec["key"], "batch")
         ask, until = self._asks[context.job.spec["endpoint"]], context.job.created + WINDOW_SECONDS
-        headers = {b"x-feilun-sources": source.id.encode()}
+        said = context.job.spec.get("metadata") or {}
+        named = [source.id, said["feilun_sources"]] if said.get("feilun_sources") else [source.id]
+        headers = {b"x-feilun-sources": ",".join(named).encode()}
+        if said.get("feilun_leave"):
+            headers[b"x-feilun-leave"] = said["feilun_leave"].encode()
         waiting = iter(lines)
 
         async def work() -> None:
