@@ -8,6 +8,8 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -163,26 +165,26 @@ def test_files_that_change_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
     assert load(path)
 
 
+# A process of its own that mostly sleeps: it is let in again and again, however busy this one and the machine are.
+GROW = """
+import sys, time
+with open(sys.argv[1], "a", buffering=1) as file:
+    print("begun", flush=True)
+    while True:
+        file.write("and on and on\\n")
+        time.sleep(0.0005)
+"""
+
+
 def test_a_growing_file_is_refused_and_the_rest_is_read(db: Database, folder: Path) -> None:
     """Import goes on past a file that is being written, and reads it the next time."""
     growing = folder / "growing.txt"
-    growing.write_text("It begins here with some words.\n")
-    stop = threading.Event()
-
-    def grow() -> None:
-        with growing.open("a", buffering=1) as file:
-            while not stop.is_set():
-                file.write("and on and on\n")
-
-    writer = threading.Thread(target=grow)
-    writer.start()
-    try:
-        while growing.stat().st_size < 3_000_000:
-            stop.wait(0.01)
+    growing.write_text("It begins here with some words.\n" * 100_000)
+    with subprocess.Popen([sys.executable, "-c", GROW, str(growing)], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
         report = ingest(db, WS, [folder])
-    finally:
-        stop.set()
-        writer.join()
+        writer.kill()
     assert [(each.name, each.reason) for each in report.skipped] == [("growing.txt", "changing")]
     assert len(ingest(db, WS, [folder]).added) == 1
 
