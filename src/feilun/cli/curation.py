@@ -94,13 +94,19 @@ def curate(given: argparse.Namespace, teller: Teller) -> int:
         outcome = PARTS.load("curate files")(given.paths, recipe, given.out, options, _progress(teller))
         _tell(outcome, given, teller)
         return 0
+    if given.dry_run and not teller.settings.database and not teller.settings.root.exists():
+        # Opening a store makes one: where there is no home yet, there is nothing to read of it either.
+        _plan(given.paths, [], recipe, teller)
+        return 0
     return int(with_store(teller.settings, lambda db: _in_store(db, recipe, options, given, teller)))
 
 
 def _in_store(db: Any, recipe: Any, options: Any, given: argparse.Namespace, teller: Teller) -> int:
     ws = named(db, given)
     if given.dry_run:
-        _plan(db, ws, recipe, given, teller)
+        permitted = {source.id for source in PARTS.load("permitted")(db, ws, recipe.purpose)}
+        known = [(source.id in permitted, source) for source in PARTS.load("sources")(db, ws)]
+        _plan(given.paths, known, recipe, teller)
         return 0
     PARTS.load("ensure workspace")(db, ws)
     skipped: list[Any] = []
@@ -113,19 +119,18 @@ def _in_store(db: Any, recipe: Any, options: Any, given: argparse.Namespace, tel
     return 0
 
 
-def _plan(db: Any, ws: str, recipe: Any, given: argparse.Namespace, teller: Teller) -> None:
-    """Say what would be read and done."""
-    if given.paths:
-        found, skipped, notes = PARTS.load("scan")(given.paths)
+def _plan(paths: list[Path], known: list[tuple[bool, Any]], recipe: Any, teller: Teller) -> None:
+    """Say what would be read and done; ``known`` are the sources that there are, and whether they may be read."""
+    if paths:
+        found, skipped, notes = PARTS.load("scan")(paths)
         for file in found:
             print(f"+ {file.name}  {_permits(file.permissions)}")
         for each in skipped:
             print(f"- {each.name}  {each.zh if teller.language == 'zh' else each.en}")
         for note in notes:
             print(f"! {note}")
-    permitted = {source.id for source in PARTS.load("permitted")(db, ws, recipe.purpose)}
-    for source in PARTS.load("sources")(db, ws):
-        print(f"{'=' if source.id in permitted else 'x'} {source.name}  {_permits(source.permissions)}")
+    for may, source in known:
+        print(f"{'=' if may else 'x'} {source.name}  {_permits(source.permissions)}")
     teller.say("Purpose: {}. Rows: {}.", recipe.purpose, recipe.made)
     for where, steps in (("documents", recipe.documents), ("rows", recipe.rows)):
         for step in steps:

@@ -242,6 +242,10 @@ def test_documents_of_a_turn_are_mended(db: Database, tmp_path: Path) -> None:
 def test_the_command(db: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command plans, previews, curates and tells in both languages; mistakes are told without a traceback."""
     db.close()
+    (tmp_path / "new.csv").write_text("question,answer\nWhen?,At nine.\n", "utf-8")
+    assert main(["curate", str(tmp_path / "new.csv"), "--dry-run", "--home", str(tmp_path / "none")]) == 0
+    assert "+ new.csv" in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
     home = ["--home", str(tmp_path / "home"), "--workspace", "library"]
     assert main(["curate", "--dry-run", *home]) == 0
     told = capsys.readouterr().out
