@@ -74,9 +74,9 @@ def test_a_nul_character_and_lone_surrogates_are_cleaned(db: Database) -> None:
     """Text and JSON that databases refuse come back without what they refuse; everything else comes back as it was."""
     dirty, cleaned = "账户\0 \ud800 and 😀", "账户 \ufffd and 😀"
     item = EvalItem("item-1", dirty, (dirty,), meta={"nested": [{dirty: dirty}], "share": float("nan")})
-    evals.add(db, Eval("eval-1", "bank", dirty, (item,)))
+    evals.add(db, Eval("eval-1", "bank", "fees", (item,), meta={dirty: dirty}))
     found = evals.get(db, "bank", "eval-1")
-    assert found.name == cleaned
+    assert found.meta == {cleaned: cleaned}
     assert found.items[0] == EvalItem(
         "item-1", cleaned, (cleaned,), meta={"nested": [{cleaned: cleaned}], "share": None}
     )
