@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -10,13 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 
+from feilun import store
 from feilun.records import Usage
 from feilun.store import Edge, database, keys, lineage, models, open_database, traces
 from feilun.store.calls import usage
-from feilun.store.insights.tables import INSIGHTS
-from feilun.store.review.tables import ITEMS
+from feilun.store.schema import METADATA
 
-_TABLES = (ITEMS, INSIGHTS)  # rooms of the store define their own; imported, the schema has them
 _KEY = "INSERT INTO keys VALUES ('bank', 'key-1', 'web', 'viewer', 'ab', 'fl-…', 1.0, false)"
 _TRACE = """INSERT INTO traces (workspace, id, "key", endpoint, model, messages, answer, finish, prompt_tokens,
 completion_tokens, deployment, permissions, created, "day", seconds) VALUES ('bank', 'trace-{0}', 'key-1', 'own', 'm',
@@ -29,9 +30,12 @@ _JOB = """INSERT INTO jobs VALUES ('{0}', 'bank', 'training', '{{}}', 'succeeded
 
 def test_the_tables_are_those_of_the_schema(tmp_path: Path, empty_url: str) -> None:
     """What the steps make is what the nouns are written into: tables, columns, indexes."""
+    for room in pkgutil.walk_packages(store.__path__, f"{store.__name__}."):
+        if room.name.endswith(".tables"):
+            importlib.import_module(room.name)  # rooms of the store define their own; imported, the schema has them
     db = open_database(tmp_path, empty_url)
     with db.reading() as conn:
-        found = compare_metadata(MigrationContext.configure(conn, opts={"compare_type": False}), _TABLES[0].metadata)
+        found = compare_metadata(MigrationContext.configure(conn, opts={"compare_type": False}), METADATA)
     db.close()
     assert found == []
 
