@@ -87,14 +87,7 @@ def _table(simplify: bool) -> Chars:
     # Most of Unicode is Han and Hangul, which stand for themselves, and old scripts; the rest is looked at.
     for start, end in ((0x3400, 0xA000), (0xAC00, 0xD7A4)):
         table[start:end] = np.arange(start, end, dtype=np.uint32) | ALONE
-    for start, end in (
-        (0, 0x3400),
-        (0xA000, 0xAC00),
-        (0xD7A4, 0xD800),
-        (0xE000, 0xE010),
-        (0xF900, 0x10000),
-        (0x1D400, 0x1FC00),
-    ):
+    for start, end in ((0, 0x3400), (0xA000, 0xAC00), (0xD7A4, 0xD800), (0xF900, 0x10000), (0x1D400, 0x1FC00)):
         table[start:end] = [_entry(code) for code in range(start, end)]
     for code in (*_RAISED, *_RAISED.values()):
         table[code] = _RAISED.get(code, code) | int(_SIGN)

@@ -24,7 +24,7 @@ from feilun.store.sources import SHORTEST_TEXT, telling
 # Where a quotation may begin or end: lines, sentences, and what stands around words that are somebody else's.
 _PIECE = re.compile(r"[^\n.!?。！？；;:：\"“”„«»‹›「」『』()（）\[\]【】<>《》{}|*#\t]+")
 LONGEST_RUN = 6  # a sentence has fewer of these in it
-MOST_RUNS = 500_000  # about two seconds, for the text of several books
+MOST_RUNS = 500_000  # the text of several books
 _TOO_MUCH = "it holds more sentences than can be searched for private texts."
 _decode = msgspec.json.Decoder().decode
 
