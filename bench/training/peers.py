@@ -76,23 +76,23 @@ def follow(name: str, command: Sequence[str], steps: int, threads: int) -> Timed
     Memory is read at the last step: what a program does afterwards is not training.
     """
     ends: list[float] = []
-    peak, log = 0, OUT / f"training-{name}.log"
+    peak, last, log = 0, "", OUT / f"training-{name}.log"
     environment = {**os.environ, **ENVIRONMENT, "OMP_NUM_THREADS": str(threads)}
     with (
         log.open("w") as complaints,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment) as child,
     ):
         deadline = time.monotonic() + SECONDS
-        for line in child.stdout or ():
+        for last in child.stdout or ():
             if time.monotonic() > deadline:
                 child.kill()
                 break
-            if _step(line) == len(ends) + 1:
+            if _step(last) == len(ends) + 1:
                 ends.append(time.monotonic())
                 peak = _peak(child.pid)
         code = child.wait()
     if code or len(ends) < steps:
-        raise PeerError(f"{name} ended with {code} after {len(ends)} of {steps} steps; see {log}")
+        raise PeerError(f"{name} ended with {code} after {len(ends)} of {steps} steps: {last.strip()[:500]} See {log}")
     return Timed(ends, peak)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.training.processes import running, said
+from tests.training.processes import finished, running, said
 
 from feilun.engines.prompts import Prompter
 from feilun.errors import BadModel, BadRequest, BadSetting, FeilunError, TooFewSamples
@@ -92,6 +92,19 @@ def test_a_method_that_is_none(make_plan: MakePlan) -> None:
         train(make_plan(method="magic"))
     with pytest.raises(BadRequest, match="takes no"):
         train(make_plan(method="cpt", options={"beta": 0.1}))
+    with pytest.raises(BadRequest, match="must be answers or tokens"):
+        train(make_plan(options={"weighting": "letters"}))
+
+
+@pytest.mark.parametrize("method", ["supervised", "full"])
+def test_what_weighs_the_same_is_chosen(make_plan: MakePlan, method: str) -> None:
+    """Answers, unless somebody says tokens: another loss, by the same process that jobs run."""
+    losses = []
+    for place, options in enumerate(({}, {"weighting": "auto"}, {"weighting": "answers"}, {"weighting": "tokens"})):
+        plan = make_plan(str(place), method=method, options=options, epochs=1)
+        filled(plan, *({"messages": [ASK, {**SAY, "content": "a b c " * size}]} for size in range(1, 13)))
+        losses.append(finished(plan)["losses"])
+    assert losses[0] == losses[1] == losses[2] != losses[3]
 
 
 def test_a_process_ends_with_the_reason(make_plan: MakePlan) -> None:

@@ -54,8 +54,11 @@ LOWEST: Mapping[str, Mapping[str, float]] = {
     "grpo": {"samples": 2.0, "temperature": 0.01, "max_tokens": 1.0},
     "reasoning": {"samples": 1.0, "temperature": 0.01, "top_p": 0.01, "max_tokens": 1.0, "ways": 1.0},
 }
-# And what is no number, or is for whoever prepares its samples.
-BESIDE: Mapping[str, Mapping[str, type]] = {
+_EVEN: Mapping[str, tuple[str, ...]] = {"weighting": ("answers", "tokens")}  # what weighs the same; answers nearly so
+# And what is no number, or is for whoever prepares its samples: of a type, or one of these words (else the first).
+BESIDE: Mapping[str, Mapping[str, type | tuple[str, ...]]] = {
+    "supervised": _EVEN,
+    "full": _EVEN,
     "cpt": {"full": bool},
     "grpo": {"grader": dict, "reward_model": str},
     "distillation": {"temperature": float, "max_tokens": int, "logprobs": bool},
@@ -80,15 +83,30 @@ def numbers(method: str, options: JSON) -> dict[str, float]:
         if value is None or value == "auto":
             continue
         if name in beside:
-            fits = isinstance(value, beside[name]) or (beside[name] is float and type(value) is int)
-            if not fits:
-                raise BadRequest(f"{name} is {str(value)[:60]!r}; it must be {_WORDS[beside[name]]}.", param=name)
+            _check(name, value, beside[name])
             continue
         low = lowest.get(name, 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < float("inf"):
             raise BadRequest(f"{name} is {value!r}; it must be a number of at least {low:g}.", param=name)
         found[name] = float(value)
     return found
+
+
+def word(method: str, name: str, options: JSON) -> str:
+    """Return which of its words an option is; the first unless somebody chose."""
+    words = BESIDE[method][name]
+    chosen = options.get(name)
+    return str(words[0] if chosen in {None, "auto"} else chosen) if isinstance(words, tuple) else ""
+
+
+def _check(name: str, value: Any, kind: type | tuple[str, ...]) -> None:
+    """Raise BadRequest unless an option is what it must be."""
+    if isinstance(kind, tuple):
+        fits, must = value in kind, " or ".join(kind)
+    else:
+        fits, must = isinstance(value, kind) or (kind is float and type(value) is int), _WORDS[kind]
+    if not fits:
+        raise BadRequest(f"{name} is {str(value)[:60]!r}; it must be {must}.", param=name)
 
 
 def default_rate(method: str) -> float:

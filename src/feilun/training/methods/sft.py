@@ -18,6 +18,7 @@ from feilun.training.learning import learn, read_replay
 from feilun.training.loop import finish
 from feilun.training.pack import Sample, encode
 from feilun.training.plan import Plan, read_lines
+from feilun.training.recipes import word
 
 ROLES = {"system", "developer", "user", "assistant", "tool"}
 
@@ -36,7 +37,7 @@ def read_chats(plan: Plan, prompter: Prompter, file: str) -> list[Sample]:
     """Return the exchanges of a file, encoded; raise BadRequest that names a line, TooFewSamples if none fits."""
     lines = read_lines(file)
     samples = [encode(prompter, _checked(line, number), plan.longest) for number, line in enumerate(lines, 1)]
-    even = weighting(plan) == "tokens"
+    even = word("supervised", "weighting", plan.options) == "tokens"
     found = [replace(sample, even=even) for sample in samples if sample is not None]
     if file and not found:
         raise TooFewSamples(
@@ -45,19 +46,6 @@ def read_chats(plan: Plan, prompter: Prompter, file: str) -> list[Sample]:
     if len(found) < len(lines):
         say(note=f"{len(lines) - len(found)} of {len(lines)} samples are longer than {plan.longest} tokens: left out.")
     return found
-
-
-def weighting(plan: Plan) -> str:
-    """Return what weighs the same, ``answers`` (nearly) or ``tokens``; raise BadRequest for anything else."""
-    chosen = plan.options.get("weighting", "answers")
-    unknown = sorted(set(plan.options) - {"weighting"})
-    if unknown or chosen not in {"answers", "tokens"}:
-        raise BadRequest(
-            f"Supervised training takes no {unknown[0] if unknown else chosen!r}.",
-            'It takes "weighting": "answers" or "tokens".',
-            "options",
-        )
-    return str(chosen)
 
 
 def _checked(line: JSON, number: int) -> list[JSON]:
