@@ -107,6 +107,32 @@ def test_other_documents_stay() -> None:
     assert older([document("policy.txt", TRAVEL, 1.0), document("old/policy.txt", TRAVEL, 2.0)]) == {}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Annual report {}.docx",
+        "{}年年报（终稿）.docx",
+        "{}年度工作总结.docx",
+        "Invoice {}-03.pdf",
+        "门店{}年3月报表 v1.xlsx",
+    ],
+)
+def test_papers_of_a_time_stay(name: str) -> None:
+    """A report of this year is no version of last year's, however alike they are; its draft is one of it."""
+    text = f"{TRAVEL}\n{LEAVE}"
+    last, this = name.format(2023), name.format(2024)
+    assert older([document(last, text), document(this, text.replace("forty", "fifty"))]) == {}
+    draft = this.replace(".", " draft.").replace("（终稿）", "")
+    assert older([document(draft, text), document(this, text)]) == {draft: this}
+
+
+@pytest.mark.parametrize("name", ["事故报告制度 {}.docx", "通讯录 {}.docx", "Expense report policy {}.docx"])
+def test_rules_about_papers_of_a_time_are_replaced(name: str) -> None:
+    """How reports are to be written holds until it is written anew."""
+    old, new = name.format(2023), name.format(2024)
+    assert older([document(old, LEAVE), document(new, LEAVE.replace("三天", "两天"))]) == {old: new}
+
+
 def test_dated_statutes() -> None:
     """Of statutes in several dated versions the newest stays, and no statute yields to another one."""
     if not LAWS.is_dir():

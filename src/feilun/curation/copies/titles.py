@@ -43,6 +43,15 @@ _KIND = re.compile(
     r"关于|中华人民共和国|管理|的|条例|办法|规定|规则|细则|制度|规范|指南|手册|方案"
     r"|\b(?:the|a|of|for|on|policy|policies|procedure|procedures|rules?|regulations?|guidelines?|manual|handbook|guide)\b"
 )
+_PERIODIC = re.compile(
+    r"(?i)[年季月周日]报|报告|报表|总结|纪要|会议记录|简报|通讯(?!录)|快讯|对?账单|发票|收据|流水|工资|考勤|台账|排班"
+    r"|(?<![a-z])(?:reports?|minutes|summary|statements?|invoices?|receipts?|newsletters?|bulletin|payroll|digest"
+    r"|results|log|diary|roster|agenda)(?![a-z])"
+)
+_LASTING = re.compile(
+    r"(?i)制度|办法|规定|规则|细则|规范|流程|指南|手册|模板|条例|标准"
+    r"|(?<![a-z])(?:polic(?:y|ies)|procedures?|rules?|regulations?|guidelines?|manual|handbook|guide|templates?)(?![a-z])"
+)
 _FIGURE = re.compile(r"[\d第]")  # every date and every version has one
 _SENTENCE = re.compile(r"[。！？!?；;]|\.\s|\.$")
 _MD = re.compile(r"^[#\s>*_=-]+|[*_#=\s]+$")
@@ -59,7 +68,8 @@ GENERIC = frozenset(
 class Title:
     """A title without marks of age: ``base``, and ``loose`` without words for kinds of papers; and what it says.
 
-    ``date`` is a number like 20181229, 0 where none is told; ``stage`` is -1 for drafts, 1 for revisions.
+    ``date`` is a number like 20181229, 0 where none is told; ``stage`` is -1 for drafts, 1 for revisions. ``periodic``
+    papers, such as reports and invoices, are written anew for each time: a later one takes no other's place.
     """
 
     base: str
@@ -67,6 +77,7 @@ class Title:
     date: int = 0
     version: tuple[int, ...] = ()
     stage: int = 0
+    periodic: bool = False
 
 
 def dates(text: str) -> list[int]:
@@ -105,7 +116,8 @@ def title_of(text: str) -> Title:
     base = normalise_text(bare).replace("中华人民共和国", "")
     words = base if base.isascii() else base.replace(" ", "")
     loose = " ".join(_KIND.sub(" ", words).split())
-    return Title(words, loose if len(loose) >= 2 else words, max(told, default=0), version, stage)
+    periodic = _PERIODIC.search(bare) is not None and _LASTING.search(bare) is None
+    return Title(words, loose if len(loose) >= 2 else words, max(told, default=0), version, stage, periodic)
 
 
 def name_title(name: str) -> Title:
@@ -131,4 +143,4 @@ def head_title(text: str) -> Title:
             told = max([told, *dates(line)])
             version = version or _version(line)
             stage = stage or int(_REVISED.search(line) is not None)
-    return Title(title.base, title.loose, told, version, stage)
+    return Title(title.base, title.loose, told, version, stage, title.periodic)

@@ -28,7 +28,8 @@ _MOST = 64  # documents under one title that are all compared with each other
 class _Sketch:
     """``titles`` (n × 4): keys of the name's base and loose title, the head's base and loose one; 0 for none.
 
-    ``ages`` (n × 7): date, four parts of a version, stage, seconds of the file's last change; ``files``: whose row.
+    ``ages`` (n × 8): date, four parts of a version, stage, seconds of the file's last change, 1 for papers of a time;
+    ``files``: whose row.
     """
 
     names: Names
@@ -45,7 +46,7 @@ class OldVersions:
     def sketch(self, rows: Sequence[Row]) -> _Sketch:
         """Return titles, ages and signatures of rows."""
         titles = np.zeros((len(rows), 4), np.uint64)
-        ages = np.zeros((len(rows), 7), np.float64)
+        ages = np.zeros((len(rows), 8), np.float64)
         files = np.array([_file(row.source, row.name) for row in rows], np.uint64)
         _, file, many = np.unique(files, return_inverse=True, return_counts=True)
         shared = (many[file] > 1).tolist()
@@ -119,7 +120,8 @@ def _age(name: Title, head: Title, row: Row) -> list[float]:
     modified = row.meta.get("modified")
     changed = float(modified) if isinstance(modified, int | float) else 0.0
     # The name tells the version that the document is; its head may tell those before as well.
-    return [name.date or head.date, *version, *[-1.0] * (_PARTS - len(version)), name.stage or head.stage, changed]
+    stage, periodic = float(name.stage or head.stage), float(name.periodic or head.periodic)
+    return [name.date or head.date, *version, *[-1.0] * (_PARTS - len(version)), stage, changed, periodic]
 
 
 def _same(keys: Keys) -> Iterator[Ints]:
@@ -148,6 +150,7 @@ def _succession(
         scores = likeness(told, rivals, np.full(rivals.size, old, np.int64))
         marked = [_marked(ages[new], ages[old]) for new in rivals.tolist()]
         wanted = np.where(marked, MARKED, DATED) if not loose else np.full(rivals.size, RENAMED)
+        wanted[[_apart(ages[new], ages[old]) for new in rivals.tolist()]] = np.inf
         enough = np.flatnonzero(scores >= wanted)
         if enough.size:
             yield old, int(rivals[enough[0]]), float(scores[enough[0]])
@@ -165,8 +168,14 @@ def _follows(new: npt.NDArray[np.float64], old: npt.NDArray[np.float64]) -> bool
 
 
 def _marked(new: npt.NDArray[np.float64], old: npt.NDArray[np.float64]) -> bool:
-    """Tell whether versions, revisions or drafts are spoken of: dates alone may be those of a monthly report."""
+    """Tell whether versions, revisions or drafts are spoken of: dates alone tell less."""
     return bool((new[1] >= 0 and old[1] >= 0) or new[5] > 0 or old[5] < 0)
+
+
+def _apart(new: npt.NDArray[np.float64], old: npt.NDArray[np.float64]) -> bool:
+    """Tell whether each stands for a time of its own: this year's report is no version of last year's."""
+    versioned = new[1] >= 0 and old[1] >= 0 and tuple(new[1:5]) != tuple(old[1:5])
+    return bool((new[7] > 0 or old[7] > 0) and new[0] and old[0] and new[0] != old[0] and not versioned)
 
 
 def _last(row: int, newer: dict[int, tuple[int, float]]) -> int:
