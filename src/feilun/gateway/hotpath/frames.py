@@ -52,7 +52,7 @@ class Frame:
         first, last = len(self._head), len(_END) - len(self._tail)
         parts = [event[first:last] for event in events]
         if b"%b%b%b" % (self._head, self._between.join(parts), self._tail) != block:
-            parts = parts[: self._fitting(events)]
+            parts = parts[: self._fitting(events, parts)]
             if not parts:
                 return NOTHING
         joined = b"".join(parts)
@@ -64,13 +64,20 @@ class Frame:
         ours = b"%b%b%b" % (self._our_head, self._our_between.join(parts), self._our_tail)
         return Taken(len(joined) + len(parts) * len(self._between), len(parts), text, ours)
 
-    def _fitting(self, events: list[bytes]) -> int:
+    def _fitting(self, events: list[bytes], parts: list[bytes]) -> int:
         """Return how many events there are before the first that is anything else."""
-        least, tail = len(self._head) + len(self._tail) - len(_END), self._tail[: -len(_END)]
-        for count, event in enumerate(events):
-            if len(event) < least or not event.startswith(self._head) or not event.endswith(tail):
-                return count
-        return len(events)
+        # Mostly that is the end of the stream: looking at it first spares looking at each of those before it.
+        end = len(events)
+        while end and not self._fits(events[end - 1]):
+            end -= 1
+        whole = b"%b%b%b" % (self._head, self._between.join(parts[:end]), self._tail)
+        if end and whole == _END.join([*events[:end], b""]):
+            return end
+        return next((count for count, event in enumerate(events) if not self._fits(event)), len(events))
+
+    def _fits(self, event: bytes) -> bool:
+        least = len(self._head) + len(self._tail) - len(_END)
+        return len(event) >= least and event.startswith(self._head) and event.endswith(self._tail[: -len(_END)])
 
 
 def frame_of(event: bytes, text: str, names: list[tuple[bytes, bytes]]) -> Frame | None:
