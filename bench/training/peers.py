@@ -141,6 +141,7 @@ def llamafactory(task: JSON, folder: Path, rows: Sequence[JSON], steps: int) -> 
         "logging_steps": 1,
         "dataloader_num_workers": 0,
     }
+    shutil.rmtree(task["out"], ignore_errors=True)  # it refuses to write over an earlier run
     file = folder / "llamafactory.json"
     file.write_text(json.dumps(given), encoding="utf-8")
     script = str(HERE / "peer_llamafactory.py")
