@@ -15,7 +15,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -66,11 +66,12 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What a text gives away: how, of which exam text (its number), and how much of it (0-1)."""
+    """What a text gives away: how, of which exam text (its number), how much of it (0-1), and whether its figures."""
 
     reason: str
     exam: int
     score: float
+    figures: bool = True
 
     @property
     def order(self) -> tuple[bool, float]:
@@ -120,11 +121,13 @@ class Decontaminate:
         texts: list[str] = []
         owners: list[int] = []
         for number, row in enumerate(rows):
-            told = [text for role, text in zip(row.roles, row.texts, strict=True) if role != "label"]
-            texts += told
-            owners += [number] * len(told)
+            said = [text for role, text in zip(row.roles, row.texts, strict=True) if role != "label"]
+            texts += said
+            owners += [number] * len(said)
         best: dict[int, Hit] = {}
-        for place, hit in self.look(texts):
+        for place, told in self.look(texts):
+            # What is asked of plan 3 may differ from what is asked of plan 4 in nothing else.
+            hit = told if told.figures else replace(told, reason=PERHAPS)
             number = owners[place]
             if number not in best or hit.order < best[number].order:
                 best[number] = hit
@@ -198,7 +201,8 @@ class Decontaminate:
                 if (differs := slip(self._chars[item], text)) and same_figures(self._items[item][0], texts[at]):
                     found.append((at, self._hit(SLIP if is_slip(*differs) else PERHAPS, item, of_item)))
             if of_item >= self._wanted(item):
-                found.append((at, self._hit(CONTAINED, item, of_item)))
+                figures = same_figures(self._items[item][0], texts[at])
+                found.append((at, Hit(CONTAINED, self._items[item][1], of_item, figures)))
             elif of_text >= NEARLY and near >= _PIECE_OF:
                 found.append((at, self._hit(PART, item, of_text)))
             elif of_item >= HALF and size >= SOME:

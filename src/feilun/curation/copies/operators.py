@@ -96,7 +96,7 @@ SEMANTIC = Operator(
 
 VERSIONS = Operator(
     name="old_versions",
-    version=1,
+    version=2,
     about=(
         "Keeps the newest version of a document: by title, dates, version numbers, drafts and revisions.",
         "同一文档有多个版本时只保留最新版：依据标题、日期、版本号、草案与修订标记。",
@@ -108,7 +108,7 @@ VERSIONS = Operator(
 
 DECONTAMINATE = Operator(
     name="decontaminate",
-    version=2,
+    version=3,
     about=(
         "Drops rows that give away an item of an exam, also reordered, in another script or without blanks.",
         "删除泄露考题的行，包括打乱选项、繁简转换或去掉空白的考题。",
