@@ -99,7 +99,10 @@ def test_half_an_item_is_for_a_person() -> None:
 
 def test_another_figure_is_for_a_person() -> None:
     """What is asked of another plan or year is another question: it is flagged, or stays as it is."""
-    items = ["What does plan 3 cost each month for members of the northern region?", "2023年第3档会员每月的费用是多少元？"]
+    items = [
+        "What does plan 3 cost each month for members of the northern region?",
+        "2023年第3档会员每月的费用是多少元？",
+    ]
     asked = [items[0].replace("3", "4"), items[1].replace("2023", "2024"), items[1].replace("3档", "5档")]
     assert rulings(asked, items) == ["flag exam_perhaps", "", ""]
     held = [f"Please say: {items[0].lower()} It costs 40.", f"请问{items[1]}答：40元。", items[1].replace("3", "３")]

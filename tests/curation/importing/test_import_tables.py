@@ -150,6 +150,9 @@ def test_parquet_tables_and_conversations() -> None:
         ("good", (("label", "1"),), "row 1"),
         ("bad", (("label", "0"),), "row 2"),
     ]
+    mixed = parse("a.parquet", written(pa.table({"messages": [None, *talk, []], "id": [0, 1, 2]})))
+    assert [block.place for block in mixed.blocks] == ["row 2"]
+    assert any("2 items hold nothing of a known shape and were left out: row 1, row 3" in each for each in mixed.notes)
     for data, reason in ((written(pa.table({"a": [1]}))[:-9] + b"PAR1", "damaged"), (b"none", "wrong_name")):
         with pytest.raises(Unreadable) as caught:
             parse("a.parquet", data)

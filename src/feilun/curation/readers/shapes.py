@@ -48,9 +48,14 @@ def read_json(data: bytes, notes: list[str]) -> list[Block]:
                 notes.append(f"only the first {len(blocks)} items were read")
                 return blocks
             blocks.append(block)
-    if unused:
-        notes.append(f"{len(unused)} items hold nothing of a known shape and were left out: {_list(unused)}")
+    tell_unused(unused, notes)
     return blocks
+
+
+def tell_unused(places: Sequence[str], notes: list[str]) -> None:
+    """Note which items hold nothing of a known shape, if any."""
+    if places:
+        notes.append(f"{len(places)} items hold nothing of a known shape and were left out: {_list(places)}")
 
 
 def _list(places: Sequence[str]) -> str:

@@ -24,11 +24,12 @@ from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX
 from feilun.curation.readers.encodings import decode
 from feilun.curation.readers.office.grid import Line, regions
 from feilun.curation.readers.packages import check_zip
-from feilun.curation.readers.shapes import blocks_of, table_blocks
+from feilun.curation.readers.shapes import blocks_of, table_blocks, tell_unused
 from feilun.curation.readers.text import cell_text, table_rows
 
 _SEPARATORS = ",;\t|"
 _HEAD_LINES = 200
+_HEAD_ROWS = 20  # of a Parquet file, by which its shape is known
 _LONGEST_NAME = 80
 _LONGEST_RECORD = 500  # lines
 _PROBED = 2_000
@@ -259,12 +260,16 @@ def read_parquet(data: bytes, notes: list[str]) -> list[Block]:
             notes.append(f"only the first {MAX_ROWS} rows were read")
         batches = file.iter_batches(1_000, columns=names)
         rows = itertools.islice((row for batch in batches for row in batch.to_pylist()), MAX_ROWS)
-        first = next(rows, None)
-        if first is None:
+        head = list(itertools.islice(rows, _HEAD_ROWS))
+        if not head:
             return []
-        every = itertools.chain([first], rows)
-        if list(blocks_of(_plain(first), "row 1")):
-            return _budgeted((b for n, row in enumerate(every, 1) for b in blocks_of(_plain(row), f"row {n}")), notes)
+        every = itertools.chain(head, rows)
+        if any(list(blocks_of(_plain(row), "")) for row in head):
+            unused: list[str] = []
+            shaped = (b for n, row in enumerate(every, 1) for b in blocks_of(_plain(row), f"row {n}", unused))
+            kept = _budgeted(shaped, notes)
+            tell_unused(unused, notes)
+            return kept
         cells = ([_cell(row.get(name)) for name in names] for row in every)
         return [Block("table", rows=table_rows(itertools.chain([names], cells), notes))]
     except MemoryError:
