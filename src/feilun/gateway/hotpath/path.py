@@ -277,21 +277,23 @@ class Hotpath:
     async def _settle(self, plan: Plan, done: Done) -> None:
         """Bill what was used, let go of what was reserved, and return once the trace is safe."""
         call, sent, reading = plan.call, done.sent, done.reading
-        self.metrics.running -= 1
-        usage = reading.count() if reading is not None else Usage(0, 0)
-        price = cost(sent.choice, usage) if sent is not None else 0
-        self.ledger.settle(plan.held, usage.prompt_tokens + usage.completion_tokens, price)
-        times = plan.first, time.perf_counter() - call.began
-        self.metrics.finished(call.key.workspace, call.name, done.status, usage, price, times)
-        if self.watch is not None:
-            self.watch(call, sent, reading, done.status, usage, times)
-        if sent is None or reading is None:
-            return
-        sent.reply.abandon()
-        self.upstreams.release(sent)
-        if reading.counted:
-            finish = "cancelled" if call.left else "stop" if done.status == "ok" else done.status
-            await self._writer.write(lines_of(call, sent.choice, sent.model, reading, finish, plan.first))
+        try:
+            usage = reading.count() if reading is not None else Usage(0, 0)
+            price = cost(sent.choice, usage) if sent is not None else 0
+            self.ledger.settle(plan.held, usage.prompt_tokens + usage.completion_tokens, price)
+            times = plan.first, time.perf_counter() - call.began
+            self.metrics.finished(call.key.workspace, call.name, done.status, usage, price, times)
+            if self.watch is not None:
+                self.watch(call, sent, reading, done.status, usage, times)
+            if sent is None or reading is None:
+                return
+            sent.reply.abandon()
+            self.upstreams.release(sent)
+            if reading.counted:
+                finish = "cancelled" if call.left else "stop" if done.status == "ok" else done.status
+                await self._writer.write(lines_of(call, sent.choice, sent.model, reading, finish, plan.first))
+        finally:
+            self.metrics.running -= 1  # not before its trace is safe: who sees that all calls are over finds them all
 
     def _headers(self, plan: Plan, done: Done) -> Headers:
         trace = plan.call.id.encode()
