@@ -54,11 +54,11 @@ LOWEST: Mapping[str, Mapping[str, float]] = {
     "grpo": {"samples": 2.0, "temperature": 0.01, "max_tokens": 1.0},
     "reasoning": {"samples": 1.0, "temperature": 0.01, "top_p": 0.01, "max_tokens": 1.0, "ways": 1.0},
 }
-_EVEN: Mapping[str, tuple[str, ...]] = {"weighting": ("answers", "tokens")}  # what weighs the same; answers nearly so
-# And what is no number, or is for whoever prepares its samples: of a type, or one of these words (else the first).
-BESIDE: Mapping[str, Mapping[str, type | tuple[str, ...]]] = {
-    "supervised": _EVEN,
-    "full": _EVEN,
+# And what is one of these words, the first unless somebody chose. weighting: what weighs the same; answers nearly so
+_EVEN = {"weighting": ("answers", "tokens")}
+CHOICES: Mapping[str, Mapping[str, tuple[str, ...]]] = {"supervised": _EVEN, "full": _EVEN}
+# And what is neither, or is for whoever prepares its samples.
+BESIDE: Mapping[str, Mapping[str, type]] = {
     "cpt": {"full": bool},
     "grpo": {"grader": dict, "reward_model": str},
     "distillation": {"temperature": float, "max_tokens": int, "logprobs": bool},
@@ -74,16 +74,25 @@ def numbers(method: str, options: JSON) -> dict[str, float]:
     ``auto`` and None stand for the method's own.
     """
     defaults, lowest, beside = OPTIONS.get(method, {}), LOWEST.get(method, {}), BESIDE.get(method, {})
-    unknown = sorted(set(options) - {*defaults, *beside})
+    choices = CHOICES.get(method, {})
+    known = {*defaults, *beside, *choices}
+    unknown = sorted(set(options) - known)
     if unknown:
-        takes = ", ".join(sorted({*defaults, *beside})) or "no options"
+        takes = ", ".join(sorted(known)) or "no options"
         raise BadRequest(f"The method {method} takes no {', '.join(unknown)[:200]}.", f"It takes {takes}.", unknown[0])
     found = dict(defaults)
     for name, value in options.items():
         if value is None or value == "auto":
             continue
+        if name in choices:
+            if value not in choices[name]:
+                must = " or ".join(choices[name])
+                raise BadRequest(f"{name} is {str(value)[:60]!r}; it must be {must}.", param=name)
+            continue
         if name in beside:
-            _check(name, value, beside[name])
+            fits = isinstance(value, beside[name]) or (beside[name] is float and type(value) is int)
+            if not fits:
+                raise BadRequest(f"{name} is {str(value)[:60]!r}; it must be {_WORDS[beside[name]]}.", param=name)
             continue
         low = lowest.get(name, 0.0)
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < float("inf"):
@@ -94,19 +103,8 @@ def numbers(method: str, options: JSON) -> dict[str, float]:
 
 def word(method: str, name: str, options: JSON) -> str:
     """Return which of its words an option is; the first unless somebody chose."""
-    words = BESIDE[method][name]
     chosen = options.get(name)
-    return str(words[0] if chosen in {None, "auto"} else chosen) if isinstance(words, tuple) else ""
-
-
-def _check(name: str, value: Any, kind: type | tuple[str, ...]) -> None:
-    """Raise BadRequest unless an option is what it must be."""
-    if isinstance(kind, tuple):
-        fits, must = value in kind, " or ".join(kind)
-    else:
-        fits, must = isinstance(value, kind) or (kind is float and type(value) is int), _WORDS[kind]
-    if not fits:
-        raise BadRequest(f"{name} is {str(value)[:60]!r}; it must be {must}.", param=name)
+    return CHOICES[method][name][0] if chosen is None or chosen == "auto" else str(chosen)
 
 
 def default_rate(method: str) -> float:

@@ -126,6 +126,15 @@ def test_papers_of_a_time_stay(name: str) -> None:
     assert older([document(draft, text), document(this, text)]) == {draft: this}
 
 
+def test_a_report_that_is_issued_again_is_replaced() -> None:
+    """Two days on which one report was issued are not two times that it is about."""
+    rows = [
+        document("a.docx", f"2023年度工作报告\n2024年2月1日发布\n{LEAVE}"),
+        document("b.docx", f"2023年度工作报告\n2024年3月1日修订\n{LEAVE.replace('三天', '两天')}"),
+    ]
+    assert older(rows) == {"a.docx": "b.docx"}
+
+
 @pytest.mark.parametrize("name", ["事故报告制度 {}.docx", "通讯录 {}.docx", "Expense report policy {}.docx"])
 def test_rules_about_papers_of_a_time_are_replaced(name: str) -> None:
     """How reports are to be written holds until it is written anew."""

@@ -66,12 +66,12 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What a text gives away: how, of which exam text (its number), how much of it (0-1), and whether its figures."""
+    """What a text gives away: how, of which exam text (its number), how much of it (0-1), and by which item."""
 
     reason: str
     exam: int
     score: float
-    figures: bool = True
+    item: int = -1
 
     @property
     def order(self) -> tuple[bool, float]:
@@ -127,7 +127,8 @@ class Decontaminate:
         best: dict[int, Hit] = {}
         for place, told in self.look(texts):
             # What is asked of plan 3 may differ from what is asked of plan 4 in nothing else.
-            hit = told if told.figures else replace(told, reason=PERHAPS)
+            other = told.reason == CONTAINED and not same_figures(self._items[told.item][0], texts[place])
+            hit = replace(told, reason=PERHAPS) if other else told
             number = owners[place]
             if number not in best or hit.order < best[number].order:
                 best[number] = hit
@@ -201,8 +202,7 @@ class Decontaminate:
                 if (differs := slip(self._chars[item], text)) and same_figures(self._items[item][0], texts[at]):
                     found.append((at, self._hit(SLIP if is_slip(*differs) else PERHAPS, item, of_item)))
             if of_item >= self._wanted(item):
-                figures = same_figures(self._items[item][0], texts[at])
-                found.append((at, Hit(CONTAINED, self._items[item][1], of_item, figures)))
+                found.append((at, self._hit(CONTAINED, item, of_item)))
             elif of_text >= NEARLY and near >= _PIECE_OF:
                 found.append((at, self._hit(PART, item, of_text)))
             elif of_item >= HALF and size >= SOME:
@@ -234,7 +234,7 @@ class Decontaminate:
         return list(found.items())
 
     def _hit(self, reason: str, item: int, score: float) -> Hit:
-        return Hit(reason, self._items[item][1], score)
+        return Hit(reason, self._items[item][1], score, item)
 
     def _ruling(self, hit: Hit) -> Ruling:
         shown = " ".join(self.exams[hit.exam].split())

@@ -39,19 +39,15 @@ _CUES = re.compile(
     r"(?i)通过|修[订正改]|公布|发布|施行|实施|生效|印发|更新|版本|日期"
     r"|effective|revised|amended|updated|version|issued|dated|date\b|as of"
 )
-_KIND = re.compile(
-    r"关于|中华人民共和国|管理|的|条例|办法|规定|规则|细则|制度|规范|指南|手册|方案"
-    r"|\b(?:the|a|of|for|on|policy|policies|procedure|procedures|rules?|regulations?|guidelines?|manual|handbook|guide)\b"
-)
+_RULES = "条例|办法|规定|规则|细则|制度|规范|指南|手册"
+_ENGLISH_RULES = "policy|policies|procedures?|rules?|regulations?|guidelines?|manual|handbook|guide"
+_KIND = re.compile(rf"关于|中华人民共和国|管理|的|{_RULES}|方案|\b(?:the|a|of|for|on|{_ENGLISH_RULES})\b")
 _PERIODIC = re.compile(
     r"(?i)[年季月周日]报|报告|报表|总结|纪要|会议记录|简报|通讯(?!录)|快讯|对?账单|发票|收据|流水|工资|考勤|台账|排班"
     r"|(?<![a-z])(?:reports?|minutes|summary|statements?|invoices?|receipts?|newsletters?|bulletin|payroll|digest"
     r"|results|log|diary|roster|agenda)(?![a-z])"
 )
-_LASTING = re.compile(
-    r"(?i)制度|办法|规定|规则|细则|规范|流程|指南|手册|模板|条例|标准"
-    r"|(?<![a-z])(?:polic(?:y|ies)|procedures?|rules?|regulations?|guidelines?|manual|handbook|guide|templates?)(?![a-z])"
-)
+_LASTING = re.compile(rf"(?i){_RULES}|流程|模板|标准|(?<![a-z])(?:{_ENGLISH_RULES}|templates?)(?![a-z])")
 _FIGURE = re.compile(r"[\d第]")  # every date and every version has one
 _SENTENCE = re.compile(r"[。！？!?；;]|\.\s|\.$")
 _MD = re.compile(r"^[#\s>*_=-]+|[*_#=\s]+$")
@@ -68,8 +64,8 @@ GENERIC = frozenset(
 class Title:
     """A title without marks of age: ``base``, and ``loose`` without words for kinds of papers; and what it says.
 
-    ``date`` is a number like 20181229, 0 where none is told; ``stage`` is -1 for drafts, 1 for revisions. ``periodic``
-    papers, such as reports and invoices, are written anew for each time: a later one takes no other's place.
+    ``date`` is a number like 20181229, 0 where none is told; ``stage`` is -1 for drafts, 1 for revisions. ``period`` is
+    the date in the title of a paper that is written anew for each time, such as a report or an invoice.
     """
 
     base: str
@@ -77,7 +73,7 @@ class Title:
     date: int = 0
     version: tuple[int, ...] = ()
     stage: int = 0
-    periodic: bool = False
+    period: int = 0
 
 
 def dates(text: str) -> list[int]:
@@ -102,7 +98,7 @@ def title_of(text: str) -> Title:
     """Return what a title says; ``text`` is a line or the stem of a file's name."""
     text = _MD.sub("", text[:200])[:_TITLE]
     figures = _FIGURE.search(text) is not None
-    told = dates(text) if figures else []
+    date = max(dates(text), default=0) if figures else 0
     revised, draft = _REVISED.search(text) is not None, _DRAFT.search(text) is not None
     stage = revised - draft
     version = _version(text) if figures else ()
@@ -117,7 +113,7 @@ def title_of(text: str) -> Title:
     words = base if base.isascii() else base.replace(" ", "")
     loose = " ".join(_KIND.sub(" ", words).split())
     periodic = _PERIODIC.search(bare) is not None and _LASTING.search(bare) is None
-    return Title(words, loose if len(loose) >= 2 else words, max(told, default=0), version, stage, periodic)
+    return Title(words, loose if len(loose) >= 2 else words, date, version, stage, date if periodic else 0)
 
 
 def name_title(name: str) -> Title:
@@ -143,4 +139,4 @@ def head_title(text: str) -> Title:
             told = max([told, *dates(line)])
             version = version or _version(line)
             stage = stage or int(_REVISED.search(line) is not None)
-    return Title(title.base, title.loose, told, version, stage, title.periodic)
+    return Title(title.base, title.loose, told, version, stage, title.period)

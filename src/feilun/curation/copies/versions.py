@@ -28,8 +28,8 @@ _MOST = 64  # documents under one title that are all compared with each other
 class _Sketch:
     """``titles`` (n × 4): keys of the name's base and loose title, the head's base and loose one; 0 for none.
 
-    ``ages`` (n × 8): date, four parts of a version, stage, seconds of the file's last change, 1 for papers of a time;
-    ``files``: whose row.
+    ``ages`` (n × 8): date, four parts of a version, stage, seconds of the file's last change, the date that a paper
+    of a time stands for; ``files``: whose row.
     """
 
     names: Names
@@ -120,8 +120,8 @@ def _age(name: Title, head: Title, row: Row) -> list[float]:
     modified = row.meta.get("modified")
     changed = float(modified) if isinstance(modified, int | float) else 0.0
     # The name tells the version that the document is; its head may tell those before as well.
-    stage, periodic = float(name.stage or head.stage), float(name.periodic or head.periodic)
-    return [name.date or head.date, *version, *[-1.0] * (_PARTS - len(version)), stage, changed, periodic]
+    stage, period = float(name.stage or head.stage), float(name.period or head.period)
+    return [name.date or head.date, *version, *[-1.0] * (_PARTS - len(version)), stage, changed, period]
 
 
 def _same(keys: Keys) -> Iterator[Ints]:
@@ -175,7 +175,7 @@ def _marked(new: npt.NDArray[np.float64], old: npt.NDArray[np.float64]) -> bool:
 def _apart(new: npt.NDArray[np.float64], old: npt.NDArray[np.float64]) -> bool:
     """Tell whether each stands for a time of its own: this year's report is no version of last year's."""
     versioned = new[1] >= 0 and old[1] >= 0 and tuple(new[1:5]) != tuple(old[1:5])
-    return bool((new[7] > 0 or old[7] > 0) and new[0] and old[0] and new[0] != old[0] and not versioned)
+    return bool(new[7] and old[7] and new[7] != old[7] and not versioned)
 
 
 def _last(row: int, newer: dict[int, tuple[int, float]]) -> int:
