@@ -11,11 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from feilun.errors import BadRequest, FeilunError, NotFound
+from feilun.later import Later
 from feilun.records import JSON, DatasetVersion, Purpose, Record, content_hash, derived_id
 from feilun.store import audit, lineage
 from feilun.store.blobs import written_whole
@@ -24,16 +23,7 @@ from feilun.store.schema import DATASETS, clean, from_row, to_row
 from feilun.store.sources import Rights
 
 _LONGEST_NAME = 200
-_COLUMNS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("kind", pa.string()),
-        ("sources", pa.list_(pa.string())),
-        ("messages", pa.string()),
-        ("text", pa.string()),
-        ("meta", pa.string()),
-    ]
-)
+pa, pq = Later("pyarrow"), Later("pyarrow.parquet")  # forty megabytes that a process without datasets can spare
 
 
 def write(
@@ -140,7 +130,7 @@ def _keep(db: Database, ws: str, records: Sequence[Record], sha: str, *, sealed:
         "text": [record.text for record in records],
         "meta": [json.dumps(record.meta, ensure_ascii=False) for record in records],
     }
-    table = pa.table(columns, schema=_COLUMNS)
+    table = pa.table(columns, schema=_columns())
     if sealed:
         out = pa.BufferOutputStream()
         pq.write_table(table, out, compression="zstd")
@@ -148,6 +138,19 @@ def _keep(db: Database, ws: str, records: Sequence[Record], sha: str, *, sealed:
         return
     with written_whole(_path(db, sha)) as file:
         pq.write_table(table, file, compression="zstd")
+
+
+def _columns() -> Any:
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("kind", pa.string()),
+            ("sources", pa.list_(pa.string())),
+            ("messages", pa.string()),
+            ("text", pa.string()),
+            ("meta", pa.string()),
+        ]
+    )
 
 
 def _sound(db: Database, ws: str, sha: str) -> bool:
@@ -164,7 +167,7 @@ def _load(db: Database, ws: str, sha: str) -> list[Record]:
     content = pa.BufferReader(db.vault.read("tables", ws, sha)) if sealed else path
     damaged = FeilunError(f"The table {path} is damaged or missing.", "Restore it from a backup, or curate again.")
     try:
-        table = pq.read_table(content, schema=_COLUMNS)
+        table = pq.read_table(content, schema=_columns())
         records = [
             Record(
                 id=row["id"],

@@ -16,8 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-from pyarrow import parquet
 from python_calamine import CalamineError, CalamineWorkbook, PasswordError, WorksheetNotFound, ZipError
 
 from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block, Unreadable
@@ -26,7 +24,9 @@ from feilun.curation.readers.office.grid import Line, regions
 from feilun.curation.readers.packages import check_zip
 from feilun.curation.readers.shapes import blocks_of, table_blocks, tell_unused
 from feilun.curation.readers.text import cell_text, table_rows
+from feilun.later import Later
 
+pa, parquet = Later("pyarrow"), Later("pyarrow.parquet")
 _SEPARATORS = ",;\t|"
 _HEAD_LINES = 200
 _HEAD_ROWS = 20  # of a Parquet file, by which its shape is known

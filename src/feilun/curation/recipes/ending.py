@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
-import pyarrow as pa
 
 from feilun.curation.health import Counts, Shape
 from feilun.curation.recipes import ledger, result
 from feilun.curation.recipes.making import canonical, empty, record_of
 from feilun.curation.seam import Entry, Row
 from feilun.records import Record
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[Record]).decode

@@ -7,24 +7,28 @@ before is in its source, which its permissions guard.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from feilun.curation.seam import Entry
 from feilun.errors import OutOfSpace
+from feilun.later import Later
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa, pq = Later("pyarrow"), Later("pyarrow.parquet")
 
 COLUMNS = ("row", "source", "name", "place", "operator", "action", "reason", "detail", "times", "score")
-_KINDS = {"times": pa.int64(), "score": pa.float64()}
-_SCHEMA = pa.schema([(name, _KINDS.get(name, pa.string())) for name in COLUMNS])
 
 
 def table(entries: Sequence[Entry]) -> pa.Table | None:
     """Return entries as rows of the ledger, None if there are none."""
     if not entries:
         return None
-    return pa.table({name: [getattr(entry, name) for entry in entries] for name in COLUMNS}, schema=_SCHEMA)
+    return pa.table({name: [getattr(entry, name) for entry in entries] for name in COLUMNS}, schema=_schema())
 
 
 class Ledger:
@@ -34,7 +38,7 @@ class Ledger:
         """Begin beside ``path``."""
         self._path, self._part = path, path.with_name(f".{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(self._part, _SCHEMA, compression="zstd")
+        self._writer = pq.ParquetWriter(self._part, _schema(), compression="zstd")
 
     def add(self, entries: pa.Table | None) -> None:
         """Write entries, as :func:`table` makes them; raise OutOfSpace."""
@@ -55,3 +59,9 @@ class Ledger:
             raise OutOfSpace(f"No room left on the disk for {self._path}.", "Free some space, try again.") from error
         finally:
             self._part.unlink(missing_ok=True)
+
+
+@cache
+def _schema() -> pa.Schema:
+    kinds = {"times": pa.int64(), "score": pa.float64()}
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in COLUMNS])

@@ -8,15 +8,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feilun.curation.recipes.making import canonical
+from feilun.later import Later
 from feilun.records import Record
 from feilun.store.blobs import written_whole
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+else:
+    pa, pq = Later("pyarrow"), Later("pyarrow.parquet")
 
 
 def sum_of(records: Iterable[Record]) -> str:
@@ -27,7 +34,6 @@ def sum_of(records: Iterable[Record]) -> str:
     return told.hexdigest()
 
 
-_COLUMNS = pa.schema([(name, pa.string()) for name in ("id", "kind", "sources", "messages", "text", "meta")])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -35,9 +41,9 @@ def table(records: Sequence[Record]) -> pa.Table:
     """Return records as a table; what is not text is written as JSON."""
     columns = {
         name: [value if isinstance(value := getattr(each, name), str) else _encode(value).decode() for each in records]
-        for name in _COLUMNS.names
+        for name in _columns().names
     }
-    return pa.table(columns, schema=_COLUMNS)
+    return pa.table(columns, schema=_columns())
 
 
 class Rows:
@@ -61,5 +67,10 @@ class Rows:
 @contextmanager
 def writing(path: Path) -> Iterator[Rows]:
     """Give a file of records, which has its name only once it is whole."""
-    with written_whole(path) as file, pq.ParquetWriter(file, _COLUMNS, compression="zstd") as writer:
+    with written_whole(path) as file, pq.ParquetWriter(file, _columns(), compression="zstd") as writer:
         yield Rows(writer)
+
+
+@cache
+def _columns() -> pa.Schema:
+    return pa.schema([(name, pa.string()) for name in ("id", "kind", "sources", "messages", "text", "meta")])

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feilun.curation.documents import Skip, skip
 from feilun.curation.recipes.shards import row_id
 from feilun.curation.scan import Found
 from feilun.curation.seam import Row
 from feilun.errors import BadSource
+from feilun.later import Later
 from feilun.records import Purpose
 from feilun.store.access import permits
 
+pa, pq = Later("pyarrow"), Later("pyarrow.parquet")
 ENDINGS = (".jsonl", ".ndjson", ".parquet")
 _TEXT = ("text", "content", "body", "passage", "正文", "内容")
 _PAIRS = (("question", "answer"), ("instruction", "output"), ("prompt", "completion"), ("问题", "答案"))

@@ -28,7 +28,7 @@ from feilun.store.schema import CHANGES
 LARGEST_SEGMENT = 4 << 20
 LARGEST_BATCH = 1000
 STEP = 1 << 20  # zeros that are written ahead
-_PIECE = 2 << 20
+_PIECE = 256 << 10  # bytes that become rows at a time: what they are meanwhile takes many times as much
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _log = logging.getLogger(__name__)
 

@@ -14,15 +14,14 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
-from openpyxl.styles.numbers import BUILTIN_FORMATS, is_date_format
-from openpyxl.utils.datetime import CALENDAR_MAC_1904, CALENDAR_WINDOWS_1900, from_excel
-
 from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block, Unreadable
 from feilun.curation.readers.office.formats import elapsed, shown
 from feilun.curation.readers.office.grid import Line, regions
 from feilun.curation.readers.office.ooxml import Package, child, value, whole
 from feilun.curation.readers.packages import DAMAGE, check_zip
+from feilun.later import Later
 
+numbers, days = Later("openpyxl.styles.numbers"), Later("openpyxl.utils.datetime")
 _CELL = re.compile(r"\$?([A-Za-z]{1,3})\$?(\d{1,7})")
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
 _MOST_MERGED = 100_000  # cells that merged ranges may fill in one sheet
@@ -48,9 +47,9 @@ class _Book:
             raise Unreadable("damaged" if root is None else "wrong_name")
         self._root = root
         self._epoch = (
-            CALENDAR_MAC_1904
+            days.CALENDAR_MAC_1904
             if value(root, "workbookPr", name="date1904") in {"1", "true"}
-            else (CALENDAR_WINDOWS_1900)
+            else days.CALENDAR_WINDOWS_1900
         )
         self._texts = self._shared()
         self._formats = self._number_formats()
@@ -65,7 +64,7 @@ class _Book:
         own = {} if root is None else {f.get("numFmtId", ""): f.get("formatCode", "") for f in root.iter("numFmt")}
         styles = child(root, "cellXfs")
         keys = [] if styles is None else [style.get("numFmtId", "") for style in styles]
-        return {str(n): own.get(key) or BUILTIN_FORMATS.get(whole(key), "") for n, key in enumerate(keys)}
+        return {str(n): own.get(key) or numbers.BUILTIN_FORMATS.get(whole(key), "") for n, key in enumerate(keys)}
 
     def blocks(self) -> Iterator[Block]:
         """Yield the tables of all sheets in their order."""
@@ -132,7 +131,7 @@ class _Book:
         code = self._formats.get(cell.get("s", "0"), "")
         try:
             number = float(raw)
-            if is_date_format(code):
+            if numbers.is_date_format(code):
                 return elapsed(number, code) or self._day(number)
             return shown(number, code) or f"{number:.15g}"
         except (ValueError, OverflowError):
@@ -140,7 +139,7 @@ class _Book:
 
     def _day(self, number: float) -> str:
         """Return a serial number as a day, a time, or both."""
-        moment = from_excel(number, self._epoch)
+        moment = days.from_excel(number, self._epoch)
         if isinstance(moment, dt.datetime):
             moment = (moment + dt.timedelta(microseconds=500_000)).replace(microsecond=0)
             return str(moment).removesuffix(" 00:00:00")
