@@ -10,8 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -25,7 +28,7 @@ LOOK_SECONDS = 0.25
 AGAIN_SECONDS = 2.0
 QUIET = 25  # calls in LOOK_SECONDS: while more come, rows wait
 LATE_SECONDS = 10.0  # but no longer than this
-PACE = 4  # under load, a drain rests so many times as long as it worked
+LAST = 19  # the priority (nice) of the thread that makes rows under load: calls go first
 SLICE = 32 << 10  # bytes of the log that it makes rows of at a time
 LARGEST_BACKLOG = 64 << 20  # bytes of the log; above, it does not rest
 logger = logging.getLogger(__name__)
@@ -117,6 +120,13 @@ class Writer:
 
     async def follow(self) -> None:
         """Bring what is durable into rows, for ever: when few calls come, and little by little when many do."""
+        low = ThreadPoolExecutor(1, "rows", _come_last)
+        try:
+            await self._follow(low)
+        finally:
+            low.shutdown(wait=False)
+
+    async def _follow(self, low: ThreadPoolExecutor) -> None:
         since = time.monotonic()
         while True:
             calls = self._calls
@@ -130,7 +140,7 @@ class Writer:
                 if self._calls - calls < QUIET or self._log.waiting > LARGEST_BACKLOG:
                     await self.flush()
                 elif time.monotonic() - since > LATE_SECONDS:
-                    await self._drain_slowly()
+                    await self._drain_slowly(low)
                 else:
                     continue
                 since = time.monotonic()
@@ -138,13 +148,14 @@ class Writer:
                 logger.warning("calls are on disk, but not in the database yet: %s", error.message)
                 await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _drain_slowly(self) -> None:
+    async def _drain_slowly(self, low: ThreadPoolExecutor) -> None:
         """Bring into rows what is durable now, at the cost of calls that come meanwhile as little as can be."""
+        loop = asyncio.get_running_loop()
         while SLICE < self._log.waiting < LARGEST_BACKLOG:
             began = time.monotonic()
             async with self._draining:
-                await asyncio.to_thread(self._log.drain, self._db, SLICE)
-            await asyncio.sleep(PACE * (time.monotonic() - began))
+                await loop.run_in_executor(low, self._log.drain, self._db, SLICE)
+            await asyncio.sleep(time.monotonic() - began)
 
     async def settled(self) -> None:
         """Return once all that is durable is in rows: for whoever reads them. Raises what the database raises."""
@@ -174,3 +185,9 @@ class Writer:
         except FeilunError as error:
             logger.warning("calls stay on disk until the next start: %s", error.message)
         self._log.close()
+
+
+def _come_last() -> None:
+    """Have this thread work when no other has anything to do, where threads have priorities of their own."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LAST)
