@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from feilun.errors import EngineDown, UpstreamError
 from feilun.wire.line import TICK, Line
+from feilun.wire.outbox import Outbox
 from feilun.wire.reply import Reply, Timeouts
 
 
@@ -126,9 +127,11 @@ class _Lane:
     """The connections to one origin."""
 
     def __init__(self) -> None:
-        self.clock = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self.clock = loop.time()
         self.idle: deque[Line] = deque()  # the one that was used last is last, and taken first
         self.busy: set[Line] = set()
+        self.outbox = Outbox(loop, self.busy)
         self.queue: deque[asyncio.Future[None]] = deque()
         self.count = 0
 

@@ -17,6 +17,7 @@ from feilun.errors import BadRequest, FeilunError, TimedOut, TooLarge
 from feilun.wire.exchange import Exchange
 from feilun.wire.intake import HIGH_WATER, Intake
 from feilun.wire.line import send_at_once
+from feilun.wire.outbox import Sender
 from feilun.wire.turns import BETWEEN, BODY, HEADERS, NEVER, Turns
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ class Connection(Turns):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or refuse if there are too many connections."""
-        self.transport = cast(asyncio.Transport, transport)
+        send_at_once(transport)
+        self.transport = Sender(cast(asyncio.Transport, transport), self.server.outbox)
         self.parser = httptools.HttpRequestParser(self)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if isinstance(peer, tuple) else ""
-        send_at_once(self.transport)
         self.transport.set_write_buffer_limits(high=self.server.limits.write_bytes)
         self.deadline = self.server.clock + self.server.limits.header_seconds
         if not self.server.admit_connection(self):

@@ -21,6 +21,7 @@ import msgspec
 
 from feilun.errors import FeilunError, RateLimited
 from feilun.wire.intake import Intake
+from feilun.wire.outbox import Sender
 
 JSON = b"application/json"
 EVENTS = b"text/event-stream"
@@ -78,7 +79,7 @@ def fields_block(fields: Fields) -> bytes:
 class Carrier(Protocol):
     """What an exchange needs of its connection."""
 
-    transport: asyncio.Transport
+    transport: Sender
     blocks: Blocks
     peer: str
     choked: bool
@@ -162,7 +163,7 @@ class Exchange:
         self.started = self.done = True
         self._calls = None
         if not self.gone:
-            carrier.transport.write(answer)
+            carrier.transport.later(answer)
             carrier.answered(self)
 
     def start(self, status: int, headers: Fields, media: bytes = EVENTS) -> None:

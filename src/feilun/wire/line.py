@@ -15,6 +15,7 @@ import httptools
 
 from feilun.errors import EngineError, UpstreamError, UpstreamTimeout
 from feilun.wire.intake import HIGH_WATER
+from feilun.wire.outbox import Outbox, Sender
 from feilun.wire.reply import Reply, Timeouts
 
 TICK = 0.1  # seconds; time limits are looked at so often
@@ -22,7 +23,7 @@ _HEAD_BYTES = 128 * 1024
 _NEVER = math.inf
 
 
-def send_at_once(transport: asyncio.Transport) -> None:
+def send_at_once(transport: asyncio.BaseTransport) -> None:
     """Have the kernel wait for nothing before it sends small pieces; not every event loop asks for it."""
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
@@ -33,6 +34,7 @@ class Keeper(Protocol):
     """Where a connection goes when it is free, or lost."""
 
     clock: float
+    outbox: Outbox
 
     def use(self, line: Line) -> None:
         """Watch the time limits of a connection."""
@@ -52,7 +54,7 @@ class Line(asyncio.Protocol):
         *("deadline", "idle_since", "keeper", "lost", "parser", "paused", "reply", "transport", "until"),
     )
 
-    transport: asyncio.Transport
+    transport: Sender
     parser: httptools.HttpResponseParser
 
     def __init__(self, keeper: Keeper) -> None:
@@ -94,7 +96,7 @@ class Line(asyncio.Protocol):
             self.transport.write(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)))
             self.transport.write(body)
         else:
-            self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+            self.transport.later(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         return reply
 
     def pause(self) -> None:
@@ -133,9 +135,9 @@ class Line(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self.transport = cast(asyncio.Transport, transport)
+        self.transport = Sender(cast(asyncio.Transport, transport), self.keeper.outbox)
         self.parser = httptools.HttpResponseParser(self)
-        send_at_once(self.transport)
+        send_at_once(transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, then wake whoever reads it, once."""

@@ -16,6 +16,7 @@ from feilun.errors import EngineDown, FeilunError, NotFound
 from feilun.wire.asgi import ASGIApp, Call, Lifespan, scope_of
 from feilun.wire.connection import Connection
 from feilun.wire.exchange import Blocks, Exchange, Handler
+from feilun.wire.outbox import Outbox
 from feilun.wire.turns import Turns
 
 Admit = Callable[[str, str, dict[bytes, bytes]], int]
@@ -50,6 +51,7 @@ class Server:
     """HTTP/1.1 for hot handlers and, for everything else, an ASGI application."""
 
     loop: asyncio.AbstractEventLoop
+    outbox: Outbox
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Server:
         """Serve until ``close``; raise FeilunError if the application cannot begin."""
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time()
+        self.outbox = Outbox(self.loop, self._tasks)
         if self._lifespan is not None:
             await self._lifespan.startup()
             self._state = self._lifespan.state

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from feilun.wire.exchange import Blocks, Exchange
 from feilun.wire.intake import HIGH_WATER
+from feilun.wire.outbox import Sender
 
 if TYPE_CHECKING:
     from feilun.wire.server import Server
@@ -30,7 +31,7 @@ class Turns(asyncio.Protocol):
         *("deadline", "deaf", "last", "paused", "peer", "server", "stage", "transport", "waiting", "write_deadline"),
     )
 
-    transport: asyncio.Transport
+    transport: Sender
 
     def __init__(self, server: Server) -> None:
         self.server = server
