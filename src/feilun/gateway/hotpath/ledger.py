@@ -44,27 +44,31 @@ class Spent:
 class Window:
     """A sum over the last minute, to the second."""
 
-    __slots__ = ("_seconds", "total")
+    __slots__ = ("_seconds", "_turned", "total")
 
     def __init__(self) -> None:
         # Amounts by second, oldest first. A dict of numbers is nothing that the garbage collector looks at: with ten
         # thousand keys that is a quarter of all time.
         self._seconds: dict[int, int] = {}
+        self._turned = 0  # the second up to which everything that is older than a minute is forgotten
         self.total = 0
 
     def turn(self, now: int) -> int:
         """Forget what is older than a minute; return the sum."""
-        seconds = self._seconds
-        while seconds and (first := next(iter(seconds))) <= now - MINUTE:
-            self.total -= seconds.pop(first)
+        if now != self._turned:
+            seconds, self._turned = self._seconds, now
+            while seconds and (first := next(iter(seconds))) <= now - MINUTE:
+                self.total -= seconds.pop(first)
         return self.total
 
     def add(self, now: int, amount: int) -> None:
         """Add an amount at a second; one before the last counts as the last, should the clock be set back."""
         seconds = self._seconds
-        if now not in seconds and seconds:
-            now = max(now, next(reversed(seconds)))
-        seconds[now] = seconds.get(now, 0) + amount
+        if now in seconds:
+            seconds[now] += amount
+        else:
+            last = max(now, next(reversed(seconds))) if seconds else now
+            seconds[last] = seconds.get(last, 0) + amount
         self.total += amount
 
     def correct(self, second: int, amount: int) -> None:
@@ -96,7 +100,7 @@ class Account:
     requests: Window = field(default_factory=Window)
     minute_tokens: Window = field(default_factory=Window)
     alerted: bool = False
-    budgets: tuple[tuple[str, str, int], ...] = ()
+    budgets: tuple[tuple[str, str, int, float], ...] = ()  # what is spent, its name, the most, when to say so
 
     def whose(self) -> str:
         """Say in words whose account it is."""
@@ -114,7 +118,8 @@ class Account:
                 ("day_money", "money of the day", limit.money_per_day),
                 ("month_money", "money of the month", limit.money_per_month),
             )
-            self.budgets = tuple((spent, name, most) for spent, name, most in named if most is not None)
+            soft = limit.soft
+            self.budgets = tuple((spent, name, most, most * soft) for spent, name, most in named if most is not None)
 
     def renewed(self, tokens: int, money: int, second: int) -> float:
         """Return in how many seconds the budgets that have no room for so much begin anew: tomorrow or next month."""
@@ -127,6 +132,16 @@ class Account:
         ):
             begins = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
         return max(1.0, begins.replace(second=0).timestamp() - second)
+
+    def has(self, limit: Limit, tokens: int, money: int) -> bool:
+        """Say whether so much more would be within the budgets of the limit."""
+        spent, tokens, money = self.spent, self.tokens + tokens, self.money + money
+        return not (
+            ((most := limit.tokens_per_day) is not None and spent.day_tokens + tokens > most)
+            or ((most := limit.tokens_per_month) is not None and spent.month_tokens + tokens > most)
+            or ((most := limit.money_per_day) is not None and spent.day_money + money > most)
+            or ((most := limit.money_per_month) is not None and spent.month_money + money > most)
+        )
 
     def most_tokens(self) -> int | None:
         """Return how many tokens the budgets still allow; None without such a budget."""
@@ -259,7 +274,7 @@ class Ledger:
             if account.limit is not None:
                 account.minute_tokens.correct(held.second, tokens - held.tokens)
                 if account.budgets and not account.alerted:
-                    self._alert(account, account.limit.soft)
+                    self._alert(account)
 
     def headers(self, accounts: tuple[Account, ...]) -> list[tuple[bytes, bytes]]:
         """Return OpenAI's rate-limit headers for the tightest limit; none where there is no limit."""
@@ -300,10 +315,10 @@ class Ledger:
         midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
         self._next_day = (midnight + timedelta(days=1)).timestamp()
 
-    def _alert(self, account: Account, soft: float) -> None:
-        for spent, name, budget in account.budgets:
+    def _alert(self, account: Account) -> None:
+        for spent, name, budget, soon in account.budgets:
             used = getattr(account.spent, spent)
-            if used >= budget * soft:
+            if used >= soon:
                 account.alerted = True
                 ws, scope, target = account.place
                 text = f"{scope} {target} of workspace {ws} has used {used} of {budget} ({name})"
@@ -337,7 +352,7 @@ def _check(account: Account, limit: Limit, tokens: int, money: int, second: int)
         if tokens > most:
             raise BadRequest(f"{text}, so it never fits.", "Ask for fewer with max_tokens, or send less.", "max_tokens")
         raise _limited(f"{text}.", account.minute_tokens.wait(second, most, tokens))
-    if account.budgets:
+    if account.budgets and not account.has(limit, tokens, money):
         text = ""
         if (left := account.most_tokens()) is not None and tokens > left:
             text = f"This call could use {tokens} tokens; the budget of {account.whose()} has {max(0, left)} left."
