@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,6 +63,28 @@ def test_however_the_bytes_are_cut_the_same_is_read(cuts: list[int]) -> None:
     for line in (sent + held).split(b"\n\n")[:-2]:
         chunk = json.loads(line.removeprefix(b"data: "))
         assert (chunk["id"], chunk["model"]) == (one.id, "help")
+
+
+TEXTS = st.sampled_from(["a", "嗨", "", "\n\n", '"q"', "\\", "data: x\n\n", "z" * 30])
+
+
+@given(st.lists(TEXTS, max_size=40), st.lists(st.integers(0, 8000), max_size=20), st.integers(1, 30), st.booleans())
+def test_pieces_that_are_told_change_nothing(texts: list[str], cuts: list[int], most: int, early: bool) -> None:
+    """Whether an upstream sends event by event or cuts anywhere: what is read of its pieces is what is read without."""
+    events = [event([piece(text)]) for text in texts] + [STREAM]
+    events.insert(1 if early else len(texts), b": ping\n\n")
+    whole = b"".join(events)
+    places = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    told = []
+    for pieces in ([whole], events, [whole[begin:end] for begin, end in pairwise(places)]):
+        one = call()
+        one.id = "trace-1"
+        reading, sent = Reading(one, "openai"), b""
+        for at in range(0, len(pieces), most):
+            part = pieces[at : at + most]
+            sent += reading.feed(b"".join(part), part if len(pieces) > 1 else ())
+        told.append((sent, reading.end(), "".join(reading.said[0].parts), reading.count(), reading.complete))
+    assert told[0] == told[1] == told[2]
 
 
 def test_usage_passes_when_it_was_asked_for() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -51,9 +51,10 @@ async def test_pieces_come_whole_and_in_order_however_slowly_they_are_taken(ask)
     """Whoever has enough is not given more until there is room; nothing is lost or doubled."""
     reply, taken, waits, full = await ask(), [], 0, False
 
-    def take(data: bytes) -> bool:
+    def take(data: bytes, pieces: Sequence[bytes]) -> bool:
         nonlocal full
         assert not full
+        assert b"".join(pieces) == data
         taken.append(data)
         full = len(taken) % 7 == 0
         return not full
@@ -73,7 +74,7 @@ async def test_what_cannot_be_taken_ends_it(ask) -> None:
     """An error of the taker is raised where the body is waited for."""
     reply = await ask()
 
-    def take(data: bytes) -> bool:
+    def take(data: bytes, _: Sequence[bytes]) -> bool:
         raise UpstreamError(f"no such piece of {len(data)} bytes")
 
     with pytest.raises(UpstreamError, match="no such piece"):
@@ -85,7 +86,7 @@ async def test_a_body_that_breaks_off_is_told_after_its_pieces(ask) -> None:
     """All that came was taken before the error is raised."""
     reply, taken = await ask("breaks"), []
 
-    def take(data: bytes) -> bool:
+    def take(data: bytes, _: Sequence[bytes]) -> bool:
         taken.append(data)
         return True
 

@@ -50,8 +50,20 @@ class Line(asyncio.Protocol):
     """A connection to an upstream; carries one request at a time."""
 
     __slots__ = (
-        *("_bodiless", "_fields", "_finished", "_head", "_head_bytes", "_heard", "_interim", "_keep", "_timeouts"),
-        *("deadline", "idle_since", "keeper", "lost", "parser", "paused", "reply", "transport", "until"),
+        *(
+            "_bodiless",
+            "_body",
+            "_ended",
+            "_fields",
+            "_finished",
+            "_head",
+            "_head_bytes",
+            "_heard",
+            "_interim",
+            "_keep",
+        ),
+        *("_timeouts", "deadline", "idle_since", "keeper", "lost", "on_body", "parser", "paused", "reply", "transport"),
+        "until",
     )
 
     transport: Sender
@@ -74,6 +86,10 @@ class Line(asyncio.Protocol):
         self._interim = False
         self._finished = False
         self._heard = False
+        # Upstreams send each event as a chunk of its own: the parser appends them without a call of ours for each.
+        self._body: list[bytes] = []
+        self._ended = 0  # how many of them belong to the answer, once that is finished
+        self.on_body = self._body.append
 
     def send(self, head: bytes, body: bytes, timeouts: Timeouts) -> Reply:
         """Send a request and return its reply, which has not begun."""
@@ -154,6 +170,9 @@ class Line(asyncio.Protocol):
             if not self._finished:
                 self._fail(UpstreamError(f"The upstream's answer is not HTTP/1.1: {error}."))
                 return
+        if body := self._body:
+            reply.pieces += body[: self._ended] if self._finished else body
+            body.clear()
         if self._finished:
             self._release()
         elif self._head:
@@ -212,19 +231,14 @@ class Line(asyncio.Protocol):
         reply.headers, self._fields = self._fields, {}
         if self._bodiless:
             self._keep = False
-            self._finished = True
-
-    def on_body(self, data: bytes) -> None:
-        """Take a piece of the body."""
-        if not self._finished and self.reply is not None:
-            self.reply.pieces.append(data)
+            self._finished, self._ended = True, len(self._body)
 
     def on_message_complete(self) -> None:
         """Take note of the end of the answer."""
         if self._interim:
             self._interim = False
-        else:
-            self._finished = True
+        elif not self._finished:
+            self._finished, self._ended = True, len(self._body)
 
     def _release(self) -> None:
         reply, self.reply = self.reply, None

@@ -6,7 +6,7 @@ This module knows readers. It does not know HTTP, nor connections beyond that th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,7 @@ class Timeouts:
     total: float = 0.0
 
 
-Take = Callable[[bytes], bool]
+Take = Callable[[bytes, Sequence[bytes]], bool]  # what came, whole and in the pieces that the upstream sent
 
 
 class Source(Protocol):
@@ -46,7 +46,7 @@ class Reply:
 
     __slots__ = (
         *("_error", "_held", "_line", "_take", "_waiter"),
-        *("begun", "complete", "headers", "pieces", "size", "status", "unheard"),
+        *("begun", "complete", "headers", "parts", "pieces", "size", "status", "unheard"),
     )
 
     def __init__(self, line: Source) -> None:
@@ -56,6 +56,7 @@ class Reply:
         self.unheard = False  # the connection was lost before any byte of an answer
         self._line: Source | None = line
         self.pieces: list[bytes] = []
+        self.parts: Sequence[bytes] = ()  # what ``receive`` returned last, as the upstream sent it
         self.size = 0  # in bytes, about
         self._error: EngineError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -89,12 +90,11 @@ class Reply:
             except asyncio.CancelledError:
                 self.abandon()
                 raise
-        data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-        self.pieces.clear()
+        self.parts, self.pieces = self.pieces, []
         self.size = 0
         if self._line is not None and self._line.paused:
             self._line.resume()
-        return data
+        return self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
 
     async def forward(self, take: Take, room: Callable[[], Awaitable[None]]) -> None:
         """Have each piece of the body taken as it comes; return at its end. Raises what ``take`` and receive raise.
@@ -161,11 +161,10 @@ class Reply:
     def wake(self) -> None:
         """Let whoever waits look again; nobody needs to while pieces are taken as they come."""
         if self._take is not None and self.pieces and not self._held:
-            data = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-            self.pieces.clear()
+            pieces, self.pieces = self.pieces, []
             self.size = 0
             try:
-                self._held = not self._take(data)
+                self._held = not self._take(pieces[0] if len(pieces) == 1 else b"".join(pieces), pieces)
             except EngineError as error:
                 self._error = error
             line = self._line

@@ -6,7 +6,7 @@ calls or budgets.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ import msgspec
 from feilun.errors import UpstreamError
 from feilun.gateway.surface.anthropic_out import FromAnthropicStream, from_anthropic
 from feilun.wire import Reply, Splitter, payloads
+from feilun.wire.reply import Take
 
 _encode = msgspec.json.Encoder().encode
 
@@ -24,6 +25,7 @@ class AnthropicReply:
     def __init__(self, reply: Reply) -> None:
         """Read from ``reply``."""
         self.status, self.headers = reply.status, reply.headers
+        self.parts: Sequence[bytes] = ()
         self._reply = reply
         self._splitter = Splitter()
         self._stream = FromAnthropicStream()
@@ -52,10 +54,10 @@ class AnthropicReply:
                 return b"".join(out)
         return b""
 
-    async def forward(self, take: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
+    async def forward(self, take: Take, room: Callable[[], Awaitable[None]]) -> None:
         """Have the chunks taken as they come."""
         while data := await self.receive():
-            if not take(data):
+            if not take(data, ()):
                 await room()
 
     def abandon(self) -> None:

@@ -7,6 +7,7 @@ a chunk means.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -41,18 +42,28 @@ class Frame:
         self._head, self._tail, self._between = head, tail, tail + head
         self._our_head, self._our_tail, self._our_between = our_head, our_tail, our_tail + our_head
 
-    def take(self, block: bytes) -> Taken:
-        """Read whole events from the beginning of a block, as far as they are nothing but this frame and a text."""
+    def take(self, block: bytes, pieces: Sequence[bytes]) -> Taken:
+        """Read whole events from the beginning of a block, as far as they are nothing but this frame and a text.
+
+        ``pieces``, if there are any, are the block; where each is an event, their ends need not be looked for.
+        """
         if not block.startswith(self._head):
             return NOTHING
+        taken = self._fitting(block, pieces, self._tail, b"") if len(pieces) > 1 else NOTHING
+        if taken is not NOTHING:
+            return taken
         # Looking for the whole frame costs more for each event than cutting at the blank lines and comparing once.
         events = block.split(_END)
         if events.pop():
             block = block[: block.rfind(_END) + len(_END)]
-        first, last = len(self._head), len(_END) - len(self._tail)
+        return self._fitting(block, events, self._tail[: -len(_END)], _END)
+
+    def _fitting(self, block: bytes, events: Sequence[bytes], tail: bytes, between: bytes) -> Taken:
+        """Read the first of the ``events`` of a block that fit; ``between`` stands behind each of them."""
+        first, last = len(self._head), -len(tail)
         parts = [event[first:last] for event in events]
         if b"%b%b%b" % (self._head, self._between.join(parts), self._tail) != block:
-            parts = parts[: self._fitting(events, parts)]
+            parts = parts[: self._count(events, parts, tail, between)]
             if not parts:
                 return NOTHING
         joined = b"".join(parts)
@@ -64,20 +75,21 @@ class Frame:
         ours = b"%b%b%b" % (self._our_head, self._our_between.join(parts), self._our_tail)
         return Taken(len(joined) + len(parts) * len(self._between), len(parts), text, ours)
 
-    def _fitting(self, events: list[bytes], parts: list[bytes]) -> int:
+    def _count(self, events: Sequence[bytes], parts: list[bytes], tail: bytes, between: bytes) -> int:
         """Return how many events there are before the first that is anything else."""
+        least = len(self._head) + len(tail)
+
+        def fits(event: bytes) -> bool:
+            return len(event) >= least and event.startswith(self._head) and event.endswith(tail)
+
         # Mostly that is the end of the stream: looking at it first spares looking at each of those before it.
         end = len(events)
-        while end and not self._fits(events[end - 1]):
+        while end and not fits(events[end - 1]):
             end -= 1
         whole = b"%b%b%b" % (self._head, self._between.join(parts[:end]), self._tail)
-        if end and whole == _END.join([*events[:end], b""]):
+        if end and whole == between.join([*events[:end], b""]):
             return end
-        return next((count for count, event in enumerate(events) if not self._fits(event)), len(events))
-
-    def _fits(self, event: bytes) -> bool:
-        least = len(self._head) + len(self._tail) - len(_END)
-        return len(event) >= least and event.startswith(self._head) and event.endswith(self._tail[: -len(_END)])
+        return next((count for count, event in enumerate(events) if not fits(event)), len(events))
 
 
 def frame_of(event: bytes, text: str, names: list[tuple[bytes, bytes]]) -> Frame | None:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -228,8 +228,8 @@ class Hotpath:
         if sent is None or reading is None:
             return
 
-        def take(data: bytes) -> bool:
-            block = reading.feed(data)
+        def take(data: bytes, pieces: Sequence[bytes]) -> bool:
+            block = reading.feed(data, pieces)
             if block and not sink.gone:
                 sink.write(block)
             return not sink.choked
@@ -307,10 +307,10 @@ class Hotpath:
 
 async def _first(sent: Sent, reading: Reading) -> bytes:
     """Read until the first whole event: before it, another target may still answer."""
-    out = reading.feed(sent.first)
+    out = reading.feed(sent.first, sent.reply.parts)
     while not reading.heard:
         data = await sent.reply.receive()
         if not data:
             raise UpstreamError(f"{sent.model} sent what is no stream of events.", "Try again.")
-        out = reading.feed(data)
+        out = reading.feed(data, sent.reply.parts)
     return out

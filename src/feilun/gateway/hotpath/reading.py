@@ -7,6 +7,7 @@ not know where they come from or who reads them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,20 +139,26 @@ class Reading:
         """Say whether the upstream never told its count, so that pieces were counted instead."""
         return self.usage is None and self._running() is None and self._pieces > 0
 
-    def feed(self, data: bytes) -> bytes:
-        """Read a piece of the stream; return what may go on to the client now. Raises UpstreamError for garbage."""
+    def feed(self, data: bytes, pieces: Sequence[bytes] = ()) -> bytes:
+        """Read a part of the stream; return what may go on to the client now. Raises UpstreamError for garbage.
+
+        ``pieces`` are the same bytes as they were sent: mostly event by event, which spares looking for their ends.
+        """
         if self._splitter is None:
             self._splitter = Splitter()
         block = self._splitter.feed(data)
         if not block:
             return b""
+        if block is not data:
+            pieces = ()
         self._last = block
         out: list[bytes] = []
-        place = 0
+        place = read = 0  # in bytes, and in pieces
         while place < len(block):
             if self._frame is not None and not self.held:
-                taken = self._frame.take(block[place:] if place else block)
+                taken = self._frame.take(block[place:] if place else block, pieces[read:])
                 if taken.size:
+                    pieces = ()
                     place += taken.size
                     self._pieces += taken.pieces
                     self._only.parts.append(taken.text)
@@ -161,6 +168,10 @@ class Reading:
             if end < 2:  # line ends of two characters
                 out.append(self._each(block[place:].replace(b"\r\n", b"\n")))
                 break
+            if read < len(pieces) and len(pieces[read]) == end - place:
+                read += 1
+            else:
+                pieces = ()
             out.append(self._each(block[place:end]))
             place = end
         return b"".join(out)
