@@ -6,7 +6,9 @@ Knows the load generator. Does not know which figures are made of it, nor what t
 from __future__ import annotations
 
 import json
+import math
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -17,6 +19,8 @@ from programs import BenchError, Program, Programs, compile_c
 from feilun.records import JSON
 
 QUESTION = "Which papers do I need to open an account, and how long does it take until I can use it?"
+
+LONGEST_REST, LOOK_SECONDS, REST_SHARE = 60.0, 0.5, 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,17 @@ class Bench:
         finally:
             process.kill()
             process.wait()
+
+    def rest(self, gate: Gate) -> None:
+        """Let a gate finish what earlier loads left to be done, so that it is not counted as the next one's cost."""
+        if gate.program is None:
+            return
+        gate.program.go_on()
+        until, used = time.monotonic() + LONGEST_REST, math.inf
+        while used > REST_SHARE * LOOK_SECONDS and time.monotonic() < until:
+            before = gate.program.cpu()
+            time.sleep(LOOK_SECONDS)
+            used = gate.program.cpu() - before
 
     def _follow(self, process: subprocess.Popen[str], gate: Gate) -> Outcome:
         out = process.stdout
