@@ -73,7 +73,7 @@ async def _serve(settings: Settings, db: Database, listener: socket.socket, say:
 
 
 def _keep_one_heap() -> None:
-    """Have threads share one heap: what one of its own holds back makes a gateway a fifth larger (glibc's mallopt)."""
+    """Have threads share one heap: each of their own holds back megabytes that were free (mallopt(3), glibc's)."""
     with suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 

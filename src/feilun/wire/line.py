@@ -50,20 +50,9 @@ class Line(asyncio.Protocol):
     """A connection to an upstream; carries one request at a time."""
 
     __slots__ = (
-        *(
-            "_bodiless",
-            "_body",
-            "_ended",
-            "_fields",
-            "_finished",
-            "_head",
-            "_head_bytes",
-            "_heard",
-            "_interim",
-            "_keep",
-        ),
-        *("_timeouts", "deadline", "idle_since", "keeper", "lost", "on_body", "parser", "paused", "reply", "transport"),
-        "until",
+        *("_bodiless", "_body", "_ended", "_fields", "_finished", "_head", "_head_bytes", "_heard", "_interim"),
+        *("_keep", "_timeouts", "deadline", "idle_since", "keeper", "lost", "on_body", "parser", "paused", "reply"),
+        *("transport", "until"),
     )
 
     transport: Sender
