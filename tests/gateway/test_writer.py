@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -87,6 +89,9 @@ async def test_while_many_calls_come_rows_wait_but_not_for_ever(db: Database, mo
         early = await asyncio.to_thread(rows, db)
         assert early > 0
         await asyncio.to_thread(wait_for_rows, db, early)
+        makers = [thread.native_id or 0 for thread in threading.enumerate() if thread.name.startswith("rows")]
+        if sys.platform == "linux":
+            assert [os.getpriority(os.PRIO_PROCESS, each) for each in makers] == [writing.LAST]
         loading = False
         await task
 

@@ -81,6 +81,7 @@ async def test_what_waits_is_bounded() -> None:
     """A large answer leaves at once."""
     async with connected(CROWD) as (sender, reader):
         sender.later(b"x" * (LARGEST + 1))
+        assert sender.get_write_buffer_size() <= LARGEST
         assert len(await reader.readexactly(LARGEST + 1)) == LARGEST + 1
 
 

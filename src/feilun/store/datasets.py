@@ -23,7 +23,7 @@ from feilun.store.schema import DATASETS, clean, from_row, to_row
 from feilun.store.sources import Rights
 
 _LONGEST_NAME = 200
-pa, pq = Later("pyarrow"), Later("pyarrow.parquet")  # forty megabytes that a process without datasets can spare
+pa, pq = Later("pyarrow"), Later("pyarrow.parquet")  # large, and many a process has no datasets
 
 
 def write(

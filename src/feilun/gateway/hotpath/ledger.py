@@ -133,16 +133,6 @@ class Account:
             begins = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
         return max(1.0, begins.replace(second=0).timestamp() - second)
 
-    def has(self, limit: Limit, tokens: int, money: int) -> bool:
-        """Say whether so much more would be within the budgets of the limit."""
-        spent, tokens, money = self.spent, self.tokens + tokens, self.money + money
-        return not (
-            ((most := limit.tokens_per_day) is not None and spent.day_tokens + tokens > most)
-            or ((most := limit.tokens_per_month) is not None and spent.month_tokens + tokens > most)
-            or ((most := limit.money_per_day) is not None and spent.day_money + money > most)
-            or ((most := limit.money_per_month) is not None and spent.month_money + money > most)
-        )
-
     def most_tokens(self) -> int | None:
         """Return how many tokens the budgets still allow; None without such a budget."""
         limit, spent = self.limit, self.spent
@@ -352,7 +342,7 @@ def _check(account: Account, limit: Limit, tokens: int, money: int, second: int)
         if tokens > most:
             raise BadRequest(f"{text}, so it never fits.", "Ask for fewer with max_tokens, or send less.", "max_tokens")
         raise _limited(f"{text}.", account.minute_tokens.wait(second, most, tokens))
-    if account.budgets and not account.has(limit, tokens, money):
+    if account.budgets:
         text = ""
         if (left := account.most_tokens()) is not None and tokens > left:
             text = f"This call could use {tokens} tokens; the budget of {account.whose()} has {max(0, left)} left."
