@@ -1,10 +1,12 @@
-"""How much memory a process and its children really use.
+"""How much memory a process and its children really use, and how freely it gives back what it has freed.
 
-This module samples the operating system's counters. It does not know what the processes do.
+This module samples the operating system's counters and sets the C library's allocator. It does not know what the
+processes do.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
 from contextlib import suppress
@@ -12,6 +14,26 @@ from types import TracebackType
 from typing import Self
 
 import psutil
+
+# Numbers of malloc.h (mallopt(3), glibc's alone).
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+
+
+def share_one_heap() -> None:
+    """Have this process's threads share one heap: each of their own holds back megabytes that were free."""
+    _mallopt(_ARENA_MAX, 1)
+
+
+def keep_freed(most: int) -> None:
+    """Have this process keep up to ``most`` freed bytes for what it asks for next: pages given back are zeroed anew."""
+    _mallopt(_TRIM_THRESHOLD, most)
+    _mallopt(_MMAP_THRESHOLD, min(most, 32 << 20))  # the most that glibc takes
+
+
+def _mallopt(which: int, value: int) -> None:
+    # Other C libraries have no such function, and do as they think best.
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).mallopt(which, value)
 
 
 def rss(pid: int) -> int:

@@ -6,7 +6,6 @@ This module knows ports, signals and the words at the start. It does not know an
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import gc
 import logging
@@ -16,11 +15,12 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 from feilun.compute import permit_files
 from feilun.compute.locks import lock
+from feilun.compute.memory import share_one_heap
 from feilun.errors import Busy, PortTaken
 from feilun.gateway.app import create_app, create_server
 from feilun.settings import Settings
@@ -32,7 +32,6 @@ DRAIN_SECONDS = 20.0
 SWITCH_SECONDS = 0.0005  # a thread that has written to the disk must not wait long to say so
 GARBAGE = 20_000  # new objects until the collector looks: calls make many and leave no cycles behind
 _LARGEST_LOG = 10_000_000
-_ARENA_MAX = -8  # its number in malloc.h
 
 Say = Callable[[str], None]
 
@@ -54,7 +53,7 @@ async def _serve(settings: Settings, db: Database, listener: socket.socket, say:
     host, port = listener.getsockname()[:2]
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     first = await asyncio.to_thread(first_key, db, workspace)
-    _keep_one_heap()
+    share_one_heap()
     app = create_app(settings, db)
     server = create_server(app)
     stopping = _Stopping(server)
@@ -70,12 +69,6 @@ async def _serve(settings: Settings, db: Database, listener: socket.socket, say:
     gc.set_threshold(GARBAGE)
     sys.setswitchinterval(SWITCH_SECONDS)
     await server.serve(listener)
-
-
-def _keep_one_heap() -> None:
-    """Have threads share one heap: each of their own holds back megabytes that were free (mallopt(3), glibc's)."""
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 @asynccontextmanager

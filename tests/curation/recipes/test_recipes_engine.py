@@ -12,12 +12,14 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
+
 from feilun.curation.documents import Block, Document
 from feilun.curation.recipes import Options, curate_files, engine, parse, shards, steps
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.making import Maker, document_of, document_row, empty, record_of
 from feilun.curation.seam import Entry, Mended, Note, Row
-from feilun.errors import OutOfSpace
+from feilun.errors import FeilunError, OutOfSpace
 from feilun.settings import Settings
 
 RECIPE = """
@@ -135,6 +137,20 @@ def test_only_what_changed_is_done_again(tmp_path: Path) -> None:
     assert changed[1].place == "line 2"
     assert (first, nothing) == (6000 + 5400, 0)  # one chain before copies are dropped, one after
     assert 0 < some < 3000
+
+
+def test_a_damaged_file_of_work_is_named(tmp_path: Path) -> None:
+    """What a power cut left of a shard is not taken for the whole: neither half of it nor blanks in its place."""
+    path = tmp_path / "made-1"
+    shards.keep(path, shards.made([row("A fee is due.")], {"sketch": 1}))
+    assert shards.sketch_of(path) == {"sketch": 1}
+    assert [each.text for each in shards.read_rows(shards.rows_of(path))] == ["A fee is due."]
+    whole = path.read_bytes()
+    for left in (b"", whole[:8], whole[:-1], bytes(len(whole))):
+        path.write_bytes(left)
+        for read in (shards.sketch_of, shards.rows_of):
+            with pytest.raises(FeilunError, match="made-1 is damaged"):
+                read(path)
 
 
 def row(text: str, place: str = "", **meta: object) -> Row:

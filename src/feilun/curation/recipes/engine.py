@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from feilun.compute.memory import keep_freed
 from feilun.curation.recipes import shards, steps
 from feilun.curation.recipes.around import Around
 from feilun.curation.recipes.plan import Step
@@ -36,6 +37,7 @@ Say = Callable[[str, int, int], None]  # which steps, shards done, shards in all
 Finish = Callable[[list[Row], list[Entry]], Any]
 _AHEAD = 2  # shards given to each other process at once: one that it works on, one that waits there
 _SMALL = 256 << 20  # bytes of text: of larger tables only the last chain's files are kept
+_KEPT = 128 << 20  # bytes that a process of ours does not give back: about what a shard takes on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Result:
     def rows(self) -> Iterator[Row]:
         """Yield the rows, shard after shard."""
         for shard, path in zip(self.shards, self.made, strict=True):
-            yield from shards.read_rows(bytes(shards.read_made(path).rows), shard.places)
+            yield from shards.read_rows(shards.rows_of(path), shard.places)
 
     def ledger(self) -> Iterator[list[Entry]]:
         """Yield what happened, a list for each shard."""
@@ -136,15 +138,14 @@ class _Bench:
         done = self._chained(task)
         if task.before is None or self._finish is None:
             return done
-        rows = shards.read_rows(bytes(shards.read_made(done.made).rows), task.places)
+        rows = shards.read_rows(shards.rows_of(done.made), task.places)
         entries = [entry for path in (*task.before, *done.told) for entry in shards.read_entries(path, task.places)]
         return replace(done, ended=self._finish(rows, entries))
 
     def _chained(self, task: _Task) -> _Done:
         chain = self._chains[task.number]
         after, workers, before = self._ready(task.number)
-        data = task.given.read_bytes()
-        plain = data if task.raw else bytes(shards.read_made(task.given).rows)
+        plain = task.given.read_bytes() if task.raw else shards.rows_of(task.given)
         told: list[Path] = []
         rows: list[Row] | None = None
         if after is not None:
@@ -153,7 +154,7 @@ class _Bench:
             plain = shards.encode_rows(rows)
             told.append(self._folder / f"by-{task.number}-{task.index}")
             shards.keep(told[0], shards.encode_entries(entries))
-        key = shards.sum_of(plain, chain.signature, self._around.signature)
+        key = shards.sum_of(shards.FORM, plain, chain.signature, self._around.signature)
         made = self._folder / f"made-{key}"
         told.append(self._folder / f"told-{key}")
         if made.is_file() and told[-1].is_file():
@@ -188,6 +189,7 @@ _benches: list[_Bench] = []  # of this process: the one that its pool began with
 
 
 def _begin(folder: Path, given: Sequence[Chain], around: Around, finish: Finish | None) -> None:
+    keep_freed(_KEPT)
     _benches[:] = [_Bench(folder, given, around, finish)]
 
 
@@ -257,8 +259,7 @@ def _decide(result: Result, step: Step, folder: Path, around: Around, number: in
     worker = steps.start([step], around.open())[0].operator
     if not isinstance(worker, Compare):
         raise TypeError(step.operator)
-    sketches = [pickle.loads(shards.read_made(path).sketch) for path in result.made]
-    decided = worker.decide(sketches)
+    decided = worker.decide([shards.sketch_of(path) for path in result.made])
     shards.keep(folder / f"decided-{number}", pickle.dumps(decided, protocol=5))
     result.decided.append((step.operator, decided))
 
@@ -284,9 +285,10 @@ class _Crew:
     def __enter__(self) -> _Crew:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+            # After the last task the others have nothing left to do but to end, which takes them half a second.
+            self._pool.shutdown(wait=kind is not None, cancel_futures=True)
 
     def all(self, tasks: Iterator[_Task]) -> Iterator[_Done]:
         """Yield the tasks' outcomes in their order; a few are on their way at any time."""

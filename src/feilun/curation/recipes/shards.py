@@ -8,11 +8,14 @@ beside them, not in them: what was made of a row holds although lines were put i
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
+import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -21,22 +24,14 @@ from feilun.errors import FeilunError
 from feilun.store.blobs import written_whole
 
 LEAST, MOST = 256 << 10, 2 << 20  # bytes of text in a shard
+FORM = b"2"  # of the files in which what was made is kept: those of another are made anew
+_SIZES = struct.Struct("<QQ")  # how many bytes the sketch takes, and the rows
 _ENDS = 32  # one row of so many may end a shard
 _encode = msgspec.msgpack.Encoder().encode
 _rows = msgspec.msgpack.Decoder(list[Row]).decode
 _raw = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _places = msgspec.msgpack.Decoder(dict[str, str]).decode
 _entries = msgspec.msgpack.Decoder(list[Entry]).decode
-
-
-class Made(msgspec.Struct, array_like=True):
-    """What a chain of steps has made of a shard: its rows, and a pickled sketch if the next step compares."""
-
-    rows: msgspec.Raw
-    sketch: bytes = b""
-
-
-_made = msgspec.msgpack.Decoder(Made).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,18 +117,41 @@ def count_rows(data: bytes) -> int:
     return len(_raw(data))
 
 
-def read_made(path: Path) -> Made:
-    """Return what was made of a shard; raise FeilunError if the file is damaged."""
-    try:
-        return _made(path.read_bytes())
-    except (OSError, msgspec.MsgspecError) as error:
-        raise FeilunError(f"The file {path} is damaged.", "Remove it and curate again.") from error
-
-
 def made(rows: list[Row], sketch: Any = None) -> bytes:
-    """Return what a chain made of a shard as bytes."""
+    """Return what a chain made of a shard as bytes: its rows, and a sketch (pickled) if the next step compares.
+
+    The sketch stands first and can be read without the rows: all shards' are read while nobody works.
+    """
     told = b"" if sketch is None else pickle.dumps(sketch, protocol=5)
-    return _encode(Made(msgspec.Raw(encode_rows(rows)), told))
+    plain = encode_rows(rows)
+    return _SIZES.pack(len(told), len(plain)) + told + plain
+
+
+def rows_of(path: Path) -> bytes:
+    """Return the rows (encoded) that were made of a shard; raise FeilunError if the file is damaged."""
+    with _made(path) as (file, size):
+        file.seek(size, os.SEEK_CUR)
+        return file.read()
+
+
+def sketch_of(path: Path) -> Any:
+    """Return the sketch that was made of a shard; raise FeilunError if the file is damaged."""
+    with _made(path) as (file, size):
+        return pickle.loads(file.read(size))
+
+
+@contextmanager
+def _made(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """Open what was made of a shard where its sketch begins, and tell the sketch's size (bytes)."""
+    damaged = FeilunError(f"The file {path} is damaged.", "Remove it and curate again.")
+    try:
+        with path.open("rb") as file:
+            size, rows = _SIZES.unpack(file.read(_SIZES.size))
+            if _SIZES.size + size + rows != os.fstat(file.fileno()).st_size:
+                raise damaged
+            yield file, size
+    except (OSError, struct.error) as error:
+        raise damaged from error
 
 
 def encode_entries(entries: list[Entry]) -> bytes:

@@ -85,9 +85,12 @@ class Furniture:
         if not sketches:
             return np.zeros(0, np.uint64)
         documents = len(np.unique(np.concatenate([owners for _, owners in sketches])))
-        pairs = np.unique(np.concatenate([lines for lines, _ in sketches]), axis=0)
-        keys, counts = np.unique(pairs[:, 0], return_counts=True)
         enough = max(3, min(10, int(np.ceil(self.share * documents))))
+        pairs = np.concatenate([lines for lines, _ in sketches])
+        keys, counts = np.unique(pairs[:, 0], return_counts=True)
+        # Few lines come often enough to be looked at: pairs are slow to compare, and a document may have parts.
+        pairs = np.unique(pairs[np.isin(pairs[:, 0], keys[counts >= enough])], axis=0)
+        keys, counts = np.unique(pairs[:, 0], return_counts=True)
         return keys[counts >= enough]
 
     def apply(self, rows: Sequence[Row], decided: Any) -> list[Sequence[Ruling | Mending]]:
