@@ -17,19 +17,21 @@ from bs4.element import NavigableString, PageElement
 from feilun.curation.documents import MAX_COLUMNS, MAX_ROWS, Block, Unreadable
 from feilun.curation.readers.encodings import declared
 from feilun.curation.readers.outline import Sections
-from feilun.curation.readers.text import capped, decode, raised, table_rows
+from feilun.curation.readers.text import capped, decode, raised, struck, table_rows
 
 _DROPPED = (
     "nav", "header", "footer", "script", "style", "noscript", "template", "aside", "svg", "head", "button", "select",
-    "input", "textarea", "iframe", "object", "canvas", "rp", "rt", "del", "s", "strike",
+    "input", "textarea", "iframe", "object", "canvas", "rp", "rt",
 )  # fmt: skip
+_STRUCK = {"del", "s", "strike"}
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6, "summary": 7}
 _LINES = {
     "p", "div", "br", "tr", "section", "article", "blockquote", "pre", "ul", "ol", "dl", "main", "details", "table",
     "figure", "figcaption", "caption", "form", "fieldset", "address", "hr",
 }  # fmt: skip
 _SINGLE = {"br", "tr", "td", "th"}
-_HIDDEN = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden|text-decoration[^;]*line-through")
+_HIDDEN = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden")
+_LINE_THROUGH = re.compile(r"(?i)text-decoration[^;]*line-through")
 _DEEPEST = 12  # lists within lists
 _MOST_CELLS = 1_000_000
 _MARK = re.compile(r" *(?:-|\d+\.)")
@@ -52,6 +54,8 @@ def html_blocks(text: str, notes: list[str], where: str = "") -> list[Block]:
                 tag.decompose()
         for tag in soup.find_all(["sup", "sub"]):
             tag.replace_with(raised(tag.get_text(), tag.name == "sub"))
+        for tag in soup.find_all(_is_struck):
+            _strike(tag)
         return list(_blocks(soup, Sections(where), notes))
     except (ParserRejectedMarkup, FeatureNotFound, RecursionError, AssertionError, ValueError) as error:
         if isinstance(error, Unreadable):
@@ -60,11 +64,24 @@ def html_blocks(text: str, notes: list[str], where: str = "") -> list[Block]:
 
 
 def _dropped(tag: Tag) -> bool:
-    """Tell whether a tag is furniture, hidden or struck out; of heads only the page's is furniture."""
+    """Tell whether a tag is furniture or hidden; of heads only the page's is furniture."""
     if tag.name == "header":
         return tag.find_parent(["article", "main"]) is None
     hidden = tag.has_attr("hidden") or _HIDDEN.search(str(tag.get("style", ""))) is not None
     return tag.name in _DROPPED or hidden
+
+
+def _is_struck(tag: Tag) -> bool:
+    return tag.name in _STRUCK or _LINE_THROUGH.search(str(tag.get("style", ""))) is not None
+
+
+def _strike(tag: Tag) -> None:
+    """Mark the words in a tag as struck out."""
+    tag.smooth()
+    for said in tag.find_all(string=True):
+        # Comments are strings, too; what stands in two such tags is marked once.
+        if type(said) is NavigableString and not said.startswith("~~"):
+            said.replace_with(struck(re.sub(r"\s+", " ", said)))
 
 
 def _html_text(data: bytes, notes: list[str]) -> str:

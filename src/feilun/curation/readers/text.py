@@ -123,6 +123,17 @@ def cell_text(value: Any) -> str:
     return str(value).removesuffix(" 00:00:00").lstrip("\ufeff").strip()
 
 
+_LINE = re.compile(r"(\S(?:[^\r\n]*\S)?)")
+
+
+def struck(text: str, mark: str = "~~") -> str:
+    """Return text that is struck out with Markdown's marks of that, line by line: ``~~$20~~``.
+
+    It was withdrawn, but somebody may have to know of it: neither leaving it out nor saying it plainly would be right.
+    """
+    return _LINE.sub(lambda line: f"{mark}{line[1]}{mark}", text)
+
+
 def raised(text: str, below: bool = False) -> str:
     """Return raised or lowered text so that ``10`` and a raised ``5`` are not 105: ``10⁵``, ``H₂``, ``2^(2x)``.
 

@@ -1,8 +1,8 @@
 """DOCX -> blocks in reading order: headings with numbers, lists, tables, text boxes, equations, notes.
 
 This module knows WordprocessingML (ECMA-376 part 1, 17). It does not know what tables mean. Page heads and feet,
-comments and text that is deleted, struck out or hidden are left out; merged cells say the same in every cell that they
-cover.
+comments and text that is deleted or hidden are left out, what is struck out is marked; merged cells say the same in
+every cell that they cover.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from feilun.curation.readers.office.styles import Styles
 from feilun.curation.readers.office.symbols import symbol
 from feilun.curation.readers.outline import Sections
 from feilun.curation.readers.packages import DAMAGE, check_zip
-from feilun.curation.readers.text import raised, table_rows
+from feilun.curation.readers.text import raised, struck, table_rows
 
 _SKIPPED = {
     "del", "moveFrom", "instrText", "delText", "rPr", "pPr", "tblPr", "tcPr", "trPr", "sdtPr", "sectPr", "Fallback",
@@ -36,6 +36,9 @@ def read_docx(data: bytes, notes: list[str]) -> list[Block]:
         return list(_Word(Package(data)).blocks(notes))
     except (ParseError, *DAMAGE) as error:
         raise Unreadable("damaged", f"({type(error).__name__})") from error
+
+
+_STRUCK = "\0"  # where struck text begins and ends; no XML holds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ class _Word:
         style = value(properties, "pStyle") or self._styles.default
         boxes: list[Element] = []
         text = "".join(self._inline(item, boxes)).strip()
+        # What is struck out at a stretch may be written down in several runs.
+        text = text.replace(_STRUCK + _STRUCK, "").replace(_STRUCK, "~~")
         level = self._styles.level(style, properties)
         number, depth = self._numbered(properties, style)
         mark = self._numbering.mark(number, depth) if number and (text or boxes) else ""
@@ -175,15 +180,14 @@ class _Word:
                     yield from self._inline(part, boxes)
 
     def _run(self, part: Element, look: Element, boxes: list[Element]) -> Iterator[str]:
-        """Yield the pieces of a run by its look: nothing if it is hidden or struck out, raised figures as such."""
+        """Yield the pieces of a run by its look: nothing if it is hidden, raised figures and struck text as such."""
         text = "".join(piece for child in part for piece in self._inline([child], boxes))
         if text.strip() and on(look, "vanish"):
             self._left["runs of hidden text were left out"] += 1
-        elif text.strip() and (on(look, "strike") or on(look, "dstrike")):
-            self._left["runs of text that is struck out were left out"] += 1
         else:
             place = value(look, "vertAlign")
-            yield raised(text, place == "subscript") if place in {"superscript", "subscript"} else text
+            text = raised(text, place == "subscript") if place in {"superscript", "subscript"} else text
+            yield struck(text, _STRUCK) if on(look, "strike") or on(look, "dstrike") else text
 
     def _symbol(self, part: Element) -> str:
         font, code = part.get("font", ""), part.get("char", "")
