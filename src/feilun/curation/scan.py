@@ -23,6 +23,7 @@ from feilun.curation.readers.database import ENDING, read_table
 from feilun.curation.readers.epub import read_epub
 from feilun.curation.readers.html import read_html
 from feilun.curation.readers.mail import read_eml, read_msg
+from feilun.curation.readers.office.old_sheets import read_xls
 from feilun.curation.readers.office.old_word import read_doc
 from feilun.curation.readers.office.sheets import read_xlsx
 from feilun.curation.readers.office.slides import read_pptx
@@ -63,9 +64,9 @@ READERS: dict[str, Callable[[bytes, list[str]], list[Block]]] = {
     ".json": read_json,
     ".jsonl": read_json,
     ".ndjson": read_json,
-    ".xls": read_calamine,
-    ".xlt": read_calamine,
-    ".et": read_calamine,
+    ".xls": read_xls,
+    ".xlt": read_xls,
+    ".et": read_xls,
     ".xlsb": read_calamine,
     ".ods": read_calamine,
     ".parquet": read_parquet,

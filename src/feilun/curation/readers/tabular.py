@@ -20,7 +20,8 @@ from python_calamine import CalamineError, CalamineWorkbook, PasswordError, Work
 
 from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block, Unreadable
 from feilun.curation.readers.encodings import decode
-from feilun.curation.readers.office.grid import Line, regions
+from feilun.curation.readers.office.grid import Line
+from feilun.curation.readers.office.sheets import tables
 from feilun.curation.readers.packages import check_zip
 from feilun.curation.readers.shapes import blocks_of, table_blocks, tell_unused
 from feilun.curation.readers.text import cell_text, table_rows
@@ -200,7 +201,7 @@ def _main_kind(cells: Sequence[str]) -> str:
 
 
 def read_calamine(data: bytes, notes: list[str]) -> list[Block]:
-    """Return the tables of an XLS, XLSB or ODS workbook, each with its range of cells."""
+    """Return the tables of an XLSB, ODS or damaged XLS workbook, each with its range of cells."""
     if data.startswith(b"PK"):
         check_zip(data, "content.xml" if b"content.xml" in data else "[Content_Types].xml")
     elif not data.startswith((b"\xd0\xcf\x11\xe0", b"\x09\x08", b"\x09\x04", b"\x09\x02", b"\x09\x00")):
@@ -211,6 +212,11 @@ def read_calamine(data: bytes, notes: list[str]) -> list[Block]:
     except PasswordError as error:
         raise Unreadable("encrypted") from error
     except (CalamineError, ZipError, OSError, ValueError, OverflowError) as error:
+        raise Unreadable("damaged", f"({type(error).__name__})") from error
+    except BaseException as error:
+        # Rust's panics, which some damage leads to, are no Exceptions.
+        if type(error).__name__ != "PanicException":
+            raise
         raise Unreadable("damaged", f"({type(error).__name__})") from error
 
 
@@ -231,12 +237,7 @@ def _sheet(book: CalamineWorkbook, name: str, notes: list[str]) -> Iterator[Bloc
             lines.popitem()
             notes.append(f"only the first {len(lines)} rows of the sheet {name} were read")
             break
-    for region in regions(lines):
-        place = f"sheet {name}!{region.range}"
-        if len(region.rows) == len(region.rows[0]) == 1:
-            yield Block("text", place, name, region.rows[0][0])
-        else:
-            yield Block("table", place, name, rows=region.rows)
+    yield from tables(lines, name)
 
 
 def _shown(cell: Any) -> str:

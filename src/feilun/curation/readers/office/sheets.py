@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
@@ -24,6 +24,7 @@ from feilun.later import Later
 numbers, days = Later("openpyxl.styles.numbers"), Later("openpyxl.utils.datetime")
 _CELL = re.compile(r"\$?([A-Za-z]{1,3})\$?(\d{1,7})")
 _ESCAPE = re.compile(r"_x([0-9A-Fa-f]{4})_")
+Range = tuple[int, int, int, int]  # first column and row, last column and row, counted from 1
 _MOST_MERGED = 100_000  # cells that merged ranges may fill in one sheet
 
 
@@ -46,11 +47,7 @@ class _Book:
         if root is None or root.tag != "workbook":
             raise Unreadable("damaged" if root is None else "wrong_name")
         self._root = root
-        self._epoch = (
-            days.CALENDAR_MAC_1904
-            if value(root, "workbookPr", name="date1904") in {"1", "true"}
-            else days.CALENDAR_WINDOWS_1900
-        )
+        self._since_1904 = value(root, "workbookPr", name="date1904") in {"1", "true"}
         self._texts = self._shared()
         self._formats = self._number_formats()
 
@@ -73,13 +70,7 @@ class _Book:
             name, link = sheet.get("name", ""), links.get(sheet.get("r:id", ""))
             if link is None or link.kind != "worksheet" or link.target not in self._package:
                 continue
-            for region in regions(self._lines(link.target, name)):
-                place = f"sheet {name}!{region.range}"
-                cells = region.rows[0]
-                if len(region.rows) == len(cells) == 1:
-                    yield Block("text", place, name, cells[0])
-                else:
-                    yield Block("table", place, name, rows=region.rows)
+            yield from tables(self._lines(link.target, name), name)
 
     def _lines(self, part: str, name: str) -> dict[int, Line]:
         """Return row -> column -> text of a sheet, within the caps; merged cells are filled."""
@@ -102,7 +93,7 @@ class _Book:
                 if len(lines) >= MAX_ROWS or budget < 0:
                     self._notes.append(f"only the first {len(lines)} rows of the sheet {name} were read")
                     break
-        _fill(lines, merged)
+        fill(lines, (corners for ref in merged for corners in _corners(ref)))
         return lines
 
     def _cells(self, row: Element) -> Iterator[tuple[int, str]]:
@@ -130,20 +121,37 @@ class _Book:
             return _plain(raw)
         code = self._formats.get(cell.get("s", "0"), "")
         try:
-            number = float(raw)
-            if numbers.is_date_format(code):
-                return elapsed(number, code) or self._day(number)
-            return shown(number, code) or f"{number:.15g}"
+            return figure(float(raw), code, self._since_1904)
         except (ValueError, OverflowError):
             return raw
 
-    def _day(self, number: float) -> str:
-        """Return a serial number as a day, a time, or both."""
-        moment = days.from_excel(number, self._epoch)
-        if isinstance(moment, dt.datetime):
-            moment = (moment + dt.timedelta(microseconds=500_000)).replace(microsecond=0)
-            return str(moment).removesuffix(" 00:00:00")
-        return str(moment).partition(".")[0]
+
+def tables(lines: Mapping[int, Line], name: str) -> Iterator[Block]:
+    """Yield the tables of a sheet (row -> column -> text) with their ranges; a cell that stands alone is a text."""
+    for region in regions(lines):
+        place = f"sheet {name}!{region.range}"
+        if len(region.rows) == len(region.rows[0]) == 1:
+            yield Block("text", place, name, region.rows[0][0])
+        else:
+            yield Block("table", place, name, rows=region.rows)
+
+
+def figure(number: float, code: str, since_1904: bool = False) -> str:
+    """Return a number as its format shows it, days as ISO days; raise ValueError or OverflowError for no day."""
+    if numbers.is_date_format(code):
+        return elapsed(number, code) or _day(
+            number, days.CALENDAR_MAC_1904 if since_1904 else days.CALENDAR_WINDOWS_1900
+        )
+    return shown(number, code) or f"{number:.15g}"
+
+
+def _day(number: float, epoch: dt.datetime) -> str:
+    """Return a serial number as a day, a time, or both."""
+    moment = days.from_excel(number, epoch)
+    if isinstance(moment, dt.datetime):
+        moment = (moment + dt.timedelta(microseconds=500_000)).replace(microsecond=0)
+        return str(moment).removesuffix(" 00:00:00")
+    return str(moment).partition(".")[0]
 
 
 def _plain(text: str) -> str:
@@ -171,15 +179,18 @@ def _column(name: str) -> int:
     return number
 
 
-def _fill(lines: dict[int, Line], merged: list[str]) -> None:
+def _corners(ref: str) -> Iterator[Range]:
+    """Yield the corners of a range such as ``A1:B2``, nothing for what is none."""
+    corners = [_CELL.fullmatch(corner) for corner in ref.split(":")]
+    if len(corners) == 2 and corners[0] is not None and corners[1] is not None:
+        yield _column(corners[0][1]), int(corners[0][2]), _column(corners[1][1]), int(corners[1][2])
+
+
+def fill(lines: dict[int, Line], merged: Iterable[Range]) -> None:
     """Let merged cells say the same everywhere, but titles that have their rows for themselves."""
     left = _MOST_MERGED
     last = max(lines, default=0)
-    for ref in merged:
-        corners = [_CELL.fullmatch(corner) for corner in ref.split(":")]
-        if len(corners) != 2 or corners[0] is None or corners[1] is None:
-            continue
-        (x, top), (end, bottom) = ((_column(corner[1]), int(corner[2])) for corner in corners if corner)
+    for x, top, end, bottom in merged:
         text = lines.get(top, {}).get(x, "")
         rows, columns = range(top, min(bottom, last) + 1), range(x, min(end, x + MAX_COLUMNS) + 1)
         left -= len(rows) * len(columns)
