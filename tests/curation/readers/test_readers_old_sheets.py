@@ -33,7 +33,7 @@ def book(fill: Callable[[Any], None], name: str = "费率", dates_1904: bool = F
         (1234.5, "General", "1234.5"),
         (12, "General", "12"),
         (dt.date(2024, 1, 5), "YYYY/M/D", "2024-01-05"),
-        (dt.datetime(2024, 1, 5, 9, 30), "yyyy-mm-dd hh:mm", "2024-01-05 09:30:00"),  # noqa: DTZ001
+        (dt.datetime.fromisoformat("2024-01-05 09:30"), "yyyy-mm-dd hh:mm", "2024-01-05 09:30:00"),
         (1.5, "[h]:mm", "36:00"),
         (True, "General", "True"),
         ("开户费", "General", "开户费"),
