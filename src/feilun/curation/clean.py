@@ -10,12 +10,17 @@ import datetime as dt
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from feilun.records import normalise_text
 
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad\ufff9-\ufffb]")
+# Joiners are part of the spelling in Arabic and Indic scripts, and of emoji.
+_INVISIBLE = re.compile(
+    "(?<![\u0600-\u06ff\u0900-\u0dff\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])[\u200c\u200d]"
+    "|[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad\ufff9-\ufffb]"
+)
+_FENCE = re.compile("(?: {0,3}|[ \t>*+-]*)(```+|~~~+)")
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _GRAMMAR = re.compile(r"(?i)\b(?:the|is|are|what|how|who|when|where|do|does|can|an?|of|to|in|for)\b", re.ASCII)
@@ -63,12 +68,30 @@ _VERSION = re.compile(r"(?i)(?:\bv(?:ersion|er)?\.?\s*|版本\W*|第)(\d+(?:\.\d
 
 
 def clean_text(text: str) -> str:
-    """Return ``text`` in NFC, without invisible and control characters, plain spaces, at most one empty line."""
+    """Return ``text`` in NFC, without invisible and control characters, plain spaces, at most one empty line.
+
+    Between the fences of code (Markdown's) spaces stay as they are: they are part of what it says.
+    """
     text = unicodedata.normalize(
         "NFC", _CONTROL.sub("", _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
     )
-    lines = (" ".join(line.split()) for line in text.replace("\u2028", "\n").replace("\u2029", "\n").split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    lines = text.replace("\u2028", "\n").replace("\u2029", "\n").split("\n")
+    code = _fenced(lines) if "```" in text or "~~~" in text else ()
+    cleaned = (line.rstrip() if at in code else " ".join(line.split()) for at, line in enumerate(lines))
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(cleaned)).strip()
+
+
+def _fenced(lines: Sequence[str]) -> set[int]:
+    """Return which lines stand between two fences; a fence that nothing closes is none."""
+    inside: set[int] = set()
+    opened, fence = -1, ""
+    for at, line in enumerate(lines):
+        if opened >= 0 and line.strip() == fence:
+            inside.update(range(opened + 1, at))
+            opened = -1
+        elif opened < 0 and (match := _FENCE.match(line)):
+            opened, fence = at, match[1]
+    return inside
 
 
 def language(text: str) -> str:

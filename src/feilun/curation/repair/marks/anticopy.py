@@ -35,6 +35,7 @@ _HINT = re.compile(
     f"|[(（\\[【][{LETTERS}]{{1,6}}[1-5]?[)）\\]】][{_H}]"
 )
 _TEACHES = re.compile("读音|讀音|读作|讀作|读成|讀成|拼音|注音|多音字|生字|声母|聲母|韵母|韻母|通假|释义|釋義|同音")
+_LESSON = re.compile("声调|聲調|拼读|拼讀|对外汉语|對外漢語|汉语课|漢語課|识字|識字|认读|朗读|课文|課文|生词|生詞|辨析")
 _SIGNS = "*_~^`|丨·•.=+#@%&¥\\- \u2027\u00b7\u30fb\u200b-\u200d\u2060"
 _BETWEEN = re.compile(f"[{_H}](?P<sign>[{_SIGNS}]{{1,3}})(?:[{_H}](?P=sign)){{6,}}[{_H}]")
 _HIDDEN = re.compile(f"(?<=[{_H}])[\u200b-\u200d\u2060\ufeff\u00ad]+(?=[{_H}])")
@@ -95,7 +96,7 @@ def _to_remove(text: str, marks: list[_Mark]) -> list[_Mark]:
     Marks against copying stand behind everyday characters, in the middle of sentences, many of them, the same again
     and again. A gloss explains a rare or ambiguous character, once, or stands at the end of a word in a list.
     """
-    if not marks:
+    if not marks or _is_lesson(text):
         return []
     sure = [mark for mark in marks if is_toned(mark.said) or mark.style == "zhuyin" or len(mark.han) == 1]
     untoned = sum(not is_toned(mark.said) and mark.style != "zhuyin" for mark in sure)
@@ -115,6 +116,13 @@ def _to_remove(text: str, marks: list[_Mark]) -> list[_Mark]:
         return []
     style = Counter(mark.style for mark in marks).most_common(1)[0][0]
     return [mark for mark in marks if mark.style == style or _is_everyday(mark) or pairs[(mark.han, mark.said)] > 1]
+
+
+def _is_lesson(text: str) -> bool:
+    """Tell whether a text teaches how characters are read: it speaks of it twice, or in its first line."""
+    head = text.lstrip().partition("\n")[0][:80]
+    times = len(_TEACHES.findall(text)) + len(_LESSON.findall(text))
+    return times >= 2 or _TEACHES.search(head) is not None or _LESSON.search(head) is not None
 
 
 def _without(text: str, marks: list[_Mark]) -> str:

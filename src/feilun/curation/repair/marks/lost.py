@@ -22,7 +22,7 @@ _SURE = {
     "replaced": re.compile("\ufffd+"),
     "boxes": re.compile(f"(?<=[{_H}，。])[□■\ue000-\uf8ff]{{1,3}}(?=[{_H}，。])"),
     "questions": re.compile(
-        f"(?<=[{_H}])[?？]{{2,}}(?=[{_H}])(?![吗呢吧啊你我他她])|(?<=[A-Za-z])\\?(?=[a-z])(?<=[a-z]\\?)"
+        f"(?<=[{_H}])(?<![吗呢吧啊嘛么])[?？]{{2,}}(?=[{_H}])(?![吗呢吧啊你我他她])|(?<=[A-Za-z])\\?(?=[a-z])(?<=[a-z]\\?)"
     ),
     "misread": re.compile("锟斤拷|[烫屯]{6,}|ï¿½"),
 }
@@ -35,7 +35,13 @@ _LIKELY = {
     "empty": re.compile("（）|\\(\\)(?=[\u4e00-\u9fff])|《》|“”|「」|【】|『』"),
     "stranded": re.compile(f"(?m)^[，。、；：）》”](?=[{_H}])|[（《“「【](?=[，。、；：])"),
 }
-_URL = re.compile("(?:https?://|www\\.)\\S+")
+# Neither addresses nor boxes to tick have gaps: ``/search?query=``, ``□男 □女``.
+_URL = re.compile(
+    "(?:https?://|www\\.)[!-~]+|(?<![!-~])[!-~]{0,200}\\?[a-z_]+=[!-~]{0,400}"
+    "|(?m:(?:^|(?<=[\\s:：(（、]))[□■☑☐][^□■\n]{1,12}(?:[□■☑☐][^□■\n]{1,12})+)"
+)
+_CHOICES = re.compile(r"(?m)^\s*[A-D][.、．:：)）]\s*\S.*(?:\n|\s{2,}|\t)\s*[B-E][.、．:：)）]")
+_BLANK = re.compile("（[ \u3000]*）|[(] *[)]|《》|□+")
 _HINT = re.compile(
     "[\ufffd□■\ue000-\uf8ff锟烫屯]|[?？]{2}|[a-z]\\?[a-z]|[，、；：。][，、；：的了着]|的的|在在|了了|和和"
     "|是是|[（《“「【][）》”」】，。、；：]|ï¿½"
@@ -72,6 +78,8 @@ def lost_places(text: str) -> tuple[Counter[str], str]:
     if not _HINT.search(text):
         return found, ""
     plain = _URL.sub("", text)
+    if _CHOICES.search(text):  # exams leave blanks
+        plain = _BLANK.sub("", plain)
     shown = ""
     for kinds, least in ((_SURE, 1), (_LIKELY, 2)):
         seen = {kind: list(pattern.finditer(plain)) for kind, pattern in kinds.items()}

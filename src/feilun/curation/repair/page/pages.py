@@ -129,6 +129,9 @@ def furniture_lines(lines: Sequence[str], shared: Callable[[str], bool]) -> dict
         return {}
     if len(texts) == sum(map(bool, map(str.strip, lines))):
         return _repeats(lines, texts[0], paragraphs)
+    if not any(_is_of_a_site(kind) for kind in kinds):
+        # A notice, a tender, a letter: addresses, numbers and dates at its end are what it says.
+        kinds = ["" if kind in _TELLING else kind for kind in kinds]
     region = _region(lines, paragraphs, kinds, texts[-1])
     first, last = texts[0], max((i for i in texts if i < region), default=texts[0])
     gone: dict[int, str] = {}
@@ -180,6 +183,11 @@ def answer_edges(lines: Sequence[str]) -> dict[int, str]:
 
 
 _TELLING = {"contact", "numbers", "disclaimer"}  # an answer may well end with these
+
+
+def _is_of_a_site(kind: str) -> bool:
+    """Tell whether furniture of this kind stands on pages of sites alone."""
+    return kind != "" and kind not in _TELLING
 
 
 def _edges(lines: Sequence[str], shared: Callable[[str], bool]) -> dict[int, str]:

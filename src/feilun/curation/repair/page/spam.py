@@ -29,6 +29,8 @@ _HARD = (
     "|注册送|返水|投注|下注|足彩|买球|bet365|必博|亚博|开云体育|米兰体育|华体会|乐鱼|九游|爱游戏|雷火电竞|皇冠体育"
     "|体育平台|体育官网|彩金"
     "|代开发票|办证|刻章|代孕|私服|外挂|贷款秒|黑户贷|刷单|增粉|站群|主站蜘蛛池|蜘蛛池|快排|代写论文|论文代写"
+    "|一分快三|幸运飞艇|分分彩|购彩|pg电子|麻将胡了|赏金女王|电玩城|电子游艺|真票|黑户|白户|强制下款|先开后付|不成功不收费"
+    "|友情链接|友情連結"
     "|casino|slots?\\b|poker|betting|jackpot|roulette|baccarat|viagra|cialis|levitra|tramadol|xanax|porn|xxx|milf"
     "|escorts?\\b|hookup"
     "|sex (?:cam|chat|video|dating)|payday loans?|forex signals|replica (?:watch|bag|rolex)|rolex replica|cheap "
@@ -73,6 +75,20 @@ _LURE = re.compile(
     "bonus|click here|sign up|join now|free|win\\b|promo|best|limited|deposit|领取|彩金|优惠|红包|注册|限时|点击|返现"
     "|首存|开户|赠送|福利"
 )
+# A forger's line says what he sells and how to reach him by a message, or by the telephone that he carries about.
+_NAMED = re.compile("(?:qq|扣扣|微信|薇信|加薇|加微|威信|vx)[号:：\\s]{0,3}[a-z0-9_-]{5,20}")
+_MOBILE = re.compile("(?<!\\d)1[3-9]\\d{9}(?!\\d)")
+_OFFER = re.compile(
+    "代开|开票|发票|普票|专票|真票|点数|放款|下款|贷款|网贷|黑户|白户|征信|毕业证|学历证|资格证|文凭|高价回收|包过|保真"
+    "|先开后付|不成功不收费|不看征信"
+)
+_LINKS = re.compile("友情(?:链接|連結)[:：]")
+# Who warns of spam, forbids it or punishes it uses its words.
+_WARNS = re.compile(
+    "请勿|切勿|谨防|警惕|举报|防范|诈骗|骗局|严禁|禁止|不得|违法|违规|犯罪|刑|罚款|打击|取缔|查处|整治|反诈"
+    "|beware|scam|fraud|illegal|prohibit|forbidden|not allowed|must not|report (?:it|them|such)"
+)
+_MAY_BE = re.compile(f"{_HARD}|代开|{_NAMED.pattern}")
 _LEAST = 2  # words that only spam has
 
 
@@ -86,8 +102,12 @@ def is_spam(line: str) -> bool:
     line = line.lower()
     hard = {match[0] for match in _HARD_WORD.finditer(line)}
     if not hard:
-        return is_salad(line)
+        return _is_offer(line) or is_salad(line)
+    if _WARNS.search(line):
+        return False
     if len(line) <= 200 and _REACHED.search(line) and len({match[0] for match in _LURE.finditer(line)}) >= 2:
+        return True
+    if _is_offer(line) or (_LINKS.match(line) and len(line.split()) >= 3):
         return True
     pieces = [piece for piece in _HARD_SPLIT.split(line) if piece.strip()]
     sentences = len(_SENTENCE.findall(line))
@@ -102,6 +122,14 @@ def is_spam(line: str) -> bool:
         return False
     covered = _covered(line)
     return (len(hard) >= _LEAST and covered >= 0.4) or (covered >= 0.55 and many >= 2) or covered >= 0.75
+
+
+def _is_offer(line: str) -> bool:
+    """Tell whether a line offers forged papers or loans to anybody, and says how to reach who does."""
+    offers = {match[0] for match in _OFFER.finditer(line)} if len(line) <= 200 else set()
+    if len(offers) < 2 or _WARNS.search(line):
+        return False
+    return _NAMED.search(line) is not None or ("代开" in offers and _MOBILE.search(line) is not None)
 
 
 def is_salad(line: str) -> bool:
@@ -120,7 +148,10 @@ def is_salad(line: str) -> bool:
         parts = words if piece.isascii() else [piece[i : i + 2] for i in range(len(piece) - 1)]
         stems.update({part for part in parts if len(part) > 1})
     common = [stem for stem, count in stems.items() if 10 * count >= 6 * len(pieces)]
-    return len(common) >= 2 and 2 * sum(map(_has_digit, pieces)) <= len(pieces)
+    sells = (
+        len({match[0] for match in _ANY_WORD.finditer(line)}) >= 2
+    )  # clubs of one city and fields of research do not
+    return sells and len(common) >= 2 and 2 * sum(map(_has_digit, pieces)) <= len(pieces)
 
 
 def _has_digit(piece: str) -> bool:
@@ -199,7 +230,7 @@ _PARTS = re.compile("[|｜丨_\t,，]|(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 
 def _cut(line: str, hard: bool) -> tuple[str, int]:
     """Return a line without its spam and where that began; ``hard`` tells whether its text has words of the trade."""
-    if len(line) < 6 or not ((hard and _HARD_WORD.search(line.lower())) or _is_heap(line)):
+    if len(line) < 6 or not ((hard and _MAY_BE.search(line.lower())) or _is_heap(line)):
         return line, 0
     is_bad = is_spam if hard else _is_salad_in_any_case
     starts = [match.start() for match in _START.finditer(line)]
