@@ -198,7 +198,7 @@ class Spam:
 @cache
 def _sieve() -> Sieve:
     """Return what finds the beginnings of hard words; some that sound texts are full of come with others anyway."""
-    return Sieve(filter(None, (re.sub(r"[(\\\[?].*", "", word) for word in _HARD.split("|"))), _FREQUENT)
+    return Sieve(filter(None, (re.sub(r"[(\\\[?].*", "", word) for word in (*_HARD.split("|"), "代开"))), _FREQUENT)
 
 
 def _has_hard(text: str, spots: Sequence[int]) -> bool:
@@ -206,8 +206,8 @@ def _has_hard(text: str, spots: Sequence[int]) -> bool:
         return False
     lowered = text.lower()
     if len(lowered) != len(text):
-        return _HARD_WORD.search(lowered) is not None
-    return any(matches(_HARD_WORD, lowered, spots))
+        return _MAY_BE.search(lowered) is not None
+    return any(matches(_MAY_BE, lowered, spots))
 
 
 def _heaps(joined: Joined) -> np.ndarray:
