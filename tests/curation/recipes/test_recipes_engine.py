@@ -139,6 +139,18 @@ def test_only_what_changed_is_done_again(tmp_path: Path) -> None:
     assert 0 < some < 3000
 
 
+def test_little_of_a_small_table_is_done_again(tmp_path: Path) -> None:
+    """Of a thousand questions most are found again when one of them has changed."""
+    texts = [f"Question {number}: what does form {number * 7} cost, and who signs it?" for number in range(1000)]
+    steps_ = parse("rows: [normalise, personal]", "r").rows
+    counts = []
+    for changed in ("", " Thanks."):
+        texts[500] += changed
+        counts.append(engine.run((row(text) for text in texts), steps_, tmp_path / "w", Around()).computed)
+    assert counts[0] == 1000
+    assert 0 < counts[1] < 400
+
+
 def test_a_damaged_file_of_work_is_named(tmp_path: Path) -> None:
     """What a power cut left of a shard is not taken for the whole: neither half of it nor blanks in its place."""
     path = tmp_path / "made-1"

@@ -24,6 +24,8 @@ from feilun.errors import FeilunError
 from feilun.store.blobs import written_whole
 
 LEAST, MOST = 256 << 10, 2 << 20  # bytes of text in a shard
+# The first shards are smaller, so that of a small table, too, most is found again when a row has changed.
+_FIRST = ((16, 16 << 10), (64, 64 << 10))  # up to which shard, bytes at least
 FORM = b"2"  # of the files in which what was made is kept: those of another are made anew
 _SIZES = struct.Struct("<QQ")  # how many bytes the sketch takes, and the rows
 _ENDS = 32  # one row of so many may end a shard
@@ -62,15 +64,21 @@ def sum_of(*parts: bytes) -> str:
 def gather(rows: Iterable[Row], folder: Path) -> Iterator[Shard]:
     """Write rows into shards below ``folder`` and yield these, in order."""
     batch: list[Row] = []
-    size = 0
+    size, done, least = 0, 0, _least(0)
     for row in rows:
         batch.append(row)
         size += sum(map(len, row.texts)) + 64
-        if size >= MOST or (size >= LEAST and int(row.id[-8:], 16) % _ENDS == 0):
+        if size >= MOST or (size >= least and int(row.id[-8:], 16) % _ENDS == 0):
             yield _keep(batch, size, folder)
-            batch, size = [], 0
+            batch, size, done = [], 0, done + 1
+            least = _least(done)
     if batch:
         yield _keep(batch, size, folder)
+
+
+def _least(done: int) -> int:
+    """Return how many bytes a shard takes at least after so many."""
+    return next((least for count, least in _FIRST if done < count), LEAST)
 
 
 def _keep(rows: list[Row], size: int, folder: Path) -> Shard:
