@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from feilun.curation.personal import checks
-from feilun.curation.personal.cues import AMOUNT, MONEY, NO_MEASURE, spoken
+from feilun.curation.personal.cues import AMOUNT, MONEY, NO_MEASURE, spoken, sureness
 from feilun.curation.personal.signs import PLATES, At
 from feilun.curation.personal.spans import Span
 
@@ -277,26 +277,12 @@ _RULES = (
         _no_day(7, 18),
     ),
 )
-_NOTHING = frozenset({"-"})
 _TABLE, _GROUPS = 160, re.compile("[0-9]+")
 _EVERY = frozenset({"*"})
 _CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ \-]?[0-9]){11,40}(?![0-9])", re.ASCII)
 _SEPARATORS = re.compile(r"[^0-9A-Za-z]")
 _CARD_SURE = {True: (0.7, 0.96, 0.38), False: (0.4, 0.85, 0.15)}
 _NO_DATE = re.compile(r"(?:19|20)[0-9]{2}[-/.](?:0?[1-9]|1[0-2])[-/.](?:[0-2]?[0-9]|3[01])(?![0-9])")
-
-
-def _sure(text: str, kind: str, start: int, end: int, sure: tuple[float, float, float]) -> float:
-    kinds, used = spoken(text, start, end)
-    bare, cued, miscued = sure
-    glued = start > 0 and (text[start - 1] == "_" or (text[start - 1].isascii() and text[start - 1].isalpha()))
-    if not kinds:
-        return bare * (0.6 if glued else 1)
-    if kind in kinds:
-        return cued - 0.1 if used else cued
-    if used or kinds != _NOTHING:
-        return bare if used else (bare + miscued) / 2
-    return miscued
 
 
 def _cards(text: str, low: int, high: int) -> Iterator[Span]:
@@ -309,7 +295,7 @@ def _cards(text: str, low: int, high: int) -> Iterator[Span]:
             if until:
                 first, last = edges[place], edges[until] - 1
                 sure = _CARD_SURE[checks.issuer(_SEPARATORS.sub("", text[first:last]))]
-                yield Span("CARD", first, last, _sure(text, "CARD", first, last, sure), "card")
+                yield Span("CARD", first, last, sureness(text, "CARD", first, last, sure), "card")
 
 
 def _card_at(text: str, edges: list[int], place: int) -> int:
@@ -366,7 +352,7 @@ def _matches(rule: Rule, text: str, low: int, high: int, limit: int) -> Iterator
             return
         code = _SEPARATORS.sub("", match[0])
         if rule.valid(code):
-            confidence = _sure(text, rule.kind, *match.span(), (rule.bare, rule.cued, rule.miscued))
+            confidence = sureness(text, rule.kind, *match.span(), (rule.bare, rule.cued, rule.miscued))
             if confidence > 0 and not _NO_DATE.match(match[0]):
                 yield Span(rule.kind, *match.span(), confidence, rule.name)
             place = match.end()
