@@ -43,7 +43,7 @@ _CUES = re.compile(
   | (?P<PASSPORT>护照(?:号码|编号|号)?|\bpassport)
   | (?P<SOCIAL>\bssn\b|\bsocial[ ]security|社会保障号)
   | (?P<CARD>银行卡(?:号码|卡号|号)?|(?:信用|借记|储蓄|储值|工资)卡(?:号码|卡号|号)?|银行账[号户]|收款账[号户]
-        |付款账[号户]|转账|汇款|卡号|账号|帐号|账户|帐户|开户行
+        |付款账[号户]|转账|汇款|尾款|打款|卡号|账号|帐号|账户|帐户|开户行
         |\b(?:credit|debit|bank)[ -]?cards?\b|\bcards?\b|\bvisa\b|\bmastercard|\bunionpay|\bamex\b|\biban\b|\baccount\b
         |\bacct\b)
   | (?P<RESIDENT>(?:居民|公民)?身份(?:证件?)?(?:号码|编号|号|件)?|公民身份号码|身分證(?:字號|號碼)?
@@ -54,8 +54,8 @@ _CUES = re.compile(
   | (?P<PHONE>(?:联系|办公|家庭|移动|固定|客服|咨询|服务|报警|预留|绑定)?(?:电话|手机|手機|電話)(?!银行|版|端
         |应用|软件|壳|型号|游戏|app|费|店|会议)(?:号码|號碼|号|机)?|联系|聯繫|(?:来|致|回|去)电|座机|热线
         |联系方式|拨打|手机尾号|短信|微信|热線|传真|話|这个号|\bcall(?:ed|s|ing)?(?:[ ]me)?\b|\bring[ ]me|\bphone
-        |\btel(?:ephone)?(?![a-z])|\bmobile\b|\bcell\b|\bfax|\bwhats?app|\bhotline|\btext[ ](?:me|us)\b|\breach[ ](?:me|us|him
-        |her|them)|\bcontact\b|\bdesk\b|\boffice\b|\bhome\b|\bwork[:：]|\bsms\b|\bdial(?:ing)?\b)
+        |\btel(?:ephone)?(?![a-z])|\bmobile\b|\bcell\b|\bfax|\bwhats?app|\bhotline|\btext[ ](?:me|us)\b
+        |\breach[ ](?:me|us|him|her|them)|\bcontact\b|\bdesk\b|\boffice\b|\bhome\b|\bwork[:：]|\bsms\b|\bdial(?:ing)?\b)
   | (?P<OTHER>订单(?:编号|号)?|單號|单号|编号|流水|运单|快递|物流|货号|型号|批号|批次|\bisbn|\bissn|条形?码|合同
         |发票|票号|案号|金额|价格|总价|余额|合计|版本|序列号|编码|代码|学号|工号|病历|门诊号|住院号|会员号|房号
         |群号|文号|字号|校验|哈希|件号|凭证|流水号|交易号|参考号|受理号|申请号|注册号|备案|设备|条款|固件|内核
@@ -73,9 +73,7 @@ _NEXT = re.compile(r"(?a)[^\s,，。;；0-9]{0,4}[\s:：#=为是]{0,3}[(（]?[A-
 _BEFORE, _AFTER = 36, 24
 _LONG = re.compile(r"[0-9](?:[ \-]?[0-9]){5,}")
 # What takes a cue of OTHER from a later number: a short number of its own, or the end of the clause.
-_TAKEN = re.compile(
-    r"[，。；;！？!?]|[0-9][,.]?[0-9][0-9,.]*(?:[^\s0-9.,\-·()/_]|\n|(?<=[.,][0-9])\s|(?<=\.[0-9]{2})\s)"
-)
+_TAKEN = re.compile(r"[，。；;！？!?]|[0-9][,.]?[0-9][0-9,.]*[^\s0-9.,\-·()/_]|[0-9]\.[0-9]{1,3}(?:\s|,$)|[0-9]{2}\n")
 # Addresses of mailboxes and web pages: words in them say nothing of a number behind them.
 _ADDRESS = re.compile(
     r"(?a)[\w.%+\-/:?=&#~]*(?:@|://|www\.|\.(?:com|cn|net|org)\b)[\w.%+\-/:?=&#~]*+(?=[^\w.%+\-/:?=&#~])"
@@ -87,9 +85,8 @@ _AND = re.compile(r"(?:\s|[、,，/;；和或及与]|and|or|以及|还有|&){1,8
 def _spoken(before: str, after: str) -> tuple[frozenset[str], bool]:
     if "." in before:
         before = _ADDRESS.sub(" ", before)
-    last = None
-    for last in _CUES.finditer(before):
-        pass
+    cues = list(_CUES.finditer(before))
+    last = cues[-1] if cues else None
     if last and last.lastgroup:
         numbers = list(_LONG.finditer(before, last.end()))
         if numbers and not _AND.fullmatch(before, numbers[-1].end()):
