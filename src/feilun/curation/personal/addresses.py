@@ -1,7 +1,7 @@
-"""Postal addresses, Chinese and English; names of places for those who ask; vehicle plates, which begin with a province.
+"""Postal addresses, Chinese and English; names of places for those who ask; vehicle plates.
 
-This module knows how addresses and plates are put together. It does not know whether a place exists, beyond the names of
-``gazetteer``.
+This module knows how addresses are put together, and plates, which begin with a province. It does not know whether a
+place exists, beyond the names of ``gazetteer``.
 """
 
 from __future__ import annotations

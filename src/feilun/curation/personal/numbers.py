@@ -28,10 +28,6 @@ _EXTENSION = r"(?:[ ]?(?:(?:转|ext\.?|#)[ ]?[0-9]|x[ ]?[0-9]{2})[0-9]{0,5}(?![0
 _NO_MACHINE = r"(?![0-9]{2,3}(?:\.[0-9]{1,3}){3}(?![0-9.]))"  # four groups with dots may be a machine's address
 
 
-def _any(_: str) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How a kind of number looks.
@@ -47,7 +43,7 @@ class Rule:
     bare: float
     cued: float
     miscued: float
-    valid: Callable[[str], bool] = _any
+    valid: Callable[[str], bool] = bool
     needs: int = 6
     beside: str = ""
 
@@ -85,7 +81,7 @@ _NEEDS = {
 
 
 def _rule(
-    kind: str, name: str, pattern: str, sure: tuple[float, float, float], valid: Callable[[str], bool] = _any
+    kind: str, name: str, pattern: str, sure: tuple[float, float, float], valid: Callable[[str], bool] = bool
 ) -> Rule:
     return Rule(kind, name, re.compile(pattern, re.ASCII), *sure, valid, *_NEEDS.get(name, (6, "")))
 
@@ -391,7 +387,8 @@ def _end(rule: Rule, text: str, start: int, end: int) -> int:
 
 
 def _broken(text: str, place: int) -> Iterator[Span]:
-    for rule in _BROKEN:
+    below = text[max(0, place - 2) : place - 1].isdigit() and text[place - 1] == "\n"  # another number, so no label
+    for rule in _BROKEN[:1] if below else _BROKEN:
         match = rule.pattern.match(text, place)
         end = _end(rule, text, *match.span()) if match else 0
         if "\n" in text[place:end]:
