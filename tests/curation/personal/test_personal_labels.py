@@ -46,6 +46,7 @@ def test_words_within_addresses_are_no_labels(text: str, kind: str, value: str) 
         ("货号291771，192.168.190.113", "IP", "192.168.190.113"),
         ("金额146,259.00元 4367426729106886", "CARD", "4367426729106886"),
         ("快递到了，13390708947", "PHONE", "13390708947"),
+        ("191·6053·9007\tpassport no. E74054548", "PHONE", "191·6053·9007"),
     ],
 )
 def test_labels_of_other_numbers_hide_nothing(text: str, kind: str, value: str) -> None:
@@ -62,6 +63,7 @@ def test_labels_of_other_numbers_hide_nothing(text: str, kind: str, value: str) 
         "13390708947（订单号）",
         "版本 10.2.3.4",
         "订单编号\n13390708947",
+        "客户来电称：GB/T 11241-2016",
     ],
 )
 def test_own_labels_still_speak(text: str) -> None:

@@ -59,7 +59,7 @@ _CUES = re.compile(
   | (?P<OTHER>订单(?:编号|号)?|單號|单号|编号|流水|运单|快递|物流|货号|型号|批号|批次|\bisbn|\bissn|条形?码|合同
         |发票|票号|案号|金额|价格|总价|余额|合计|版本|序列号|编码|代码|学号|工号|病历|门诊号|住院号|会员号|房号
         |群号|文号|字号|校验|哈希|件号|凭证|流水号|交易号|参考号|受理号|申请号|注册号|备案|设备|条款|固件|内核
-        |驱动|\bqq(?![a-z.])|群聊|商品|时间戳|\btimestamp|\bfirmware|\brelease|\bsoftware|\bv(?=[0-9])|\bv\.?\s?$
+        |驱动|\bqq(?![a-z.])|\bgb/t|群聊|商品|时间戳|\btimestamp|\bfirmware|\brelease|\bsoftware|\bv(?=[0-9])|\bv\.?\s?$
         |第\s?$
         |\border[ ]?(?:no|num|id|\#|:)|\bpurchase[ ]order|\binvoice|\btracking|\bserial|\bversion
         |\bref(?:erence)?\b|\bsku\b|\bcase[ ](?:no|num|id|\#)|\bticket|\bmodel[ ](?:no|num)|\bproduct|\bbatch
@@ -69,7 +69,7 @@ _CUES = re.compile(
 )
 # Between a number and the cue behind it, and what makes a cue one of the next number: that its own stands there.
 _BEHIND = re.compile(r"[\s(（,，]*(?P<said>是|为|is|as)?\s?(?:我的|他的|她的|my |his |her |the )?")
-_NEXT = re.compile(r"(?a)[^\s,，。;；0-9]{0,4}[\s:：#=为是]{0,3}[(（]?[A-Za-z+]{0,4}[0-9]")
+_NEXT = re.compile(r"[^,，。;；、()（）\n0-9]{0,10}[0-9]")
 _BEFORE, _AFTER = 36, 24
 _LONG = re.compile(r"[0-9](?:[ \-]?[0-9]){5,}")
 # What takes a cue of OTHER from a later number: a short number of its own, or the end of the clause.
