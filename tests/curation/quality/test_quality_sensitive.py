@@ -96,6 +96,37 @@ def test_sober_texts_are_left_alone(text: str) -> None:
     assert reasons(text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("我们医院的保安是个傻逼，滚蛋吧", "insult"),
+        ("患者家属骂护士婊子", "insult"),
+        ("法院判了，你这个傻逼", "insult"),
+        ("My doctor is an asshole", "insult"),
+        ("医院门口出售冰毒，加微信", "drugs"),
+        ("请到医院，想自杀怎么死最快", "self_harm"),
+    ],
+)
+def test_a_hospital_excuses_nothing(text: str, reason: str) -> None:
+    """Insults, sales of drugs and somebody's own despair are flagged whatever house is named."""
+    assert reason in reasons(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "法院依法对贩卖毒品罪判处被告人有期徒刑。",
+        "被告人向他人出售冰毒，法院依法判处有期徒刑七年。",
+        "警方破获一起出售大麻案。",
+        "患者自杀风险评估量表由医生填写。",
+        "患者自述想自杀，已转精神科。",
+    ],
+)
+def test_records_of_medicine_and_law_are_left_alone(text: str) -> None:
+    """What a court or a doctor writes of such things is not flagged."""
+    assert reasons(text) == []
+
+
 def test_terms_of_the_workspace_are_found() -> None:
     """The workspace's own terms flag alone, folded like everything else, and only as whole words in Latin writing."""
     assert reasons("我们的项目 猎 鹰 明年上市", "猎鹰") == ["workspace"]

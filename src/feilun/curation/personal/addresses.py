@@ -1,7 +1,7 @@
-"""Postal addresses, Chinese and English; names of places for those who ask.
+"""Postal addresses, Chinese and English; names of places for those who ask; vehicle plates.
 
-This module knows how addresses are put together. It does not know whether a place exists, beyond the names of
-``gazetteer``.
+This module knows how addresses are put together, and plates, which begin with a province. It does not know whether a
+place exists, beyond the names of ``gazetteer``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from feilun.curation.personal.gazetteer import ABROAD, COUNTRIES, REGION, STREETS
-from feilun.curation.personal.signs import At
+from feilun.curation.personal.signs import PLATES, At
 from feilun.curation.personal.spans import Span
 
 _H = "\u4e00-\u9fff"
@@ -220,3 +220,28 @@ def places(text: str, _: At) -> Iterator[Span]:
             re.split(r"\n(?=[^\n]*(?:[0-9][ .\-]?){7}|\s*[A-Z]?[a-z]+:|$)", match["more"])[0] if match["more"] else ""
         )
         yield Span("PLACE", match.start("line"), match.end("line") + len(more.rstrip()), 0.45, "address_lines")
+
+
+_PLATE = re.compile(
+    rf"[{PLATES}][A-HJ-NP-Za-hj-np-z][ ]?[·•・.\-]?[ ]?"
+    r"(?:[DFABCEGHJKdfabceghjk][A-HJ-NP-Za-hj-np-z0-9][0-9]{4}|[0-9]{5}[A-HJKa-hjk]"
+    r"|[A-HJ-NP-Za-hj-np-z0-9]{5}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领])"
+    r"(?![0-9A-Za-z])"
+)
+_ARMY = re.compile(
+    r"(?<![0-9A-Za-z])WJ[ ]?[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]?[ ]?[·•\-]?[0"
+    r"-9]{4}[0-9A-HJ-NP-Z](?![0-9A-Za-z])"
+)
+
+
+def plates(text: str, at: At) -> Iterator[Span]:
+    """Yield Chinese vehicle plates, those of new-energy vehicles (two forms, GA 36) among them."""
+    for place in at.plates:
+        match = _PLATE.match(text, place)
+        if match is None:
+            continue
+        number = match[0][2:]
+        if sum(char.isdigit() for char in number) >= 2:
+            yield Span("PLATE", *match.span(), 0.92 if match[0][1].isupper() else 0.7, "plate")
+    for match in _ARMY.finditer(text) if at.words.get("wj") else ():
+        yield Span("PLATE", *match.span(), 0.85, "police_plate")

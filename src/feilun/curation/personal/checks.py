@@ -53,6 +53,11 @@ def issuer(digits: str) -> bool:
     )
 
 
+def card(digits: str) -> bool:
+    """Tell whether digits are a card number of a known issuer."""
+    return luhn(digits) and issuer(digits)
+
+
 def iban(code: str) -> bool:
     """Tell whether an IBAN in capitals has the right check digits (ISO 13616)."""
     turned = code[4:] + code[:4]
@@ -95,6 +100,11 @@ def credit(code: str) -> bool:
         return False
     total = sum(pow(3, place, 31) * _CREDIT.index(char) for place, char in enumerate(code[:17]))
     return _CREDIT[-total % 31] == code[17]
+
+
+def registered(code: str) -> bool:
+    """Tell whether a code begins as one of an organisation: who registered it, and as what (GB 32100)."""
+    return code[:2] in {"11", "12", "13", "19", "31", "51", "52", "53", "59", "81", "91", "92", "93"}
 
 
 def hong_kong(code: str) -> bool:

@@ -65,7 +65,7 @@ _LINK = (
     r"(?i:\s?(?:号码|號碼|字號|号|號|编号|no\b\.?|nr\b\.?|numbers?\b|num\b\.?|#|code\b|transit\b){0,2})"
     r"\s{0,2}(?i:是|为|為|is\b|was\b)?\s{0,2}[:：=#(（]?\s{0,3}"
 )
-_GIVEN = rf"(?P<n>[0-9](?:[ \-]?[0-9]){{5,29}})(?![0-9A-Za-z])(?![.\-][0-9]){AMOUNT}(?!\s?个(?!人))"
+_GIVEN = rf"(?P<n>[0-9](?:[ \-]?[0-9]){{5,29}})(?![0-9A-Za-z])(?![.\-][0-9]|:[0-9A-Fa-f]){AMOUNT}(?!\s?个(?!人))"
 _STATED = re.compile(_LINK + _GIVEN, re.ASCII)
 _ANOTHER = re.compile(r"(?:\s?(?:[,，、;；/&]|\band\b|\bor\b|[和及或与])\s?){1,2}" + _GIVEN)
 _STATED_ID = re.compile(
@@ -130,7 +130,7 @@ def _account(match: re.Match[str], kind: str) -> Span | None:
     person = _MOBILE.fullmatch(digits) or (len(digits) == 18 and checks.resident(digits))
     if len(digits) < _FEWEST[kind] or day or person:
         return None
-    card = kind == "ACCOUNT" and len(digits) > 12 and checks.luhn(digits) and checks.issuer(digits)
+    card = kind == "ACCOUNT" and len(digits) > 12 and checks.card(digits)
     return Span("CARD" if card else kind, *match.span("n"), 0.97 if len(digits) > 12 else 0.75, "stated_account")
 
 

@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from feilun.curation.personal import addresses, names, network
 from feilun.curation.personal import dates as days
-from feilun.curation.personal.addresses import chinese_addresses, english_addresses, places
+from feilun.curation.personal.addresses import chinese_addresses, english_addresses, places, plates
 from feilun.curation.personal.dates import birthdays, card_details, dates, stated_numbers
 from feilun.curation.personal.folding import fold
 from feilun.curation.personal.names import (
@@ -29,7 +29,7 @@ from feilun.curation.personal.names import (
 )
 from feilun.curation.personal.naming import FIRST
 from feilun.curation.personal.network import machines, mailboxes, secrets, webs
-from feilun.curation.personal.numbers import numbers, plates
+from feilun.curation.personal.numbers import numbers
 from feilun.curation.personal.signs import At, Signs
 from feilun.curation.personal.spans import USUAL, Span, settled, united
 

@@ -33,8 +33,10 @@ _HONORIFICS = words("""
 工程师 博士 會計 先生您好
 """)
 _GREETINGS = ("您好", "你好")
-_LINK = re.compile(r"(?:姓名|名字|名)?(?:是|为|叫|叫做)?[\"“'：:|\t /]{0,3}(?:是|叫|为)?\s{0,2}")
-_LINKS = frozenset("姓名是为叫")
+_LINK = re.compile(
+    r"(?:来[电访函院信](?=[:：]))?(?:姓名|名字|名)?(?:是|为|叫|叫做)?[\"“'：:|\t /]{0,3}(?:是|叫|为)?\s{0,2}"
+)
+_LINKS = frozenset("姓名是为叫来")
 _MINORITY = re.compile(rf"[{_H}]{{2,6}}[·•][{_H}]{{2,8}}(?:[·•][{_H}]{{2,6}})?")
 _THEN = re.compile(
     rf"(?P<name>[{_H}]{{2,4}})(?:[\s，,、（(：:|/]{{1,3}}|\s?的?)(?:男|女|[，,、 ])*(?:本人)?的?(?:联系"
@@ -53,7 +55,9 @@ _NO_GIVEN = frozenset(
 万元 万人 季度 车辆 车牌 车主 商品 商家 商店 房间 房屋 房东 师范 党员 原因 原告 原来 满意 居民 居住 花费 花园
 终于 元素 元旦 信用 信息 阳光 阳性 温度 温馨 严重 严格 别人 那么 那个 那里 严禁 许可 许多 余额 何时 何种 何人
 易碎 武器 武汉 盛大 简单 简历 费用 费率 冷静 宫颈 席位 卫生 米饭 屈服 左右 左侧 农业 农村 农历 时长 司机 司法
-古代 沙发 强制 强烈 位于 位置 权利 权限
+古代 沙发 强制 强烈 位于 位置 权利 权限 来电 来访 来函 来院 来信
+来源 来自 来到 来往 来回 来年 来人 来历 来临 来说 来看 来讲 来稿 来宾 来店 来校 来款
+简介 简要 简称 简便 简化 简易 简述 简短 简明 简体 简直
 """)
 )
 
@@ -159,7 +163,7 @@ def _ending(run: str) -> int:
             len(name) < size
             or size - head not in (1, 2)
             or (head == 1 and name[0] not in SURNAMES)
-            or name in _NO_GIVEN
+            or name[:2] in _NO_GIVEN
         ):
             continue
         boundary = len(run) == size or run[-size - 1] in FOLLOWS or run[-size - 1] in "由找名叫给人户生师"

@@ -39,7 +39,7 @@ _NUMBERED = re.compile(
     r"(?i)(?:(?:\b(?:sections?|sec|chapters?|clauses?|articles?|paragraphs?|para|appendix|annex|tables?|figures?|fig|parts?"
     r"|items?|rules?|steps?|pages?|notes?|versions?|release)\b)\.?|§|第|章节?|条款?|附录|[图表]|版本)\s?$"
 )
-_CLAUSE = re.compile(r"\s?(?:条|章|节|款|项|版)")
+_CLAUSE = re.compile(r"\s?(?:条(?![码形款件])|章|节(?!点)|款(?!项)|项(?!目)|版(?!本))")
 _COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:", re.ASCII)
 _HEX = re.compile(
     r"(?<![0-9A-Za-z:.])[0-9A-Fa-f:]{2,39}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![0-9A-Za-z:])", re.ASCII
@@ -192,10 +192,10 @@ def machines(text: str, at: At) -> Iterator[Span]:
 def _address_sure(text: str, match: re.Match[str], parts: list[int]) -> float:
     if _NUMBERED.search(text, max(0, match.start() - 12), match.start()) or _CLAUSE.match(text, match.end()):
         return 0.3
-    kinds, _used = spoken(text, *match.span())
+    kinds, used = spoken(text, *match.span())
     # Numbers of versions and sections look the same, but are small.
     plain = 0.45 if max(parts) < 30 and parts[0] < 10 else 0.8
-    return 0.9 if "IP" in kinds else 0.4 if kinds == frozenset("-") else plain
+    return 0.9 if "IP" in kinds else 0.4 if kinds == frozenset("-") and not used else plain
 
 
 def _hex(text: str, low: int, high: int) -> re.Match[str] | None:

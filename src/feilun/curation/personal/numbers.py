@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from feilun.curation.personal import checks
-from feilun.curation.personal.cues import AMOUNT, MONEY, NO_MEASURE, spoken
-from feilun.curation.personal.signs import PLATES, At
+from feilun.curation.personal.cues import AMOUNT, MONEY, NO_MEASURE, spoken, sureness
+from feilun.curation.personal.signs import At
 from feilun.curation.personal.spans import Span
 
 # Six digits or more with at most two separators between them; plain dates do not count.
@@ -23,11 +23,9 @@ _CHUNK = re.compile(
 )
 _BEFORE, _AFTER = 10, 40
 _FREE, _END = r"(?<![0-9])(?<![0-9][.\-])", r"(?![0-9])(?![.\-][0-9])"
-_EXTENSION = r"(?:[ ]?(?:转|ext\.?|x|#)[ ]?[0-9]{1,6}(?![0-9]))?"
-
-
-def _any(_: str) -> bool:
-    return True
+# One digit behind an x is how many of something.
+_EXTENSION = r"(?:[ ]?(?:(?:转|ext\.?|#)[ ]?[0-9]|x[ ]?[0-9]{2})[0-9]{0,5}(?![0-9]))?"
+_NO_MACHINE = r"(?![0-9]{2,3}(?:\.[0-9]{1,3}){3}(?![0-9.]))"  # four groups with dots may be a machine's address
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Rule:
     bare: float
     cued: float
     miscued: float
-    valid: Callable[[str], bool] = _any
+    valid: Callable[[str], bool] = bool
     needs: int = 6
     beside: str = ""
 
@@ -83,7 +81,7 @@ _NEEDS = {
 
 
 def _rule(
-    kind: str, name: str, pattern: str, sure: tuple[float, float, float], valid: Callable[[str], bool] = _any
+    kind: str, name: str, pattern: str, sure: tuple[float, float, float], valid: Callable[[str], bool] = bool
 ) -> Rule:
     return Rule(kind, name, re.compile(pattern, re.ASCII), *sure, valid, *_NEEDS.get(name, (6, "")))
 
@@ -97,7 +95,7 @@ def _no_day(low: int, high: int) -> Callable[[str], bool]:
     return lambda code: count(code) and not (len(code) == 8 and code[:2] in {"19", "20"} and checks.day(code))
 
 
-_S = r"[ \-]?"
+_S, _B = r"[ \-]?", r"(?:[ \-]|\r?\n)?"
 _RULES = (
     _rule(
         "RESIDENT_ID",
@@ -126,8 +124,8 @@ _RULES = (
         "CREDIT_CODE",
         "digit_credit_code",
         rf"(?<![0-9A-Za-z])[1-9](?:{_S}[0-9]){{17}}(?![0-9A-Za-z])",
-        (0.35, 0.9, 0.1),
-        checks.credit,
+        (0.55, 0.9, 0.1),
+        lambda code: checks.registered(code) and checks.credit(code),
     ),
     _rule(
         "IBAN",
@@ -206,8 +204,8 @@ _RULES = (
     _rule(
         "PHONE",
         "grouped_mobile",
-        rf"{_FREE}{MONEY}(?:(?:\+|00)?86[ \-]?)?1[ \-.·_/]?[3-9](?:[ \-.·_/]?[0-9]){{9}}(?![0-9])(?!\.[0-9])"
-        rf"{AMOUNT}",
+        rf"{_FREE}{MONEY}{_NO_MACHINE}(?:(?:\+|00)?86[ \-]?)?1[ \-.·_/]?[3-9](?:[ \-.·_/]?[0-9]){{9}}(?![0-9])"
+        rf"(?!\.[0-9]){AMOUNT}",
         (0.55, 0.88, 0.15),
     ),
     _rule(
@@ -264,10 +262,10 @@ _RULES = (
     _rule(
         "PHONE",
         "groups",
-        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,6}}\)?){{1,5}}{_EXTENSION}(?!"
-        rf"[0-9A-Za-z])(?![.\-/][0-9]){NO_MEASURE}",
+        rf"(?<![0-9A-Za-z])(?<![0-9][.\-/])(?<![0-9]{{4}} )\(?[0-9]{{1,5}}\)?(?:[ .\-]\(?[0-9]{{2,6}}\)?){{1,5}}"
+        rf"{_EXTENSION}(?![0-9A-Za-z])(?![.\-/][0-9]){NO_MEASURE}",
         (0.2, 0.7, 0),
-        _count(7, 20),
+        lambda code: 7 <= len(code) <= 20 and not checks.card(code),
     ),
     _rule(
         "PHONE",
@@ -277,26 +275,29 @@ _RULES = (
         _no_day(7, 18),
     ),
 )
-_NOTHING = frozenset({"-"})
-_TABLE, _GROUPS = 160, re.compile("[0-9]+")
-_EVERY = frozenset({"*"})
+# Numbers with line breaks: a column of numbers looks the same unless a check sum holds or a label stands before.
+_BROKEN = (
+    _rule(
+        "RESIDENT_ID",
+        "broken_resident_id",
+        rf"[1-9](?:{_B}[0-9]){{5}}{_B}(?:1{_B}9|2{_B}0)(?:{_B}[0-9]){{9}}{_B}[0-9Xx](?![0-9A-Za-z])",
+        (0.92, 0.98, 0.75),
+        checks.resident,
+    ),
+    _rule("PHONE", "broken_mobile", rf"1{_B}[3-9](?:{_B}[0-9]){{9}}(?![0-9])", (0, 0.88, 0)),
+    _rule(
+        "CARD",
+        "broken_card",
+        rf"(?<![0-9][ \-\n])[3-9](?:{_S}[0-9]){{2,11}}\r?\n[0-9](?:{_B}[0-9]){{2,15}}(?![0-9])",
+        (0, 0.9, 0),
+        checks.card,
+    ),
+)
+_TABLE, _GROUPS, _EVERY = 160, re.compile("[0-9]+"), frozenset({"*"})
 _CARD = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ \-]?[0-9]){11,40}(?![0-9])", re.ASCII)
 _SEPARATORS = re.compile(r"[^0-9A-Za-z]")
 _CARD_SURE = {True: (0.7, 0.96, 0.38), False: (0.4, 0.85, 0.15)}
 _NO_DATE = re.compile(r"(?:19|20)[0-9]{2}[-/.](?:0?[1-9]|1[0-2])[-/.](?:[0-2]?[0-9]|3[01])(?![0-9])")
-
-
-def _sure(text: str, kind: str, start: int, end: int, sure: tuple[float, float, float]) -> float:
-    kinds, used = spoken(text, start, end)
-    bare, cued, miscued = sure
-    glued = start > 0 and (text[start - 1] == "_" or (text[start - 1].isascii() and text[start - 1].isalpha()))
-    if not kinds:
-        return bare * (0.6 if glued else 1)
-    if kind in kinds:
-        return cued - 0.1 if used else cued
-    if used or kinds != _NOTHING:
-        return bare if used else (bare + miscued) / 2
-    return miscued
 
 
 def _cards(text: str, low: int, high: int) -> Iterator[Span]:
@@ -309,7 +310,7 @@ def _cards(text: str, low: int, high: int) -> Iterator[Span]:
             if until:
                 first, last = edges[place], edges[until] - 1
                 sure = _CARD_SURE[checks.issuer(_SEPARATORS.sub("", text[first:last]))]
-                yield Span("CARD", first, last, _sure(text, "CARD", first, last, sure), "card")
+                yield Span("CARD", first, last, sureness(text, "CARD", first, last, sure), "card")
 
 
 def _card_at(text: str, edges: list[int], place: int) -> int:
@@ -330,6 +331,8 @@ def numbers(text: str, at: At) -> Iterator[Span]:
     """Yield what in ``text`` (folded) may be a number that names a person or an organisation."""
     done = 0
     for place in at.rows:
+        if text.find("\n", place, place + 16) > 0:
+            yield from _broken(text, place)
         chunk = _CHUNK.match(text, place) if place >= done else None
         if chunk is None:
             continue
@@ -364,36 +367,31 @@ def _matches(rule: Rule, text: str, low: int, high: int, limit: int) -> Iterator
     while match := rule.pattern.search(text, place, high):
         if match.start() >= limit:
             return
-        code = _SEPARATORS.sub("", match[0])
-        if rule.valid(code):
-            confidence = _sure(text, rule.kind, *match.span(), (rule.bare, rule.cued, rule.miscued))
+        end = _end(rule, text, *match.span())
+        if end:
+            confidence = sureness(text, rule.kind, match.start(), end, (rule.bare, rule.cued, rule.miscued))
             if confidence > 0 and not _NO_DATE.match(match[0]):
-                yield Span(rule.kind, *match.span(), confidence, rule.name)
-            place = match.end()
+                yield Span(rule.kind, match.start(), end, confidence, rule.name)
+            place = end
         else:
             place = match.start() + 1
 
 
-_PLATE = re.compile(
-    rf"[{PLATES}][A-HJ-NP-Za-hj-np-z][ ]?[·•・.\-]?[ ]?"
-    r"(?:[DFABCEGHJKdfabceghjk][A-HJ-NP-Za-hj-np-z0-9][0-9]{4}|[0-9]{5}[A-HJKa-hjk]"
-    r"|[A-HJ-NP-Za-hj-np-z0-9]{5}|[A-HJ-NP-Za-hj-np-z0-9]{4}[挂学警港澳领])"
-    r"(?![0-9A-Za-z])"
-)
-_ARMY = re.compile(
-    r"(?<![0-9A-Za-z])WJ[ ]?[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼]?[ ]?[·•\-]?[0"
-    r"-9]{4}[0-9A-HJ-NP-Z](?![0-9A-Za-z])"
-)
+def _end(rule: Rule, text: str, start: int, end: int) -> int:
+    """Return where a valid number ends, 0 if there is none: the last groups of an IBAN or card may be other numbers."""
+    while not rule.valid(_SEPARATORS.sub("", text[start:end])):
+        end = max(text.rfind(mark, start, end) for mark in " -\n")
+        if end <= start or rule.kind not in {"IBAN", "CARD"}:
+            return 0
+    return end
 
 
-def plates(text: str, at: At) -> Iterator[Span]:
-    """Yield Chinese vehicle plates, those of new-energy vehicles (two forms, GA 36) among them."""
-    for place in at.plates:
-        match = _PLATE.match(text, place)
-        if match is None:
-            continue
-        number = match[0][2:]
-        if sum(char.isdigit() for char in number) >= 2:
-            yield Span("PLATE", *match.span(), 0.92 if match[0][1].isupper() else 0.7, "plate")
-    for match in _ARMY.finditer(text) if at.words.get("wj") else ():
-        yield Span("PLATE", *match.span(), 0.85, "police_plate")
+def _broken(text: str, place: int) -> Iterator[Span]:
+    below = text[max(0, place - 2) : place - 1].isdigit() and text[place - 1] == "\n"  # another number, so no label
+    for rule in _BROKEN[:1] if below else _BROKEN:
+        match = rule.pattern.match(text, place)
+        end = _end(rule, text, *match.span()) if match else 0
+        if "\n" in text[place:end]:
+            sure = sureness(text, rule.kind, place, end, (rule.bare, rule.cued, rule.miscued))
+            if sure > 0:
+                yield Span(rule.kind, place, end, sure, rule.name)

@@ -3,8 +3,9 @@
 A strong term weighs 0.8, a weak one 0.35, a group of people beside a word of contempt 0.6 (a place beside a single
 character 0.35); a category's score is 1 minus the product of what its different terms leave, in the stretch of the text
 where they leave least. Sober words around (medicine, law, reports, protest) and a negation before make a term weigh
-less. This module knows texts and lists of terms. It does not know what is done with a row that is flagged, and it is
-blind to what is only meant.
+less; that a hospital or a court is named does not for strong insults, sales of drugs and one's own suicide.
+This module knows texts and lists of terms. It does not know what is done with a row that is flagged, and it is blind to
+what is only meant.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _FAR = 48  # characters from the begin of a group to that of a word of contempt,
 _AROUND = 40  # characters in which sober words are looked for
 _STRETCH = 200  # characters in which terms count together
 _SHOWN = 12
+_DIRECT = frozenset({"insult", "drugs", "self_harm"})  # whose strong terms are said by somebody, not told of
 _ACTIONS: dict[str, Literal["drop", "flag", "note"]] = {"drop": "drop", "flag": "flag", "note": "note"}
 CATEGORIES = ("insult", "hate", "sexual", "gambling", "drugs", "violence", "self_harm", "fraud", "workspace")
 
@@ -56,6 +58,7 @@ class _Lists:
     contempt: Matcher
     what: frozenset[str]
     sober: re.Pattern[str]
+    houses: re.Pattern[str]
     negation: re.Pattern[str]
     names: dict[str, tuple[str, str]]
 
@@ -74,7 +77,7 @@ def _lists() -> _Lists:
         for category in CATEGORIES[:-1]
         for term in words(category, key)
     }
-    sober, negation = ("".join(found["sober"][key].split("\n")) for key in ("any", "negation"))
+    sober, houses, negation = ("".join(found["sober"][key].split("\n")) for key in ("any", "houses", "negation"))
     groups = [*words("hate", "groups"), *words("hate", "places")]
     contempt = words("hate", "contempt")
     return _Lists(
@@ -87,6 +90,7 @@ def _lists() -> _Lists:
         Matcher(contempt),
         frozenset(contempt),
         re.compile(sober),
+        re.compile(houses),
         re.compile(f"(?:{negation})[^。！？.!?,，]{{0,4}}$"),
         {name: (en, zh) for name, (en, zh) in found["names"].items()},
     )
@@ -145,21 +149,23 @@ def _hits(folded: Folded, own: _Own) -> list[Hit]:
     ]
     for match in lists.matcher.find(plain, said):
         category, weight = lists.terms[match[0]]
-        weight *= _context(plain, match.start(), match.end())
+        direct = weight == STRONG and category in _DIRECT
+        weight *= _context(plain, match.start(), match.end(), direct)
         found.append(Hit(category, match[0], weight, folded.original(match.start(), match.end())))
     for start, end, both in _together(plain, said, lists):
         whom, what = both.split("+", 1)
         weight = WEAK if whom in lists.places and len(what) == 1 else TOGETHER
-        weight *= _context(plain, start, end)
+        weight *= _context(plain, start, end, False)
         found.append(Hit("hate", both, weight, folded.original(start, end)))
     return found
 
 
-def _context(plain: str, start: int, end: int) -> float:
+def _context(plain: str, start: int, end: int, direct: bool) -> float:
     """Return by what the words around make a term weigh less."""
     around = plain[max(0, start - _AROUND) : end + _AROUND]
-    factor = SOBER if _lists().sober.search(around) else 1.0
-    return factor * (NEGATED if _lists().negation.search(plain[max(0, start - 8) : start]) else 1.0)
+    lists = _lists()
+    sober = lists.sober.search(around) or (not direct and lists.houses.search(around))
+    return (SOBER if sober else 1.0) * (NEGATED if lists.negation.search(plain[max(0, start - 8) : start]) else 1.0)
 
 
 def _together(plain: str, said: frozenset[str], lists: _Lists) -> Iterator[tuple[int, int, str]]:
