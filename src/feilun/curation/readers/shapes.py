@@ -29,9 +29,9 @@ _DAY = ("date", "started", "created", "created_at", "timestamp", "time", "日期
 _DAYS = frozenset(_DAY)
 _BATCH = frozenset({"request", "body", "params", "input", "response", "result", "choices", "custom_id"})
 _TITLE = ("title", "heading", "标题")
+_ID = ("id", "_id", "idx", "index", "uid", "guid", "编号", "序号")
 _BESIDE = frozenset(
-    [*_TEXT, *_LABEL, *_TITLE, *_DAY, "", *"id _id idx index uid guid 编号 序号 split url".split()]
-    + "file filename file_name 文件名 lang language".split()
+    (*_TEXT, *_LABEL, *_TITLE, *_DAY, *_ID, "", "split", "url", "lang", "language", "file", "filename", "文件名")
 )
 _ONCE = (frozenset(_TEXT), frozenset(_LABEL) - {"label_text"})
 _SPEAKER = re.compile(r"(?:\A|\n\n)(Human|Assistant|H|A): ?")
