@@ -258,3 +258,21 @@ def test_the_command(db: Database, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["curate", "--recipe", "nosuch", *home]) == 2
     assert main(["curate", "--operators", "--language", "zh"]) == 0
     assert "近似" in capsys.readouterr().out
+
+
+def test_no_line_vanishes(db: Database, tmp_path: Path) -> None:
+    """A line without an answer, and one whose answer is emptied, are dropped with a reason; the rows add up."""
+    lines = [("May I bring my dog?", "Dogs wait in front of the library."), ("Is there tea?", "")]
+    lines.append(("Who is there?", "buy viagra online, cheap cialis, levitra price, online pharmacy, tramadol"))
+    told = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in lines]
+    told.append({"messages": [told[0]["messages"][0], {**told[0]["messages"][1], "weight": 0}]})
+    workspaces.ensure(db, "lines")
+    (tmp_path / "qa.jsonl").write_text("\n".join(map(json.dumps, told)), encoding="utf-8")
+    ingest(db, "lines", [tmp_path / "qa.jsonl"])
+    outcome = curate_workspace(db, "lines", parse("documents: [spam]\nrows: [length]", "lines"), Options(1))
+    ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
+    dropped = {(entry["place"], entry["reason"]) for entry in ledger if entry["action"] == "dropped"}
+    assert dropped == {("line 2", "no_answer"), ("line 3", "no_answer"), ("line 4", "not_learned")}
+    rows = outcome.report["rows"]
+    assert rows["in"] == 4 == rows["kept"] + rows["dropped"] + rows["set_aside"]
+    assert all(found["en"] != found["reason"] for found in outcome.report["findings"])
