@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -276,3 +277,19 @@ def test_no_line_vanishes(db: Database, tmp_path: Path) -> None:
     rows = outcome.report["rows"]
     assert rows["in"] == 4 == rows["kept"] + rows["dropped"] + rows["set_aside"]
     assert all(found["en"] != found["reason"] for found in outcome.report["findings"])
+
+
+def test_the_page_speaks_both_languages(db: Database, tmp_path: Path) -> None:
+    """One is not told as several, and the Chinese view has Chinese names of figures and places."""
+    workspaces.ensure(db, "one")
+    (tmp_path / "one.jsonl").write_text('{"question": "When open?", "answer": "It opens at nine."}', encoding="utf-8")
+    ingest(db, "one", [tmp_path / "one.jsonl"])
+    recipe = parse("rows: [{language: {only: [zh]}}, split, balance]", "one")
+    english, chinese = curate_workspace(db, "one", recipe, Options(1)).page.read_text("utf-8").split('lang="zh">\n<p')
+    assert "1 file read · 1 row found" in english
+    assert "1 row to train on" in english
+    assert not {"1 files", "1 rows"} & set(re.findall(r"\b1 \w+", english))
+    for told in ("<bdi>第 1 项</bdi>", "最大分组", "占比"):
+        assert told in chinese
+    for told in ("item 1", "largest_group", "one_group", "<bdi>True", "<bdi>rows"):
+        assert told not in chinese
