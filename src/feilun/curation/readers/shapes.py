@@ -54,7 +54,7 @@ def read_json(data: bytes, notes: list[str]) -> list[Block]:
             notes.append(f"only the first {MAX_COLUMNS} columns were read")
         cells = ([row.get(name) for name in names] for row in given)
         return [Block("table", rows=table_rows(itertools.chain([names], cells), notes))]
-    texts = (value for value in given if _field(value, *_TEXT) and _is_text(value))
+    texts = (value for value in given if _field(value, *_TEXT) and unplaced(value) and _is_text(value))
     if left := dict.fromkeys(name for value in texts for name in unplaced(value)):
         notes.append(f"these columns were left out: {_list(list(left))}")
     blocks: list[Block] = []
@@ -81,6 +81,8 @@ def _asks(value: Any) -> bool:
 def is_table(rows: Sequence[Any]) -> bool:
     """Tell whether decoded values are rows of a table: flat, and no text or conversation says all that they do."""
     if not rows or not all(isinstance(row, dict) and row for row in rows):
+        return False
+    if not unplaced(dict.fromkeys(name for row in rows for name in row)) and any(_field(row, *_TEXT) for row in rows):
         return False
     cells = [cell for row in rows for cell in row.values()]
     if not all(cell is None or isinstance(cell, str | bool | int | float) for cell in cells):
