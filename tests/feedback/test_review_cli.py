@@ -45,6 +45,20 @@ def opened() -> Database:
     return open_database(Path("home").absolute())
 
 
+def test_who_suggests_stands_beside_the_suggestion() -> None:
+    """``by`` beside a suggestion says whose it is, and is not shown; without a suggestion it belongs to the row."""
+    given = [{"text": "One.", "suggestion": "bad", "by": "own-model"}, {"text": "Two.", "by": "Ann"}]
+    assert feilun("add", rows(*given, ROWS[1]), "--kind", "label", "--options", "good,bad") == 0
+    db = opened()
+    found = {item.row["text"]: item for item in queue.find(db, "default")}
+    db.close()
+    assert [one.suggestion and one.suggestion.by for one in found.values()].count("own-model") == 1
+    assert (found["One."].row, found["Two."].row) == ({"text": "One."}, {"text": "Two.", "by": "Ann"})
+    assert found["天气真糟糕。"].suggestion == PARTS.load("suggestion")(
+        PARTS.load("decision")("label", "bad"), "model-1"
+    )
+
+
 def test_from_a_file_to_a_dataset(capsys: pytest.CaptureFixture[str]) -> None:
     """Two people label, disagree, and a third decides; figures and dataset follow."""
     assert feilun("add", rows(*ROWS), "--kind", "label", "--options", "good,bad", "--needed", "2") == 0

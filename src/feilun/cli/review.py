@@ -201,7 +201,8 @@ def _item(like: Any, line: bytes, number: int) -> Any:
         if not isinstance(row, dict):
             raise BadRequest("this is not a JSON object.")
         gold, hint = row.pop("gold", None), row.pop("suggestion", None)
-        by = str(hint.get("by") or "model") if isinstance(hint, dict) else "model"
+        by = row.pop("by", None) if hint is not None else None
+        by = str((hint.get("by") if isinstance(hint, dict) else None) or by or "model")
         item = replace(
             like,
             row=row,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -172,6 +173,39 @@ def test_tables_of_labels_and_preferences() -> None:
     assert (first.text, first.parts, first.place) == ("很好", (("label", "正面"),), "row 2")
     (block,) = parse("b.tsv", b"prompt\tchosen\trejected\nWhy?\tBecause.\tNo idea.\n").blocks
     assert (block.turns, block.parts) == ((("user", "Why?"), ("assistant", "Because.")), (("rejected", "No idea."),))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "product,category,review,price\nKettle,kitchen,Leaks,59\nLamp,home,Bright,89\n"),
+        ("a.csv", "student,class,content,grade\n张三,三年级二班,作文写得很好,A\n"),
+        ("a.csv", "text,label,intent\nGood,1,praise\n"),
+        ("a.jsonl", '{"sku": "A1", "text": "Kettle", "price": 59}\n{"sku": "A2", "text": "Lamp", "price": 89}\n'),
+        ("a.json", '[{"id": 1, "content": "Fees.", "audience": "all"}]'),
+        ("a.json", '[{"sku": "A1", "price": 199}, {"sku": "A2", "name": "Kettle"}]'),
+    ],
+)
+def test_no_column_is_lost(name: str, text: str) -> None:
+    """What has columns that a labelled text has no place for stays a table, and so do flat objects."""
+    (block,) = parse(name, text.encode()).blocks
+    assert block.kind == "table"
+    values = re.findall(r"[\w一-鿿]+", text)
+    assert set(values) <= {word for row in block.rows for cell in row for word in re.findall(r"[\w一-鿿]+", cell)}
+
+
+def test_columns_beside_a_labelled_text() -> None:
+    """An id, a title, a day and a split make no table of labelled texts; what else lies beside a text is told."""
+    (block,) = parse("a.csv", b"id,title,text,label,label_text,date,split\n1,T,Fine,1,good,2024-01-02,train\n").blocks
+    assert (block.kind, block.text, block.heading, block.day) == ("text", "Fine", "T", "2024-01-02")
+    document = parse("a.jsonl", b'{"text": "Fine", "tags": ["a"]}\n{"text": "Bad", "tags": []}')
+    assert [each.kind for each in document.blocks] == ["text", "text"]
+    assert document.notes == ("these columns were left out: tags",)
+    (answered, _) = parse("a.json", b'{"What is the fee?": "Two yuan.", "When open?": "Nine."}').blocks
+    assert (answered.kind, answered.turns) == ("pair", (("user", "What is the fee?"), ("assistant", "Two yuan.")))
+    plain = {"product": ["Kettle"], "category": ["home"], "review": ["Leaks"], "price": [59]}
+    (table,) = parse("a.parquet", written(pa.table(plain))).blocks
+    assert table.rows == (tuple(plain), ("Kettle", "home", "Leaks", "59"))
 
 
 def sheet(rows: str) -> bytes:

@@ -43,6 +43,7 @@ def test_equal_amounts_are_no_contradiction() -> None:
         ("10⁶", "1000000"),
         ("400-820-8888", "400 820 8888"),
         ("010-12345678", "01012345678"),
+        ("021-55512345", "（021）5551-2345"),
         ("three to five weeks", "3-5 weeks"),
         ("5 March 2024", "2024-03-05"),
         ("三月八日", "2024-03-08"),
@@ -111,6 +112,12 @@ def test_signs_units_and_ticks_contradict() -> None:
     assert [pair for pair in other if clash(answer(pair[0]), answer(pair[1]))[0] in {"", "different"}] == []
     for one, two in (("Is an O+ donor found?", "Is an O- donor found?"), ("冷藏柜-5度？", "冷藏柜5度？")):
         assert question(one) != question(two)
+
+
+def test_amounts_are_told_with_their_units() -> None:
+    """What is shown of a contradiction is what is said, with its unit."""
+    assert clash(answer("保修12个月。"), answer("保修两年。")) == ("numbers", "12个月 ≠ 2年")
+    assert clash(answer("It costs $5."), answer("It costs 7 dollars.")) == ("numbers", "$5 ≠ 7 dollars")
 
 
 def test_endless_numerals_do_no_harm() -> None:

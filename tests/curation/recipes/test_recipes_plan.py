@@ -40,6 +40,18 @@ def test_every_mistake_at_once() -> None:
     assert "8 mistakes" in told
 
 
+def test_keys_given_twice_and_unknown_languages() -> None:
+    """A key that is there twice, at any depth, is a mistake, and so is a language that no row can have."""
+    with pytest.raises(BadRequest) as caught:
+        parse("make: chat\nmake: labels\nrows:\n- near_copies: {similarity: 0.9, similarity: 0.8}", "twice.yaml")
+    assert "'make' is given twice; the key 'similarity' is given twice" in caught.value.message
+    for wrong in ("Chinese", "klingon", "ZH"):
+        with pytest.raises(BadRequest) as caught:
+            parse(f"rows: [{{language: {{only: [en, {wrong}]}}}}]", "only.yaml")
+        assert "may hold only zh, " in caught.value.message
+    assert parse("rows: [{language: {only: [zh-Hans, yue, en, ja, uk]}}]", "only.yaml").rows
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b", "{", "rows: 3", "make: chat", "a: &a [*a]", "rows: [{}]"])
 def test_what_is_no_recipe(text: str) -> None:
     """Whatever is no recipe is refused in words, with no traceback."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -258,3 +259,37 @@ def test_the_command(db: Database, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["curate", "--recipe", "nosuch", *home]) == 2
     assert main(["curate", "--operators", "--language", "zh"]) == 0
     assert "近似" in capsys.readouterr().out
+
+
+def test_no_line_vanishes(db: Database, tmp_path: Path) -> None:
+    """A line without an answer, and one whose answer is emptied, are dropped with a reason; the rows add up."""
+    lines = [("May I bring my dog?", "Dogs wait in front of the library."), ("Is there tea?", "")]
+    lines.append(("Who is there?", "buy viagra online, cheap cialis, levitra price, online pharmacy, tramadol"))
+    told = [{"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]} for q, a in lines]
+    told.append({"messages": [told[0]["messages"][0], {**told[0]["messages"][1], "weight": 0}]})
+    workspaces.ensure(db, "lines")
+    (tmp_path / "qa.jsonl").write_text("\n".join(map(json.dumps, told)), encoding="utf-8")
+    ingest(db, "lines", [tmp_path / "qa.jsonl"])
+    outcome = curate_workspace(db, "lines", parse("documents: [spam]\nrows: [length]", "lines"), Options(1))
+    ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
+    dropped = {(entry["place"], entry["reason"]) for entry in ledger if entry["action"] == "dropped"}
+    assert dropped == {("line 2", "no_answer"), ("line 3", "no_answer"), ("line 4", "not_learned")}
+    rows = outcome.report["rows"]
+    assert rows["in"] == 4 == rows["kept"] + rows["dropped"] + rows["set_aside"]
+    assert all(found["en"] != found["reason"] for found in outcome.report["findings"])
+
+
+def test_the_page_speaks_both_languages(db: Database, tmp_path: Path) -> None:
+    """One is not told as several, and the Chinese view has Chinese names of figures and places."""
+    workspaces.ensure(db, "one")
+    (tmp_path / "one.jsonl").write_text('{"question": "When open?", "answer": "It opens at nine."}', encoding="utf-8")
+    ingest(db, "one", [tmp_path / "one.jsonl"])
+    recipe = parse("rows: [{language: {only: [zh]}}, split, balance]", "one")
+    english, chinese = curate_workspace(db, "one", recipe, Options(1)).page.read_text("utf-8").split('lang="zh">\n<p')
+    assert "1 file read · 1 row found" in english
+    assert "1 row to train on" in english
+    assert not {"1 files", "1 rows"} & set(re.findall(r"\b1 \w+", english))
+    for told in ("<bdi>第 1 项</bdi>", "最大分组", "占比"):
+        assert told in chinese
+    for told in ("item 1", "largest_group", "one_group", "<bdi>True", "<bdi>rows"):
+        assert told not in chinese

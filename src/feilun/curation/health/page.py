@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from feilun.curation.health import names
 from feilun.curation.health.pictures import band, bars, histogram
 from feilun.records import JSON
 
@@ -21,7 +22,9 @@ _WORDS: dict[str, dict[str, str]] = {
     "en": {
         "title": "The health of your data",
         "came": "What came in",
+        "file": "file read",
         "files": "files read",
+        "row": "row found",
         "rows": "rows found",
         "kept": "Kept",
         "dropped": "Dropped",
@@ -44,6 +47,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "after": "after",
         "where": "where",
         "times": "times",
+        "in_row": "row",
         "in_rows": "rows",
         "like": "What the data is like now",
         "languages": "Languages",
@@ -62,7 +66,9 @@ _WORDS: dict[str, dict[str, str]] = {
     "zh": {
         "title": "数据体检报告",
         "came": "收到了什么",
+        "file": "个文件已读取",
         "files": "个文件已读取",
+        "row": "行数据",
         "rows": "行数据",
         "kept": "保留",
         "dropped": "删除",
@@ -85,6 +91,7 @@ _WORDS: dict[str, dict[str, str]] = {
         "after": "之后",
         "where": "位置",
         "times": "处",
+        "in_row": "行",
         "in_rows": "行",
         "like": "数据现在的样子",
         "languages": "语言",
@@ -141,7 +148,7 @@ def _view(report: JSON, lang: str) -> JSON:
         "uses": [(w[use], told["level"], told[lang]) for use, told in report["readiness"].items()],
         "skipped": [(item["name"], item[lang]) for item in report["skipped"]],
         "tables": [
-            {**_about(report, table["operator"], lang), "tables": list(_tables(table["report"]))}
+            {**_about(report, table["operator"], lang), "tables": list(_tables(table["report"], lang))}
             for table in report["tables"]
         ],
     }
@@ -153,7 +160,10 @@ def _about(report: JSON, operator: str, lang: str) -> JSON:
 
 
 def _finding(finding: JSON, w: dict[str, str], lang: str) -> JSON:
-    examples = [{**shown, **_marked(shown["before"], shown["after"])} for shown in finding["examples"]]
+    examples = [
+        {**shown, "place": names.place(shown["place"], lang), **_marked(shown["before"], shown["after"])}
+        for shown in finding["examples"]
+    ]
     told = {"action": finding["action"], "did": w[finding["action"]], "why": finding[lang], "examples": examples}
     return {**told, "rows": finding["rows"], "times": finding["times"]}
 
@@ -170,29 +180,33 @@ def _marked(before: str, after: str) -> dict[str, Markup]:
     return {"before": old, "after": new}
 
 
-def _tables(report: JSON) -> Iterator[JSON]:
+def _tables(report: JSON, lang: str) -> Iterator[JSON]:
     """Yield what an operator saw in all rows as tables: its plain figures first, then each list of findings."""
-    plain = [[name, _told(value)] for name, value in report.items() if not _listed(value)]
+    plain = [[names.figure(name, lang), _told(value, lang)] for name, value in report.items() if not _listed(value)]
     if plain:
         yield {"title": "", "head": [], "rows": plain}
     for name, value in report.items():
         if _listed(value) and value:
             head = list(dict.fromkeys(key for each in value for key in each))
-            rows = [[_told(each.get(key, "")) for key in head] for each in value[:_MOST]]
-            yield {"title": name, "head": head, "rows": rows}
+            rows = [[_told(each.get(key, ""), lang) for key in head] for each in value[:_MOST]]
+            heads = [names.figure(key, lang) for key in head]
+            yield {"title": names.figure(name, lang), "head": heads, "rows": rows}
 
 
 def _listed(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, lang: str) -> str:
+    if isinstance(value, bool):
+        return names.figure(str(value), lang)
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {_told(each)}" for name, each in list(value.items())[:_MOST])
+        found = list(value.items())[:_MOST]
+        return ", ".join(f"{names.figure(name, lang)}: {_told(each, lang)}" for name, each in found)
     if isinstance(value, list | tuple):
-        return ", ".join(map(_told, value[:_MOST]))
+        return ", ".join(_told(each, lang) for each in value[:_MOST])
     return str(value)[:300]
 
 

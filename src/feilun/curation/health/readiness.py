@@ -36,14 +36,14 @@ def _use(rows: int, wanted: int, flagged: int, contradicting: int, words: tuple[
             "en": f"There is nothing {en}: it needs {kind_en}.",
             "zh": f"没有可{zh}的内容，需要{kind_zh}。",
         }
-    told_en, told_zh = f"{rows} rows {en}.", f"共 {rows} 行可{zh}。"
+    told_en, told_zh = f"{rows} {'row' if rows == 1 else 'rows'} {en}.", f"共 {rows} 行可{zh}。"
     level = "ready" if rows >= wanted else "thin"
     if level == "thin":
         told_en += f" That is little: {wanted} or more work better."
         told_zh += f"数量偏少，建议至少 {wanted} 行。"
     if flagged > _FLAGS * rows:
         level = "look"
-        told_en += f" {flagged} of them are flagged; look at them first."
+        told_en += f" {flagged} of them {'is' if flagged == 1 else 'are'} flagged; look there first."
         told_zh += f"其中 {flagged} 行有疑问，请先查看。"
     if contradicting:
         level = "look"

@@ -118,18 +118,18 @@ def _clashes(group: Sequence[Said]) -> dict[str, tuple[str, str]]:
         for other in chosen[place + 1 :]:
             if one.kinds and other.kinds and one.kinds != other.kinds:
                 continue
-            reason, sides = clash(one.answer, other.answer)
-            if not reason:
+            if not clash(one.answer, other.answer)[0]:
                 continue
             for mine, yours in ((one, other), (other, one)):
-                found = _told(reason, sides, mine, yours)
+                found = _told(mine, yours)
                 for row in rivals[mine.answer.digest]:
                     if told.get(row.row, ("newest",))[0] == "newest":
                         told[row.row] = found
     return told
 
 
-def _told(reason: str, sides: str, mine: Said, yours: Said) -> tuple[str, str]:
+def _told(mine: Said, yours: Said) -> tuple[str, str]:
+    reason, sides = clash(mine.answer, yours.answer)
     said = f"{sides}; ".lstrip("; ") + f"{yours.place}: “{yours.shown}”"
     if mine.day and yours.day and mine.day != yours.day:
         return ("outdated" if mine.day < yours.day else "newest"), f"{mine.day} / {yours.day}; {reason} {said}"
@@ -142,7 +142,7 @@ def _make(_: Surroundings, older: str) -> Contradictions:
 
 CONTRADICTIONS = Operator(
     name="contradictions",
-    version=2,
+    version=3,
     about=(
         "Finds the same question with different answers: other figures, other dates, yes against no.",
         "发现同一问题的不同回答：数字不同、日期不同、肯定与否定相反。",

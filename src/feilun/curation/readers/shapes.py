@@ -10,12 +10,13 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from feilun.curation.clean import date_in
-from feilun.curation.documents import MAX_CHARACTERS, MAX_ROWS, Block, Unreadable
+from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block, Unreadable
 from feilun.curation.readers.encodings import decode
+from feilun.curation.readers.text import table_rows
 from feilun.curation.readers.turns import Turns, conversation_of, said_in, turns_of, value_text
 
 _QUESTION = ("question", "query", "prompt", "instruction", "user_input", "q", "问题", "提问", "指令")
@@ -28,6 +29,11 @@ _DAY = ("date", "started", "created", "created_at", "timestamp", "time", "日期
 _DAYS = frozenset(_DAY)
 _BATCH = frozenset({"request", "body", "params", "input", "response", "result", "choices", "custom_id"})
 _TITLE = ("title", "heading", "标题")
+_ID = ("id", "_id", "idx", "index", "uid", "guid", "编号", "序号")
+_BESIDE = frozenset(
+    (*_TEXT, *_LABEL, *_TITLE, *_DAY, *_ID, "", "split", "url", "lang", "language", "file", "filename", "文件名")
+)
+_ONCE = (frozenset(_TEXT), frozenset(_LABEL) - {"label_text"})
 _SPEAKER = re.compile(r"(?:\A|\n\n)(Human|Assistant|H|A): ?")
 _BETWEEN = re.compile(r"\}\s{0,9},\s{0,9}(?=\{)")
 _MORE = ("input", "context")
@@ -37,11 +43,24 @@ _FAILURES = 1_000
 
 
 def read_json(data: bytes, notes: list[str]) -> list[Block]:
-    """Return what a JSON or JSONL file holds; broken lines, and items of no known shape, are told in the notes."""
+    """Return what a JSON or JSONL file holds; broken lines, and what is of no known shape, are told in the notes."""
+    items = list(values(decode(data, notes), notes))
+    if len(items) == 1 and _asks(items[0][1]):
+        items = [(key, {"question": key, "answer": said}) for key, said in items[0][1].items()]
+    given = [value for _, value in items]
+    if is_table(given):
+        names = list(dict.fromkeys(name for row in given for name in row))
+        if len(names) > MAX_COLUMNS:
+            notes.append(f"only the first {MAX_COLUMNS} columns were read")
+        cells = ([row.get(name) for name in names] for row in given)
+        return [Block("table", rows=table_rows(itertools.chain([names], cells), notes))]
+    texts = (value for value in given if _field(value, *_TEXT) and unplaced(value) and _is_text(value))
+    if left := dict.fromkeys(name for value in texts for name in unplaced(value)):
+        notes.append(f"these columns were left out: {_list(list(left))}")
     blocks: list[Block] = []
     unused: list[str] = []
     budget = MAX_CHARACTERS
-    for place, value in values(decode(data, notes), notes):
+    for place, value in items:
         for block in blocks_of(value, place, unused):
             budget -= len(block.text) + sum(len(text) for _, text in (*block.turns, *block.parts))
             if budget < 0 or len(blocks) == MAX_ROWS:
@@ -50,6 +69,43 @@ def read_json(data: bytes, notes: list[str]) -> list[Block]:
             blocks.append(block)
     tell_unused(unused, notes)
     return blocks
+
+
+def _asks(value: Any) -> bool:
+    """Tell whether a value is a map of questions to their answers."""
+    return isinstance(value, dict) and all(
+        key.rstrip().endswith(("?", "？")) and isinstance(said, str) for key, said in value.items()
+    )
+
+
+def is_table(rows: Sequence[Any]) -> bool:
+    """Tell whether decoded values are rows of a table: flat, and no text or conversation says all that they do."""
+    if not rows or not all(isinstance(row, dict) and row for row in rows):
+        return False
+    if not unplaced(dict.fromkeys(name for row in rows for name in row)) and any(_field(row, *_TEXT) for row in rows):
+        return False
+    cells = [cell for row in rows for cell in row.values()]
+    if not all(cell is None or isinstance(cell, str | bool | int | float) for cell in cells):
+        return False
+    texts = []
+    for row in rows:
+        if kinds := {block.kind for block in blocks_of(row, "")}:
+            texts.append(row)
+        if kinds - {"text"}:
+            return False
+    short = all(len(cell) <= MAX_CELL for cell in cells if isinstance(cell, str))
+    return not texts or (short and any(map(unplaced, texts)))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, dict) and any(block.kind == "text" for block in blocks_of(value, ""))
+
+
+def unplaced(names: Iterable[str]) -> list[str]:
+    """Return the columns that a text, with or without a label, has no place for."""
+    known = [name for name in names if name.strip().casefold() in _BESIDE]
+    extra = [name for name in names if name not in known]
+    return extra + [name for group in _ONCE for name in [n for n in known if n.strip().casefold() in group][1:]]
 
 
 def tell_unused(places: Sequence[str], notes: list[str]) -> None:
@@ -175,7 +231,7 @@ def table_blocks(rows: Sequence[tuple[str, ...]], table: str = "") -> list[Block
     names = [name.strip().casefold() for name in rows[0]] if rows else []
     known = set(names)
     preference = known & set(_BETTER) and known & set(_WORSE)
-    labelled = len(names) <= 4 and known & set(_TEXT) and known & set(_LABEL)
+    labelled = known & set(_TEXT) and known & set(_LABEL) and not unplaced(names)
     if len(rows) < 2 or len(known) < len(names) or not (preference or labelled):
         return []
     found: list[Block] = []

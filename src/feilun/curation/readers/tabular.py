@@ -23,7 +23,7 @@ from feilun.curation.readers.encodings import decode
 from feilun.curation.readers.office.grid import Line
 from feilun.curation.readers.office.sheets import tables
 from feilun.curation.readers.packages import check_zip
-from feilun.curation.readers.shapes import blocks_of, table_blocks, tell_unused
+from feilun.curation.readers.shapes import blocks_of, is_table, table_blocks, tell_unused
 from feilun.curation.readers.text import cell_text, table_rows
 from feilun.later import Later
 
@@ -265,7 +265,7 @@ def read_parquet(data: bytes, notes: list[str]) -> list[Block]:
         if not head:
             return []
         every = itertools.chain(head, rows)
-        if any(list(blocks_of(_plain(row), "")) for row in head):
+        if not is_table([_plain(row) for row in head]) and any(list(blocks_of(_plain(row), "")) for row in head):
             unused: list[str] = []
             shaped = (b for n, row in enumerate(every, 1) for b in blocks_of(_plain(row), f"row {n}", unused))
             kept = _budgeted(shaped, notes)

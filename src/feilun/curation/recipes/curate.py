@@ -329,6 +329,7 @@ _OWN = {
         "Its permissions, or those of another source with this text, forbid it.",
         "该来源或含相同文字的来源不允许此用途。",
     ),
+    "not_learned": ("Its answer is marked as not to be learned.", "其回答标明不用于学习。"),
 }
 
 

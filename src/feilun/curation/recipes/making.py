@@ -108,7 +108,12 @@ class Maker:
         return Row(key, document.source, document.name, place, roles, texts, "", meta)
 
     def _chat(self, document: Document) -> Iterator[Row]:
-        for pair in acquainted(extract(document).pairs):
+        pairs = extract(document).pairs
+        answered = {pair.place for pair in pairs}
+        for block in document.blocks:
+            if block.kind in {"turns", "pair"} and block.place not in answered:
+                self._unpaired(document, block)
+        for pair in acquainted(pairs):
             meta: JSON = {"topic": pair.topic, "origin": pair.kind, "day": pair.age.day if pair.age.stated else ""}
             if pair.private:
                 meta["private"] = True
@@ -120,6 +125,13 @@ class Maker:
                 self._leave_out(row, reason)
             else:
                 yield row
+
+    def _unpaired(self, document: Document, block: Block) -> None:
+        """Leave out a conversation that holds no question with its answer, or holds none any more."""
+        roles, texts = (tuple(each) for each in zip(*block.turns, strict=True)) if block.turns else ((), ())
+        told = {role for role, text in block.turns if clean_text(text)}
+        reason = "not_learned" if "context" in told else "no_answer" if "user" in told else "no_question"
+        self._leave_out(self._row(document, block.place, roles, texts, {}), reason)
 
     def _passages(self, document: Document) -> Iterator[Row]:
         found = extract(document)

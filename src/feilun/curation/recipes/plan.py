@@ -13,7 +13,8 @@ This module knows the form of recipes. It does not know what operators do, nor h
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -101,11 +102,13 @@ def parse(text: str, name: str) -> Recipe:
     """Return the recipe that a YAML text holds; raise BadRequest that lists every mistake. ``name`` is said in it."""
     try:
         given = yaml.safe_load(text)
+        twice = list(_twice(yaml.compose(text, yaml.SafeLoader), set()))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadRequest(f"{name} is no YAML: {' '.join(str(error).split())}", _HINT) from error
     if not isinstance(given, dict):
         raise BadRequest(f"{name}: expected a mapping with {', '.join(KEYS)}.", _HINT)
     mistakes = [f"unknown key {key!r} (choices: {', '.join(KEYS)})" for key in given if key not in KEYS]
+    mistakes += [f"the key {key!r} is given twice" for key in twice]
     made, flagged = given.get("make", "chat"), given.get("flagged", "keep")
     if made not in get_args(Made):
         mistakes.append(f"make: {made!r} is none of {', '.join(get_args(Made))}")
@@ -119,6 +122,18 @@ def parse(text: str, name: str) -> Recipe:
         raise BadRequest(f"{name} has {len(mistakes)} mistakes: " + "; ".join(mistakes), _HINT)
     own = given.get("name")
     return Recipe(str(own or Path(name).stem)[:100], made, documents, rows, flagged, _about(given.get("about")))
+
+
+def _twice(node: yaml.Node | None, seen: set[int]) -> Iterator[str]:
+    """Yield the keys that a mapping below a node gives more than once: YAML would take the last one silently."""
+    if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+        return
+    seen.add(id(node))
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    keys = Counter(key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode))
+    yield from (key for key, times in keys.items() if times > 1)
+    for inner in [value for _, value in pairs] or node.value:
+        yield from _twice(inner, seen)
 
 
 _HINT = "feilun curate --operators lists operators and their parameters; --recipes shows the recipes that there are."

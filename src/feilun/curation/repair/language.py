@@ -62,6 +62,10 @@ _MARKED = {
     INDIC: (("bn", "কর"), ("ta", "கர"), ("te", "కర")),
 }
 _ELSE = {CYRILLIC: "ru", ARABIC: "ar", INDIC: "hi"}
+LANGUAGES = (
+    *("zh", "zh-Hans", "zh-Hant", "zh-mixed", "yue", *_SMALL_WORDS, *_BY_SCRIPT.values(), *_ELSE.values()),
+    *(lang for marked in _MARKED.values() for lang, _ in marked if lang not in _ELSE.values()),
+)
 
 
 def _latin(text: str) -> tuple[str, float]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from feilun.curation.repair.language import Language
+from feilun.curation.repair.language import LANGUAGES, Language
 from feilun.curation.repair.marks import Anticopy, Lost
 from feilun.curation.repair.mojibake import Mojibake
 from feilun.curation.repair.normalise import Normalise
@@ -158,7 +158,9 @@ _LANGUAGE = Operator(
     _making(Language),
     {
         "only": Parameter(
-            (), ("Languages that are wanted (zh, en, zh-Hant …); none for all.", "所需语言；留空表示全部。")
+            (),
+            ("Languages that are wanted (zh, en, zh-Hant …); none for all.", "所需语言；留空表示全部。"),
+            choices=LANGUAGES,
         )
     },
 )

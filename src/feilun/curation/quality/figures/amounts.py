@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isclose
 
 _DIGIT = {one: value for value, one in enumerate("零一二三四五六七八九")} | {"两": 2, "兩": 2, "〇": 0}
@@ -72,6 +72,7 @@ _FOLDED = str.maketrans("−‐‑‒–—⁄～", "------/~")
 _RAISED, _MIXED = re.compile("[⁰¹²³⁴-⁹⁻]+"), re.compile("(?<=[0-9])(?=[¼-¾⅐-⅞])")
 _TELEPHONE = re.compile(
     r"(?<![\d.,-])(?:\+\d{1,3}|0\d{1,4}|\d{3,4}(?=[- ]\d{3,4}[- ]\d{4}))(?:[- ]\d{3,8}){1,3}(?![\d,]|\.\d)"
+    r"|\(0\d{1,4}\)[- ]?\d{3,4}[- ]?\d{3,4}(?![\d,]|\.\d)"
     r"|(?<![\d.,])\d{10,}"
 )
 _GRADE = re.compile(r"(?<![^\W_])[a-z]{1,2}(?:\+\+|[+#]|-)(?![\w(-])")
@@ -133,7 +134,8 @@ class Amount:
     """``number`` as it is told; ``kind`` of what is measured ("" if that is not told); ``worth`` in the least unit.
 
     A ``clock`` is worth minutes; its ``style`` says how sure the half of the day is: ``day`` (13:00, 09:00), ``half``
-    (am or pm), ``written`` (9:00), or nothing. What is no number, as a telephone's, is a ``name``.
+    (am or pm), ``written`` (9:00), or nothing. What is no number, as a telephone's, is a ``name``. ``said`` is how the
+    text has it, with its unit.
     """
 
     shown: str
@@ -141,6 +143,7 @@ class Amount:
     kind: str = ""
     worth: float = 0.0
     style: str = ""
+    said: str = field(default="", compare=False)
 
     def same(self, other: Amount) -> bool:
         """Tell whether both may mean the same; a bare number means what the other one does."""
@@ -292,7 +295,7 @@ def _measured(plain: str) -> list[Amount]:
             elif first.kind in _MONEY and not kind:
                 kind = first.kind
         number *= scale
-        found.append(Amount(f"{number:.12g}", number, kind, number * factor))
+        found.append(Amount(f"{number:.12g}", number, kind, number * factor, said=match[0].strip()))
         ended = match.end()
     return found
 
@@ -315,4 +318,4 @@ def _number(match: re.Match[str]) -> float | None:
 
 def lacking(one: Sequence[Amount], other: Sequence[Amount]) -> list[str]:
     """Return those of ``one`` that no amount of ``other`` may mean, as they are told."""
-    return [mine.shown for mine in one if not any(mine.same(yours) for yours in other)]
+    return [mine.said or mine.shown for mine in one if not any(mine.same(yours) for yours in other)]

@@ -26,7 +26,10 @@ _KINDS = (
         "long",
         r"多久|多长时间|几天|多少天|几个月|几年|多少年|\bhow long\b|\bhow many (?:days|weeks|months|years|hours)\b",
     ),
-    ("price", r"多少钱|几块钱?|什么价|\bhow much\b"),
+    (
+        "price",
+        r"多少钱|几块钱?|什么价|(?:(?<=[费价])|(?<=[费价][用格是要为])|(?<=[费价][用格][是要为]))多少元?|\bhow much\b",
+    ),
     ("where", r"在?(?:哪里|哪儿|何处|什么地方|哪(?![个些位天]))|\bwhere\b"),
     ("who", r"谁|哪位|\bwho\b|\bwhose\b|\bwhom\b"),
     ("why", r"为什么|为何|为啥|\bwhy\b"),
@@ -42,9 +45,9 @@ _POLITE = re.compile(
     r"|have|has|we|us|me|exactly|currently|now)\b"
 )
 _DIRECTED = re.compile(r"[到至给比欠向转从]|\b(?:to|from|than|into|versus|vs)\b")
-# A sign that belongs to a figure or a letter makes another thing of it: -5, O+, C#.
+# A sign that belongs to a figure or a letter makes another thing of it: -5, O+, C#. So does what a figure counts: 3栋.
 _PARTS = re.compile(
-    r"[\u3400-\u9fff]|(?<![a-z0-9)%.])[-−]\d+(?:\.\d+)*|\d+(?:[.,:]\d+)+"
+    r"(?:\d+|[零一二三四五六七八九十百两]+)[\u3400-\u9fff]|[\u3400-\u9fff]|(?<![a-z0-9)%.])[-−]\d+(?:\.\d+)*|\d+(?:[.,:]\d+)+"
     r"|[^\W_\u3400-\u9fff]+(?:(?<![^\W_][^\W_][^\W_])(?:\+\+|[+#]|[-−](?!\w))(?!\w))?"
 )
 # Requests that have as many right answers as one likes; the verb stands at the beginning.
@@ -111,7 +114,9 @@ def question(text: str) -> Question | None:
     parts = [_stem(part) for part in _PARTS.findall(_POLITE.sub(" ", plain))]
     if len("".join(parts)) < (2 if any(part >= "\u3400" for part in parts) else 3):
         return None
-    return Question(" ".join(parts if ordered else sorted(parts)), tuple(sorted(kinds)))
+    figures = [part for part in parts if part.isdigit()]
+    key = parts if ordered else [*sorted(parts), *(figures if len(figures) > 1 else ())]
+    return Question(" ".join(key), tuple(sorted(kinds)))
 
 
 def _stem(word: str) -> str:
