@@ -218,3 +218,12 @@ def test_answers_of_weight_zero_are_not_learned() -> None:
     talk = {"messages": [ASKED, {**SAID, "weight": 0}, {"role": "user", "content": "And on Sunday?"}, SAID]}
     found = extract(parse("a.jsonl", json.dumps(talk).encode())).pairs
     assert [(pair.question, pair.answer) for pair in found] == [("And on Sunday?", "A.")]
+
+
+def test_a_corpus_is_no_table() -> None:
+    """Long texts stay texts although where they are from stands beside them; what is left out is told."""
+    text = "The counter opens at nine. Bring your card and the form that was sent to you. " * 4
+    rows = [{"text": f"{number}. {text}", "source": "web", "score": 0.5} for number in range(3)]
+    found = parse("a.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    assert [block.text for block in found.blocks] == [row["text"] for row in rows]
+    assert found.notes == ("these columns were left out: source, score",)

@@ -37,6 +37,7 @@ _ONCE = (frozenset(_TEXT), frozenset(_LABEL) - {"label_text"})
 _SPEAKER = re.compile(r"(?:\A|\n\n)(Human|Assistant|H|A): ?")
 _BETWEEN = re.compile(r"\}\s{0,9},\s{0,9}(?=\{)")
 _MORE = ("input", "context")
+_CORPUS = 120  # characters of a text on average: shorter ones are cells
 _DEEPEST = 6
 _NAMED = 20
 _FAILURES = 1_000
@@ -85,6 +86,9 @@ def is_table(rows: Sequence[Any]) -> bool:
     if not unplaced(dict.fromkeys(name for row in rows for name in row)) and any(_field(row, *_TEXT) for row in rows):
         return False
     cells = [cell for row in rows for cell in row.values()]
+    said = sum(len(_field(row, *_TEXT)) for row in rows)
+    if said >= _CORPUS * len(rows) and said >= 0.8 * sum(len(cell) for cell in cells if isinstance(cell, str)):
+        return False  # a corpus: where its texts are from stands beside them
     if not all(cell is None or isinstance(cell, str | bool | int | float) for cell in cells):
         return False
     texts = []
