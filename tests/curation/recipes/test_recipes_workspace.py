@@ -258,3 +258,21 @@ def test_the_command(db: Database, tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["curate", "--recipe", "nosuch", *home]) == 2
     assert main(["curate", "--operators", "--language", "zh"]) == 0
     assert "近似" in capsys.readouterr().out
+
+
+def plain_in(home: Path, text: str) -> list[str]:
+    """Return the files of a home that hold a text as it is."""
+    return [str(path) for path in home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("name", ["faq.csv", "secret.csv"])
+def test_what_is_marked_encrypted_leaves_nothing_plain(db: Database, name: str) -> None:
+    """Whether its purpose is permitted or not: work and reports from before go, and new runs leave none."""
+    text = {"faq.csv": "the Northgate library", "secret.csv": "98000"}[name]
+    run(db), run(db, "knowledge")
+    source = next(source for source in sources.find(db, "library") if source.name == name)
+    assert any("/curation/" in path for path in plain_in(db.root, text))
+    sources.grant(db, "library", source.id, {"encrypt": True})
+    assert plain_in(db.root, text) == []
+    run(db), run(db, preview=2)
+    assert plain_in(db.root, text) == []
