@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from feilun.curation.readers.archives import members, whole_budget
+from feilun.curation.readers.confined import Member
 from feilun.curation.rules import Rule, permissions_of, read_rules
 from feilun.curation.scan import scan
 from feilun.errors import BadSource
@@ -84,3 +89,22 @@ def test_a_name_that_yaml_takes_for_something_else_is_named(tmp_path: Path, key:
         read_rules(path)
     path.write_text(f'"{key}": {{train: no}}')
     assert not permissions_of(tmp_path / key / "a.md", read_rules(path)).train
+
+
+@pytest.mark.parametrize("name", ["Feilun.Permissions.yaml", "FEILUN.PERMISSIONS.YML"])
+def test_rules_are_read_by_whatever_case(tmp_path: Path, name: str) -> None:
+    """Of a folder around what is imported, and within archives, where they come first."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.md").write_text("text")
+    (tmp_path / name).write_text('"**": {train: no}')
+    assert [each.permissions.train for each in scan([tmp_path / "in"])[0]] == [False]
+    for kind in ("zip", "tar"):
+        packed = io.BytesIO()
+        if kind == "zip":
+            with zipfile.ZipFile(packed, "w") as archive:
+                archive.writestr("a.md", "text"), archive.writestr(f"in/{name}", "x")
+        else:
+            with tarfile.open(fileobj=packed, mode="w") as tar:
+                tar.add(tmp_path / "in" / "a.md", "a.md"), tar.add(tmp_path / name, f"in/{name}")
+        found = list(members(f"a.{kind}", packed.getvalue(), whole_budget()))
+        assert [each.name for each in found if isinstance(each, Member)] == [f"in/{name}", "a.md"]
