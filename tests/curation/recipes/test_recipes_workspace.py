@@ -276,3 +276,45 @@ def test_what_is_marked_encrypted_leaves_nothing_plain(db: Database, name: str) 
     assert plain_in(db.root, text) == []
     run(db), run(db, preview=2)
     assert plain_in(db.root, text) == []
+
+
+HEADED = """# Members of Rosengarten
+
+## Who is served by Igor Palamar, igor@mail.example, mobile 13812345678?
+
+The reading room of the east wing serves this member on every first Monday of the month, at the long table.
+
+## When does the east wing of the library close on a Saturday for igor@mail.example?
+
+The east wing of the library closes at 16:00 on every Saturday, and at noon on the last one of the year.
+"""
+
+
+@pytest.mark.parametrize("recipe", ["chat", "knowledge"])
+def test_headings_are_masked_as_texts_are(db: Database, tmp_path: Path, recipe: str) -> None:
+    """No personal data of a source to be masked is left in topics and places, of datasets, ledgers and reports."""
+    (tmp_path / "files" / "staff.md").write_text(HEADED, encoding="utf-8")
+    ingest(db, "library", [tmp_path / "files"])
+    outcome = run(db, recipe)
+    assert outcome.version is not None
+    records = datasets.read(db, "library", outcome.version.id, "inspect")
+    masked = [record for record in records if record.meta["file"] == "staff.md"]
+    assert any("[" in str(record.meta["topic"]) + str(record.meta["place"]) for record in masked)
+    ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
+    for told in (str(records), str(ledger), outcome.page.read_text("utf-8"), json.dumps(outcome.report)):
+        for secret in ("Palamar", "igor@mail", "13812345678"):
+            assert secret not in told
+
+
+@pytest.mark.parametrize("recipe", ["chat", "knowledge"])
+def test_headings_of_encrypted_sources_are_told_nowhere(db: Database, tmp_path: Path, recipe: str) -> None:
+    """Neither by the report nor by the ledger."""
+    (tmp_path / "files" / "feilun.permissions.yaml").write_text('"staff.md": {encrypt: yes}', encoding="utf-8")
+    (tmp_path / "files" / "staff.md").write_text(HEADED, encoding="utf-8")
+    ingest(db, "library", [tmp_path / "files"])
+    outcome = run(db, recipe)
+    ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
+    assert any(entry["name"] == "staff.md" for entry in ledger)
+    for told in (str(ledger), outcome.page.read_text("utf-8"), json.dumps(outcome.report)):
+        for secret in ("Rosengarten", "east wing", "Palamar"):
+            assert secret not in told
