@@ -318,3 +318,19 @@ def test_headings_of_encrypted_sources_are_told_nowhere(db: Database, tmp_path: 
     for told in (str(ledger), outcome.page.read_text("utf-8"), json.dumps(outcome.report)):
         for secret in ("Rosengarten", "east wing", "Palamar"):
             assert secret not in told
+
+
+@pytest.mark.parametrize("rule", ["{train: no}", "{until: 2020-01-01}"])
+def test_copies_in_files_are_refused_with_the_files(tmp_path: Path, rule: str) -> None:
+    """A text of a file that must not be used is used of no other file, as a whole and by its long sentences."""
+    shut = "The director of the library earns ninety eight thousand a year, paid monthly."
+    (tmp_path / "shut.jsonl").write_text(json.dumps({"text": shut}) + "\n")
+    rows = [shut.upper(), f"This is known. {shut}", "The library opens at nine on every weekday."]
+    (tmp_path / "open.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+    (tmp_path / "feilun.permissions.yaml").write_text(f'"shut.jsonl": {rule}')
+    recipe = parse("make: documents\nrows: [exact_copies]\n", "plain")
+    outcome = curate_files([tmp_path], recipe, tmp_path / "out", Options(1))
+    told = pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist()
+    assert "nine" in str(told)
+    assert "director" not in str(told).casefold()
+    assert any("open.jsonl: 2 rows were left out" in note for note in outcome.report["notes"])

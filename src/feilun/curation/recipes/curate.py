@@ -34,7 +34,7 @@ from feilun.curation.recipes.making import Maker, document_of, document_row
 from feilun.curation.recipes.plan import Recipe, Step, find
 from feilun.curation.recipes.refusals import in_memory, refused
 from feilun.curation.recipes.result import sum_of, writing
-from feilun.curation.recipes.streaming import rows_of_all, sorted_out
+from feilun.curation.recipes.streaming import refused_texts, rows_of_all, sorted_out
 from feilun.curation.report import DROPS
 from feilun.curation.scan import look
 from feilun.curation.seam import Entry, Row
@@ -152,7 +152,7 @@ def curate_files(
                 run.take(ended)
                 rows.add(ended.table, ended.plain)
 
-            work, given = out / "work", rows_of_all(files, run.notes)
+            work, given = out / "work", rows_of_all(files, run.notes, refused_texts(survey.found, files))
             run.told(engine.run(given, steps, work, around, processes, say, run.ending("table"), take))
         outcome = run.report(out, rows.sum(), len(files))
     shutil.rmtree(out / "work", ignore_errors=True)
