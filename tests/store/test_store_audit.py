@@ -70,6 +70,15 @@ def test_a_changed_entry_is_found(log: Database, change: dict[str, Any]) -> None
     assert broken(log)[0] == 3
 
 
+@pytest.mark.parametrize("details", ["{", "", "NaN", "[" * 100_000])
+def test_details_that_are_no_json_any_more_are_a_change(log: Database, details: str) -> None:
+    """They break the chain at their number, not the check."""
+    if log.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL keeps nothing but JSON there")
+    tamper(log, sa.update(AUDIT).where(of(3)).values(details=sa.literal_column(f"'{details}'")))
+    assert broken(log) == [3]
+
+
 @pytest.mark.parametrize("gone", [1, 4, 7])
 def test_a_removed_entry_is_found(log: Database, gone: int) -> None:
     """The first, one in the middle, and the last one."""

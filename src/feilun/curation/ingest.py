@@ -23,7 +23,7 @@ from feilun.curation.exams import is_exam, parse_exam
 from feilun.curation.mask import Public, mask
 from feilun.curation.pairs import extract
 from feilun.curation.passages import cut
-from feilun.curation.readers.archives import ARCHIVES, PERMISSION_FILES, ending, is_container, whole_budget
+from feilun.curation.readers.archives import ARCHIVES, ending, gives_rules, is_container, whole_budget
 from feilun.curation.readers.confined import Budget, Pool, shared_pool
 from feilun.curation.recipe import chat_record, masked_pair, passage_record
 from feilun.curation.rules import Rule, permissions_of, rules_in, values_of
@@ -189,7 +189,7 @@ class Unpacker:
             inside = replace(file, path=file.path / member.name, name=f"{file.name}/{member.name}")
             if isinstance(member, Skip):
                 yield Piece(inside, problem=replace(member, name=inside.name))
-            elif PurePosixPath(member.name).name in PERMISSION_FILES:
+            elif gives_rules(member.name):
                 try:
                     inner.extend(rules_in(member.data, inside.path))
                 except BadSource as error:

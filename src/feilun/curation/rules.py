@@ -1,6 +1,6 @@
 """What the owners of a folder permit for its files: ``feilun.permissions.yaml``.
 
-This module knows the rules and which of them decides. It does not know which files there are, nor the store.
+This module knows the rules and which of them decides. It does not know which files there are, nor what is kept.
 
 Permission rules: a mapping from patterns to permissions, relative to the folder of the file that holds them::
 
@@ -8,8 +8,10 @@ Permission rules: a mapping from patterns to permissions, relative to the folder
     "staff/":      {train: no}
 
 ``*`` and ``?`` stay within one folder, ``**`` crosses folders, a pattern without ``/`` fits names at any depth, and
-one that ends in ``/`` (or names a folder) fits everything below it. The most specific rule that fits decides a key;
-a rule that names one file exactly goes before patterns, rules of an inner folder before those of an outer one.
+one that ends in ``/`` (or names a folder) fits everything below it. The most specific rule that fits decides a key,
+wherever it stands. A rule is more specific than another if it stands as far inside or further, and says as much or
+more of the folders around the file, and of its name. Where neither of two is, the stricter holds: an inner folder's
+``**`` undoes no outer rule that names a file.
 """
 
 from __future__ import annotations
@@ -25,11 +27,14 @@ import yaml
 
 from feilun.errors import BadSource
 from feilun.records import Permissions
+from feilun.store.access import permits
 
 _KEYS = ("train", "retrieve", "leave", "mask", "until", "basis", "encrypt")
+_MASKS = ("none", "pseudonymise")
 _GROUNDS = ("own", "public", "contract", "consent")
 _RULES_HINT = 'Write lines such as "policy/*.md": {train: no}, or remove the file.'
 _LARGEST_RULES = 1 << 20
+_WILD = re.compile(r"[*?]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,21 @@ class Rule:
         if not path.is_relative_to(self.folder):
             return False
         name = _plain(path.relative_to(self.folder).as_posix())
-        return re.fullmatch(_regex(_plain(self.pattern)), name) is not None
+        return re.fullmatch(_regex(_plain(self.pattern)), name, re.DOTALL) is not None
 
-    @property
-    def weight(self) -> tuple[int, bool, int]:
-        """How specific the rule is, comparable with that of other rules."""
-        literal = re.sub(r"[*?]", "", self.pattern)
-        return len(self.folder.parts), literal == self.pattern, len(literal)
+    def weight(self, path: Path) -> tuple[int, ...]:
+        """Return how specific the rule is about a file that it fits: in its place, the folders, the name."""
+        folders, _, name = self.pattern.strip("/").rpartition("/")
+        if self.pattern.endswith("/") or (not _WILD.search(name) and _plain(name) != _plain(path.name)):
+            folders, name = self.pattern.strip("/"), ""  # it names a folder around the file
+        said = _WILD.sub("", name)
+        # A whole name says more than a pattern of the same letters.
+        whole = 2 * len(said) + (said == name != "")
+        inside = len(self.folder.parts)
+        parents = [_plain(Path(*path.parts[inside:end]).as_posix()) for end in range(inside + 1, len(path.parts))]
+        named = re.compile(_regex(_plain(folders)), re.DOTALL)
+        deep = next((at for at, each in enumerate(["", *parents]) if named.fullmatch(each)), 0)
+        return inside, inside + deep, len(self.folder.as_posix()) + len(_WILD.sub("", folders)), whole
 
 
 def _plain(name: str) -> str:
@@ -110,6 +123,11 @@ def rules_in(data: bytes, path: Path) -> list[Rule]:
     if not isinstance(given, dict) or not given:
         raise BadSource(f"{path}: expected a mapping from file patterns to permissions.", hint)
     mistakes: list[str] = []
+    mistakes += [
+        f'{pattern!r} is no text to YAML: put the name in quotes, as in "no/" or "010/"'
+        for pattern in given
+        if not isinstance(pattern, str)
+    ]
     rules = [Rule(path.parent, str(pattern), _values(str(pattern), v, mistakes)) for pattern, v in given.items()]
     if mistakes:
         raise BadSource(f"{path}: " + "; ".join(mistakes), hint)
@@ -129,7 +147,7 @@ def _values(pattern: str, given: Any, mistakes: list[str]) -> dict[str, Any]:
                 mistakes.append(f"{pattern}: {key} must be yes or no, not {value!r}")
             values[key] = word in {"yes", "true"}
         elif key == "mask":
-            if value not in {"none", "pseudonymise"}:
+            if value not in _MASKS:
                 mistakes.append(f"{pattern}: mask must be none or pseudonymise, not {value!r}")
             values[key] = value
         elif key == "basis":
@@ -148,11 +166,17 @@ def _values(pattern: str, given: Any, mistakes: list[str]) -> dict[str, Any]:
 
 def values_of(path: Path, rules: list[Rule]) -> dict[str, Any]:
     """Return what ``rules`` say about the file ``path``, key by key; nothing where they are silent."""
+    fitting = [(rule.weight(path), rule.values) for rule in rules if rule.fits(path)]
     values: dict[str, Any] = {}
-    for rule in sorted(rules, key=lambda rule: rule.weight):
-        if rule.fits(path):
-            values |= rule.values
+    for key in _KEYS:
+        said = [(weight, each) for weight, each in fitting if key in each]
+        top = [each for weight, each in said if not any(_beats(other, weight) for other, _ in said)]
+        values |= permits.all_said([{key: each[key]} for each in top])
     return values
+
+
+def _beats(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return one != other and all(mine >= theirs for mine, theirs in zip(one, other, strict=True))
 
 
 def permissions_of(path: Path, rules: list[Rule]) -> Permissions:

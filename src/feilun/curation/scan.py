@@ -18,7 +18,7 @@ from typing import Any
 
 from feilun.curation.documents import MAX_BYTES, Block, Document, Skip, Unreadable, skip
 from feilun.curation.exams import is_exam, read_exam_lines
-from feilun.curation.readers.archives import PERMISSION_FILES, TEMPORARY, is_container
+from feilun.curation.readers.archives import PERMISSION_FILES, TEMPORARY, gives_rules, is_container
 from feilun.curation.readers.database import ENDING, read_table
 from feilun.curation.readers.epub import read_epub
 from feilun.curation.readers.html import read_html
@@ -139,11 +139,11 @@ def look(paths: list[Path]) -> Survey:
             raise BadSource(f"{given}: there is no such file or folder.", "Check the spelling of the path.")
         root = given.resolve()
         for folder in (root, *root.parents):
-            rule_files.update(path for name in PERMISSION_FILES if (path := folder / name).is_file())
+            rule_files.update(_rules_of(folder))
         if root.is_dir():
             for path, reason in _walk(root):
                 name = written(path.relative_to(root).as_posix())
-                if path.name.casefold() in PERMISSION_FILES:
+                if gives_rules(path.name):
                     rule_files.add(path)
                 elif reason:
                     skipped.append(skip(name, reason))
@@ -156,6 +156,15 @@ def look(paths: list[Path]) -> Survey:
     found = [Found(p, name, Permissions(**said[p]), _day(p), said[p]) for p, name in files.items()]
     found.sort(key=lambda file: (file.name, file.path))
     return Survey(found, sorted(skipped, key=lambda item: item.name), rules)
+
+
+def _rules_of(folder: Path) -> list[Path]:
+    """Return the permissions files of a folder, by whatever case; of one that cannot be listed, the usual names."""
+    try:
+        found = [path for path in folder.iterdir() if gives_rules(path.name)]
+    except OSError:
+        found = [folder / name for name in PERMISSION_FILES]
+    return [path for path in found if path.is_file()]
 
 
 def written(name: str | Path) -> str:
@@ -190,7 +199,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, str]]:
             continue
         for entry in entries:
             path = Path(entry.path)
-            if path.name.casefold() in PERMISSION_FILES:
+            if gives_rules(path.name):
                 yield path, ""
             elif entry.is_symlink():
                 yield path, "link"

@@ -58,7 +58,7 @@ def bring(db: Database, ws: str, home: str, paths: Sequence[Path], said: Mapping
     if home not in _ROOMS:
         raise BadRequest(f"{home!r} is no system that is known.", f"Choices: {', '.join(HOMES)}.")
     files = files_in(paths)
-    if rules := [name for name, path in files if path.name in PERMISSION_FILES]:
+    if rules := [name for name, path in files if path.name.casefold() in PERMISSION_FILES]:
         hint = "Say it with --train, --retrieve and --leave, and import without that file."
         raise BadRequest(f"The rules of {rules[0]} are for ordinary files.", hint)
     found = _ROOMS[home].read(files)

@@ -261,7 +261,7 @@ def test_rules_within_an_archive_only_forbid(db: Database, tmp_path: Path) -> No
     folder = tmp_path / "org"
     folder.mkdir()
     rules = b'"b.txt": {train: no}\n"a.txt": {leave: yes, train: yes}\n'
-    data = zipped({"a.txt": b"The first text.", "b.txt": b"The second text.", "feilun.permissions.yaml": rules})
+    data = zipped({"a.txt": b"The first text.", "b.txt": b"The second text.", "Feilun.Permissions.yaml": rules})
     (folder / "open.zip").write_bytes(data)
     (folder / "shut.zip").write_bytes(data + b" ")
     (folder / "bad.zip").write_bytes(

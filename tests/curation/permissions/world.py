@@ -178,22 +178,28 @@ class World:
         return sorted(name for name, kept in self.kept.items() if not kept.deleted)
 
     def ruled(self, place: str) -> Said:
-        """Return what the folders' rules say about a file: the inner folder, the exact, the longer pattern first."""
-        best: dict[str, tuple[tuple[int, bool, int, int, int], Any]] = {}
-        for at, folder in enumerate(RULE_FOLDERS):
+        """Return what the folders' rules say about a file: what is most specific, the stricter where two rules are."""
+        found: list[tuple[tuple[int, ...], Said]] = []
+        for folder in RULE_FOLDERS:
             if folder and not place.startswith(f"{folder}/"):
                 continue
             below = place.removeprefix(f"{folder}/") if folder else place
-            for number, (pattern, said) in enumerate(self.rules.get(folder, [])):
-                if not fits(pattern, below):
-                    continue
-                literal = pattern.replace("*", "")
-                depth = folder.count("/") + bool(folder)
-                weight = (depth, literal == pattern, len(literal), at, number)
-                for name, value in said.items():
-                    if name not in best or weight > best[name][0]:
-                        best[name] = weight, value
-        return {name: value for name, (_, value) in best.items()}
+            depth = folder.count("/") + bool(folder)
+            for pattern, said in self.rules.get(folder, []):
+                if fits(pattern, below):
+                    told, _, name = pattern.rpartition("/")
+                    around = below.split("/")[:-1]
+                    reach = next((at for at, part in enumerate(around, 1) if told and fits_folder(told, part)), 0)
+                    letters = len(folder) + len(told.replace("*", ""))
+                    whole = name.replace("*", "")
+                    found.append(((depth, depth + reach, letters, 2 * len(whole) + (whole == name != "")), said))
+        values: Said = {}
+        for weight, said in found:
+            for name in said:
+                others = [other for other, each in found if name in each and other != weight]
+                if not any(all(a >= b for a, b in zip(other, weight, strict=True)) for other in others):
+                    values = together(values, {name: said[name]})
+        return values
 
     def own(self, kept: Kept) -> Said:
         """Return what holds for a source by itself."""
@@ -240,6 +246,11 @@ def fits(pattern: str, place: str) -> bool:
     if pattern == "pier/*.md":
         return len(parts) == 2 and parts[0] == "pier"
     return place == pattern
+
+
+def fits_folder(told: str, part: str) -> bool:
+    """Tell whether the folder that one of our patterns names is one called ``part``."""
+    return part.startswith("so") if told == "so*" else part == told
 
 
 def _yaml(value: Any) -> str:

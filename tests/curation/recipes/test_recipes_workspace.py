@@ -293,3 +293,79 @@ def test_the_page_speaks_both_languages(db: Database, tmp_path: Path) -> None:
         assert told in chinese
     for told in ("item 1", "largest_group", "one_group", "<bdi>True", "<bdi>rows"):
         assert told not in chinese
+
+
+def plain_in(home: Path, text: str) -> list[str]:
+    """Return the files of a home that hold a text as it is."""
+    return [str(path) for path in home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("name", ["faq.csv", "secret.csv"])
+def test_what_is_marked_encrypted_leaves_nothing_plain(db: Database, name: str) -> None:
+    """Whether its purpose is permitted or not: work and reports from before go, and new runs leave none."""
+    text = {"faq.csv": "the Northgate library", "secret.csv": "98000"}[name]
+    run(db), run(db, "knowledge")
+    source = next(source for source in sources.find(db, "library") if source.name == name)
+    assert any("/curation/" in path for path in plain_in(db.root, text))
+    sources.grant(db, "library", source.id, {"encrypt": True})
+    assert plain_in(db.root, text) == []
+    run(db), run(db, preview=2)
+    assert plain_in(db.root, text) == []
+
+
+HEADED = """# Members of Rosengarten
+
+## Who is served by Igor Palamar, igor@mail.example, mobile 13812345678?
+
+The reading room of the east wing serves this member on every first Monday of the month, at the long table.
+
+## When does the east wing of the library close on a Saturday for igor@mail.example?
+
+The east wing of the library closes at 16:00 on every Saturday, and at noon on the last one of the year.
+"""
+
+
+@pytest.mark.parametrize("recipe", ["chat", "knowledge"])
+def test_headings_are_masked_as_texts_are(db: Database, tmp_path: Path, recipe: str) -> None:
+    """No personal data of a source to be masked is left in topics and places, of datasets, ledgers and reports."""
+    (tmp_path / "files" / "staff.md").write_text(HEADED, encoding="utf-8")
+    ingest(db, "library", [tmp_path / "files"])
+    outcome = run(db, recipe)
+    assert outcome.version is not None
+    records = datasets.read(db, "library", outcome.version.id, "inspect")
+    masked = [record for record in records if record.meta["file"] == "staff.md"]
+    assert any("[" in str(record.meta["topic"]) + str(record.meta["place"]) for record in masked)
+    ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
+    for told in (str(records), str(ledger), outcome.page.read_text("utf-8"), json.dumps(outcome.report)):
+        for secret in ("Palamar", "igor@mail", "13812345678"):
+            assert secret not in told
+
+
+@pytest.mark.parametrize("recipe", ["chat", "knowledge"])
+def test_headings_of_encrypted_sources_are_told_nowhere(db: Database, tmp_path: Path, recipe: str) -> None:
+    """Neither by the report nor by the ledger."""
+    (tmp_path / "files" / "feilun.permissions.yaml").write_text('"staff.md": {encrypt: yes}', encoding="utf-8")
+    (tmp_path / "files" / "staff.md").write_text(HEADED, encoding="utf-8")
+    ingest(db, "library", [tmp_path / "files"])
+    outcome = run(db, recipe)
+    ledger = pq.read_table(outcome.page.with_name("ledger.parquet")).to_pylist()
+    assert any(entry["name"] == "staff.md" for entry in ledger)
+    for told in (str(ledger), outcome.page.read_text("utf-8"), json.dumps(outcome.report)):
+        for secret in ("Rosengarten", "east wing", "Palamar"):
+            assert secret not in told
+
+
+@pytest.mark.parametrize("rule", ["{train: no}", "{until: 2020-01-01}"])
+def test_copies_in_files_are_refused_with_the_files(tmp_path: Path, rule: str) -> None:
+    """A text of a file that must not be used is used of no other file, as a whole and by its long sentences."""
+    shut = "The director of the library earns ninety eight thousand a year, paid monthly."
+    (tmp_path / "shut.jsonl").write_text(json.dumps({"text": shut}) + "\n")
+    rows = [shut.upper(), f"This is known. {shut}", "The library opens at nine on every weekday."]
+    (tmp_path / "open.jsonl").write_text("".join(json.dumps({"text": row}) + "\n" for row in rows))
+    (tmp_path / "feilun.permissions.yaml").write_text(f'"shut.jsonl": {rule}')
+    recipe = parse("make: documents\nrows: [exact_copies]\n", "plain")
+    outcome = curate_files([tmp_path], recipe, tmp_path / "out", Options(1))
+    told = pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist()
+    assert "nine" in str(told)
+    assert "director" not in str(told).casefold()
+    assert any("open.jsonl: 2 rows were left out" in note for note in outcome.report["notes"])

@@ -7,7 +7,7 @@ bring with them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from feilun.records import JSON
 
 EXAMPLES = 5
 BINS = 16  # of lengths: the first holds empty texts, each other one twice the length of the one before
-_PLAIN, _SHOWN = ("row", "name", "place"), ("detail", "before", "after")  # fields of an example
+_PLAIN, _SHOWN = ("row", "name"), ("place", "detail", "before", "after")  # fields of an example
 _FAILED: Words = ("The operator failed at this row; the log says why.", "处理此行时出错，原因见日志。")
 _EMPTIED: Words = ("Nothing was left of it.", "处理后没有剩下内容。")
 _ASIDE: Words = ("Set aside for a person to look at.", "留待人工查看。")
@@ -119,8 +119,8 @@ class Shape:
     splits: Counter[str] = field(default_factory=Counter)
     flagged: int = 0
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """Count rows."""
+    def add(self, rows: Iterable[Row], sealed: Collection[str] = ()) -> None:
+        """Count rows; of ``sealed`` sources topics are not told."""
         for row in rows:
             size = sum(map(len, row.texts))
             self.rows += 1
@@ -130,7 +130,7 @@ class Shape:
             self.forms[" → ".join(row.roles) if len(row.roles) < 6 else f"{len(row.roles)} turns"] += 1
             self.files[row.name] += 1
             self.flagged += bool(row.meta.get("flags"))
-            if row.meta.get("topic"):
+            if row.meta.get("topic") and row.source not in sealed:
                 self.topics[str(row.meta["topic"])[:80]] += 1
             if row.meta.get("split"):
                 self.splits[str(row.meta["split"])] += 1

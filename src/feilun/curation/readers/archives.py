@@ -167,6 +167,11 @@ def _plain(name: str) -> str:
     return "/".join(parts)
 
 
+def gives_rules(name: str) -> bool:
+    """Tell whether a file holds permissions, by its name in any case, as on disks that tell no cases apart."""
+    return PurePosixPath(name).name.casefold() in PERMISSION_FILES
+
+
 def shown(name: str) -> str:
     """Return a refused name as it can be shown to people."""
     return "".join(char if char.isprintable() else "?" for char in name)[:200] or "?"
@@ -188,7 +193,7 @@ def _zip(data: bytes, gate: _Gate) -> Iterator[Member | Skip]:
     except _DAMAGE as error:
         raise Unreadable("damaged") from error
     names = _zip_names(infos)
-    order = sorted(infos, key=lambda info: PurePosixPath(names[id(info)]).name not in PERMISSION_FILES)
+    order = sorted(infos, key=lambda info: not gives_rules(names[id(info)]))
     with archive:
         for info in order[: 2 * MAX_MEMBERS]:
             name, mode = names[id(info)], info.external_attr >> 16
@@ -296,7 +301,7 @@ def _tar(data: bytes, budget: Budget, rules: bool) -> Iterator[Member | Skip]:
             for info in tar:
                 found += 1
                 name = _tar_name(info.name)
-                if info.isdir() or rules is not (PurePosixPath(name).name in PERMISSION_FILES):
+                if info.isdir() or rules is not gives_rules(name):
                     continue
                 if info.issym() or info.islnk():
                     yield skip(shown(name), "link")

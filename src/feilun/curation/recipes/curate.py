@@ -34,7 +34,7 @@ from feilun.curation.recipes.making import Maker, document_of, document_row
 from feilun.curation.recipes.plan import Recipe, Step, find
 from feilun.curation.recipes.refusals import in_memory, refused
 from feilun.curation.recipes.result import sum_of, writing
-from feilun.curation.recipes.streaming import rows_of_all, sorted_out
+from feilun.curation.recipes.streaming import refused_texts, rows_of_all, sorted_out
 from feilun.curation.report import DROPS
 from feilun.curation.scan import look
 from feilun.curation.seam import Entry, Row
@@ -44,6 +44,7 @@ from feilun.store import datasets, evals, sources, workspaces
 from feilun.store.access.sealing import derived
 from feilun.store.blobs import written_whole
 from feilun.store.database import Database
+from feilun.store.vault import contents
 
 Say = Callable[[str, int, int], None]
 MASKED = "personal"  # the operator that sources with mask: pseudonymise always pass
@@ -82,7 +83,7 @@ def curate_workspace(
     writes no dataset.
     """
     workspaces.ensure(db, ws)
-    base = db.root / "curation" / hashlib.sha256(ws.encode()).hexdigest()[:16] / _file_name(recipe.name)
+    base = contents.derived(db, ws) / _file_name(recipe.name)
     with lock(db.root / "locks" / f"curation-{base.parent.name}-{base.name}.lock", f"the recipe {recipe.name}"):
         found = documents(db, ws, recipe.purpose)
         usable = [document for document in found if not document.problem]
@@ -100,7 +101,7 @@ def curate_workspace(
             reader=reader(db.root, options.model, recipe),
         )
         sealed = frozenset(source.id for source in sources.find(db, ws) if source.permissions.encrypt)
-        with _ledger(base, options) as ledger, _work(base, options, sealed & {d.source for d in usable}) as folder:
+        with _ledger(base, options) as ledger, _work(base, options, sealed) as folder:
             run = _Run(recipe, options, around, say, ledger)
             run.sealed = sealed
             run.skipped = [*skipped, *(document.problem for document in found if document.problem)]
@@ -151,7 +152,7 @@ def curate_files(
                 run.take(ended)
                 rows.add(ended.table, ended.plain)
 
-            work, given = out / "work", rows_of_all(files, run.notes)
+            work, given = out / "work", rows_of_all(files, run.notes, refused_texts(survey.found, files))
             run.told(engine.run(given, steps, work, around, processes, say, run.ending("table"), take))
         outcome = run.report(out, rows.sum(), len(files))
     shutil.rmtree(out / "work", ignore_errors=True)
@@ -176,6 +177,8 @@ def _work(base: Path, options: Options, sealed: frozenset[str]) -> Iterator[Path
     if not (sealed or options.preview):
         yield base / "work"
         return
+    if sealed:  # what was kept before anything had to be encrypted
+        shutil.rmtree(base / "work", ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="feilun-curation-", dir=in_memory() if sealed else None) as folder:
         yield Path(folder)
 

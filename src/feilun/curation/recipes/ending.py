@@ -46,7 +46,7 @@ class Ending:
     """How shards end: with ``wanted`` ``records``, a ``table`` of them, or (empty) what happened to rows only.
 
     Rows that mending has emptied are left out, and flagged ones if a person is to see them first (``set_aside``). Of
-    ``sealed`` sources the ledger tells no details.
+    ``sealed`` sources the ledger tells neither details nor places, which are headings.
     """
 
     wanted: str = ""
@@ -58,7 +58,7 @@ class Ending:
         shape, kept = Shape(), list[Record]()
         if self.wanted:
             left = [row for row in rows if self._stays(row, entries)]
-            shape.add(left)
+            shape.add(left, self.sealed)
             kept = [record_of(row) for row in left]
         ended = Ended(Counts.of(entries), shape, ledger.table(self.without_details(entries)))
         if self.wanted == "table":
@@ -71,7 +71,7 @@ class Ending:
         """Return entries that tell nothing of what sealed sources hold."""
         for entry in entries:
             if entry.source in self.sealed:
-                entry.detail = ""
+                entry.detail = entry.place = ""
         return entries
 
     def _stays(self, row: Row, entries: list[Entry]) -> bool:

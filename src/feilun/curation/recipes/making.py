@@ -18,6 +18,8 @@ from feilun.curation.documents import Block, Document
 from feilun.curation.ingest import SENTENCE_ENDS
 from feilun.curation.pairs import extract, people_in
 from feilun.curation.passages import cut
+from feilun.curation.personal import USUAL, Finder
+from feilun.curation.personal.masking import label, replaced
 from feilun.curation.recipe import acquainted
 from feilun.curation.recipes.plan import Made
 from feilun.curation.recipes.shards import row_id
@@ -76,6 +78,7 @@ class Maker:
     made: Made
     refused: Mapping[str, str] = field(default_factory=dict)  # why texts are forbidden, by digest
     ledger: list[Entry] = field(default_factory=list)
+    _finder: Finder = field(default_factory=lambda: Finder(frozenset(USUAL), 0.5))
     _again: Counter[str] = field(default_factory=Counter)
 
     def rows(self, documents: Iterable[Row]) -> Iterator[Row]:
@@ -100,12 +103,22 @@ class Maker:
                 yield replace(row, lang=row.lang or each.lang)
 
     def _row(self, document: Document, place: str, roles: tuple[str, ...], texts: tuple[str, ...], meta: JSON) -> Row:
+        if document.mask:
+            place, topic = self._masked(texts, (place, str(meta.get("topic", ""))), meta.get("people", ()))
+            meta |= {"topic": topic} if topic else {}
         key = row_id(document.source, document.name, roles, texts, meta)
         again = self._again[key]
         self._again[key] += 1
         if again:
             key = row_id(document.source, document.name, roles, texts, meta, again)
         return Row(key, document.source, document.name, place, roles, texts, "", meta)
+
+    def _masked(self, texts: tuple[str, ...], headings: tuple[str, str], people: Iterable[str]) -> tuple[str, str]:
+        """Return headings without personal data: no step mends them, and they go into reports and datasets."""
+        given = (*texts, *headings)
+        found = self._finder.find_together(given, self._finder.find_all(given), list(people))
+        place, topic = (replaced(text, spans, label) for text, spans in zip(headings, found[len(texts) :], strict=True))
+        return place, topic
 
     def _chat(self, document: Document) -> Iterator[Row]:
         pairs = extract(document).pairs

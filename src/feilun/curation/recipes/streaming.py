@@ -14,12 +14,14 @@ from typing import Any
 import msgspec
 
 from feilun.curation.documents import Skip, skip
+from feilun.curation.recipes.making import digests_of, record_of
 from feilun.curation.recipes.shards import row_id
 from feilun.curation.scan import Found
 from feilun.curation.seam import Row
 from feilun.errors import BadSource
 from feilun.later import Later
 from feilun.records import Purpose
+from feilun.store import sources
 from feilun.store.access import permits
 
 pa, pq = Later("pyarrow"), Later("pyarrow.parquet")
@@ -47,13 +49,29 @@ def sorted_out(found: Sequence[Found], purpose: Purpose) -> tuple[list[Found], l
     return files, skipped
 
 
-def rows_of_all(files: Iterable[Found], notes: list[str]) -> Iterator[Row]:
-    """Yield the rows of files, file after file; what is no row is told in ``notes``."""
+def refused_texts(found: Iterable[Found], files: Sequence[Found]) -> frozenset[str]:
+    """Return the digests of the texts in those files of rows found that are not among ``files``, which may be used."""
+    shut = (file for file in found if file not in files and file.path.suffix.casefold() in ENDINGS)
+    return frozenset(digest for file in shut for row in rows_of(file.path, file.name, "", []) for digest in _known(row))
+
+
+def _known(row: Row) -> frozenset[str]:
+    return sources.record_digests(record_of(row)) | digests_of(row.texts)
+
+
+def rows_of_all(files: Iterable[Found], notes: list[str], refused: frozenset[str] = frozenset()) -> Iterator[Row]:
+    """Yield the rows of files, file after file; what is no row, or holds ``refused`` texts, is told in ``notes``."""
     for file in files:
+        copied = 0
         for row in rows_of(file.path, file.name, f"file:{file.name}", notes):
+            if refused and not refused.isdisjoint(_known(row)):
+                copied += 1
+                continue
             if file.permissions.mask == "pseudonymise":
                 row.meta["mask"] = True
             yield row
+        if copied:
+            notes.append(f"{file.name}: {copied} rows were left out: a file that must not be used holds their texts.")
 
 
 def rows_of(path: Path, name: str, source: str, notes: list[str]) -> Iterator[Row]:

@@ -6,6 +6,7 @@ Knows where both lie, and how what was plain becomes sealed. Does not know which
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from feilun.store.schema import DATASETS, LINEAGE, SOURCES
 
 _PIECE = 1 << 20
 _FEW = 500
+
+
+def derived(db: Database, ws: str) -> Path:
+    """Return the folder of what recipes make of a workspace's sources, in plain: reports, ledgers, unfinished work."""
+    return db.root / "curation" / hashlib.sha256(ws.encode()).hexdigest()[:16]
 
 
 def sum_of(content: bytes | Path) -> str:
@@ -81,8 +87,11 @@ def drop(db: Database, conn: Connection, ws: str, sha: str) -> None:
 def seal(db: Database, ws: str, secret: Mapping[str, str]) -> None:
     """Seal the bytes of sources (id -> sum) of a workspace, and the tables with rows of theirs, where they are plain.
 
-    The plain file goes once it is sealed, unless another workspace has the same as its own.
+    The plain file goes once it is sealed, unless another workspace has the same as its own. What recipes made of plain
+    bytes goes first, so that after a crash in between it is done again.
     """
+    if any(db.blobs.path(sha).is_file() for sha in secret.values()):
+        shutil.rmtree(derived(db, ws), ignore_errors=True)
     tables: set[str] = set()
     with db.reading() as conn:
         for some in _pieces(sorted(secret)):
