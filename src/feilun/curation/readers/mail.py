@@ -92,11 +92,11 @@ def mail_members(kind: str, data: bytes) -> Iterator[Member | Skip]:
                 yield Member(_named(name or _header(inner, "Subject"), number, ".eml"), inner.as_bytes(), day)
         elif _attached(part, name):
             number += 1
-            content = part.get_payload(decode=True)
+            content = _content(part)
             content_type = part.get_content_type()
             yield Member(
                 _named(name, number, _ENDINGS.get(content_type, f".{part.get_content_subtype()}")),
-                content if isinstance(content, bytes) else b"",
+                content,
                 day,
             )
 
@@ -179,11 +179,21 @@ def _leaves(message: Message) -> Iterator[Message]:
     while waiting and given < _PARTS:
         part = waiting.pop()
         given += 1
-        payload = part.get_payload()
+        payload = part.get_payload() if part.is_multipart() else None
         if part.get_content_type() != "message/rfc822" and isinstance(payload, list):
             waiting.extend(each for each in reversed(payload) if isinstance(each, Message))
         else:
             yield part
+
+
+def _content(part: Message) -> bytes:
+    """Return the bytes of a part; the library raises where its charset is a codec that decodes no texts."""
+    try:
+        content = part.get_payload(decode=True)
+    except ValueError:
+        part.del_param("charset")
+        content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
 
 
 def _file_name(part: Message) -> str:
@@ -227,8 +237,8 @@ def _bodies(message: Message, notes: list[str]) -> Iterator[tuple[str, str]]:
             if kind in _NO_BODIES:
                 notes.append(f"a part of the type text/{kind} was left out")
                 continue
-            raw = part.get_payload(decode=True)
-            text = _charset(raw, part.get_content_charset()) if isinstance(raw, bytes) else ""
+            charset = part.get_content_charset()
+            text = _charset(_content(part), charset)
             if text.strip():
                 (html if kind == "html" else plain).append(text)
         if plain or html:
@@ -241,7 +251,7 @@ def _groups(message: Message) -> Iterator[list[Message]]:
     while waiting and given < _PARTS:
         part = waiting.pop()
         given += 1
-        payload = part.get_payload()
+        payload = part.get_payload() if part.is_multipart() else None
         if isinstance(payload, list) and part.get_content_type() not in {"message/rfc822", "multipart/alternative"}:
             waiting.extend(each for each in reversed(payload) if isinstance(each, Message))
         else:
