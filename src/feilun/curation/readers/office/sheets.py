@@ -117,7 +117,7 @@ class _Book:
         if kind == "inlineStr":
             return _rich(next((part for part in cell if part.tag.endswith("}is") or part.tag == "is"), cell))
         parts = {part.tag.rpartition("}")[2]: part.text or "" for part in cell}
-        self._unsaved += "f" in parts and "v" not in parts
+        self._unsaved += "f" in parts and not parts.get("v") and kind != "str"
         raw = parts.get("v", "")
         if kind == "s":
             index = whole(raw, 1 << 30)
