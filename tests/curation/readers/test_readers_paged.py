@@ -80,6 +80,35 @@ def test_ruled_tables_are_tables() -> None:
     assert [b.kind for b in parse("a.pdf", page((80, 600, "only"), (80, 570, "framed"), rules=True)).blocks] == ["text"]
 
 
+def test_letters_of_a_line_above_are_in_no_cell() -> None:
+    """A sign is in the cell that its middle is in, however tight the rules are."""
+    lines = [(80, 623, "paying by agency"), (80, 593, "gjpqy"), (210, 593, "5"), (80, 570, "B"), (210, 570, "6")]
+    table = parse("a.pdf", page(*lines, rules=True)).blocks[-1]
+    assert table.rows == (("gjpqy", "5"), ("B", "6"))
+
+
+@pytest.mark.parametrize(
+    ("pages", "kept"),
+    [
+        ([[(72, 800, "Fee"), (300, 800, "1")]], ["1"]),
+        ([[(72, 400, "Fees"), (300, 40, "412")]], ["412"]),
+        ([[(72, 400, "Fees"), (300, 40, "1")]], []),
+        ([[(72, 400, "Fees"), (300, 40, "17")], [(72, 400, "Rates"), (90, 40, "18")]], []),
+    ],
+)
+def test_figures_are_kept_that_number_no_page(pages: list[list[tuple[float, float, str]]], kept: list[str]) -> None:
+    """A page's number stands alone, and is its own or counted on by the next page."""
+    stream = io.BytesIO()
+    sheet = canvas.Canvas(stream, pagesize=A4)
+    for lines in pages:
+        for x, y, text in lines:
+            sheet.drawString(x, y, text)
+        sheet.showPage()
+    sheet.save()
+    said = " ".join(block.text for block in parse("a.pdf", stream.getvalue()).blocks)
+    assert [word for word in said.split() if word.isdecimal()] == kept
+
+
 def test_layout_by_places_alone() -> None:
     """A word that was parted is joined; a gap makes a paragraph; strokes that do not close are no table."""
     lines = [

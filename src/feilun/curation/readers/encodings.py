@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 
@@ -46,6 +47,12 @@ _ALIASES = {
     **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),
     **dict.fromkeys(("euc-kr", "ks_c_5601-1987"), "cp949"),
 }
+_REAL = re.compile(
+    r"ascii|utf-(?:7|8|16|32).*|(?:cp|gb|big5|euc_|iso8859|iso2022|koi8|mac|shift_jis).*|hz|johab|tis-620|kz1048"
+)  # as Python names them; its other codecs are no encodings of texts
+_RARE_NAMES = frozenset("喆堃䶮𠮷犇淼垚燊玥珺翀赟彧頔祎煊熠昇瑀濛甯旻焱镕鑫")
+_SURE = 4  # characters of three bytes that prove UTF-8
+_FIELD = re.compile(rb"([,;:\t\" ]+)")  # signs that are no part of a character in any encoding
 _KNOWN = re.compile("[\\s\\x20-\\x7e\u00a0-\u024f\u2010-\u206f\u3000-\u9fff\uff00-\uffef]")
 _MOST_BYTES = 4 * MAX_CHARACTERS
 
@@ -142,7 +149,9 @@ def _expected(name: str) -> tuple[frozenset[str], frozenset[str]]:
         kana = frozenset(map(chr, range(0x3041, 0x30FF)))
         return kana | _cells("euc_jp", range(0xB0, 0xD0), range(0xA1, 0xFF)) | marks, kana
     if name == "gb18030":
-        return _cells("gb2312", range(0xB0, 0xD8), range(0xA1, 0xFF)) | traditional | marks, _FREQUENT_HAN
+        return _cells("gb2312", range(0xB0, 0xD8), range(0xA1, 0xFF)) | traditional | _RARE_NAMES | marks, (
+            _FREQUENT_HAN
+        )
     cantonese = frozenset("嘅咗喺唔佢冇哋啲嚟嘢咁嗰啱睇攞瞓諗㗎喎囉咩乜噉碁銹裏墻恒粧嫺")
     return traditional | cantonese | marks, _FREQUENT_HAN
 
@@ -156,17 +165,33 @@ def declared(data: bytes, name: str) -> str | None:
     """Return a text in the encoding that it names, or None if that is unknown or more than a few bytes do not fit.
 
     Old names are read as what programs write under them, as browsers do: gb2312 is GB 18030, iso-8859-1 is
-    Windows-1252.
+    Windows-1252. What is UTF-8 for sure is not read as anything else.
     """
     name = name.strip().lower()
     names = ("cp950", "big5hkscs") if name.startswith("big5") or name == "cp950" else (_ALIASES.get(name, name),)
     try:
+        real = codecs.lookup(names[0]).name
+        if not _REAL.fullmatch(real) or _contradicted(data, real):
+            return None
         readings = [data.decode(name, errors="replace") for name in names]
-    except LookupError:
+    except (LookupError, ValueError):
         return None
     text = min(readings, key=lambda text: text.count("\ufffd"))
     foreign = sum(map(len, _FOREIGN.findall(text)))
     return text if text.count("\ufffd") <= 0.02 * foreign else None
+
+
+def _contradicted(data: bytes, name: str) -> bool:
+    """Tell whether the bytes are UTF-8 for sure, or of another width than the encoding's."""
+    if name == "utf-7":
+        return not data.isascii()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    if name.startswith(("utf-16", "utf-32")):
+        return "\0" not in text
+    return sum(char >= "\u0800" for char in text) >= _SURE
 
 
 def decode(data: bytes, notes: list[str] | None = None) -> str:
@@ -201,19 +226,65 @@ def _mixed(data: bytes, notes: list[str]) -> str:
         damaged = kinds.count("damaged")
         notes.append(f"{damaged} lines hold bytes that are no UTF-8; they were replaced")
         return data.decode("utf-8", errors="replace")
-    encoding = _legacy(others[: 1 << 20])
+    encoding = _guess(others)
     # Two bytes of a Chinese encoding can look like one letter of UTF-8, three hardly ever do.
     proof = 0x800 if encoding not in _WESTERN else 0x80
     known = ("utf-8" if kind in {"utf-8", "damaged"} else "" for kind in kinds)
     sure = [name and any(ord(char) >= proof for char in _utf8(line)) for name, line in zip(known, lines, strict=True)]
     if not any(sure):
-        return data.decode(encoding, errors="replace")
-    mixed = sum(kind == "other" for kind in kinds)
-    notes.append(f"mixed encodings: {mixed} lines are {encoding}, the others UTF-8")
-    return "\n".join(
-        _utf8(line) if is_utf8 or line.isascii() else line.decode(encoding, errors="replace")
-        for line, is_utf8 in zip(lines, sure, strict=True)
-    )
+        return data.decode(encoding or _legacy(others[: 1 << 20]), errors="replace")
+    found: Counter[str] = Counter()
+    texts = [
+        _utf8(line) if is_utf8 or line.isascii() else _line(line, kind, encoding, found)
+        for line, kind, is_utf8 in zip(lines, kinds, sure, strict=True)
+    ]
+    lost = found.pop("", 0)
+    if found:
+        said = ", ".join(f"{times} lines are {name}" for name, times in found.most_common())
+        notes.append(f"mixed encodings: {said}, the others UTF-8")
+    if lost:
+        notes.append(f"{lost} lines hold bytes that fit no encoding; they were replaced")
+    return "\n".join(texts)
+
+
+def _guess(others: bytes) -> str:
+    """Return the encoding of lines that are no UTF-8, or of their fields if some of them are; else nothing."""
+    head = others[: 1 << 20]
+    for some in (head, b"\n".join(field for field in _FIELD.split(head) if _kind(field) == "other")):
+        try:
+            return _legacy(some)
+        except Unreadable:
+            continue
+    return ""
+
+
+def _line(line: bytes, kind: str, encoding: str, found: Counter[str]) -> str:
+    """Decode a line: as most others are, in an encoding of its own, field by field, or with signs for what is lost."""
+    name = encoding
+    if not name or not _fits(line, name):
+        try:
+            name = _legacy(line)
+        except Unreadable:
+            if any(_is_utf8(field) for field in _FIELD.split(line)):
+                return "".join(
+                    _utf8(field) if field.isascii() or _is_utf8(field) else _line(field, kind, encoding, found)
+                    for field in _FIELD.split(line)
+                )
+            name = encoding
+    text = line.decode(name or "utf-8", errors="replace")
+    if kind == "other" or not name:
+        found["" if "\ufffd" in text else name] += 1
+    return text
+
+
+def _fits(line: bytes, name: str) -> bool:
+    text = line.decode(name, errors="replace")
+    return (_western if name in _WESTERN else _sound)(text, name) > 0
+
+
+def _is_utf8(field: bytes) -> bool:
+    """Tell whether a part of a line is UTF-8 with a character of three bytes."""
+    return _kind(field) == "utf-8" and any(char >= "\u0800" for char in _utf8(field))
 
 
 def _utf8(line: bytes) -> str:

@@ -19,18 +19,27 @@ from feilun.curation.readers.encodings import declared
 from feilun.curation.readers.outline import Sections
 from feilun.curation.readers.text import capped, decode, raised, struck, table_rows
 
-_DROPPED = (
-    "nav", "header", "footer", "script", "style", "noscript", "template", "aside", "svg", "head", "button", "select",
-    "input", "textarea", "iframe", "object", "canvas", "rp", "rt",
-)  # fmt: skip
+_DROPPED = {
+    "script", "style", "noscript", "template", "svg", "head", "button", "select", "input", "textarea", "iframe",
+    "object", "canvas", "rp", "rt",
+}  # fmt: skip
+_FRAMES = ["nav", "header", "footer", "aside"]  # what stands around the text of a page, unless it is text itself
 _STRUCK = {"del", "s", "strike"}
 _HEADINGS = {"h1": 1, "h2": 2, "h3": 3, "h4": 4, "h5": 5, "h6": 6, "summary": 7}
 _LINES = {
     "p", "div", "br", "tr", "section", "article", "blockquote", "pre", "ul", "ol", "dl", "main", "details", "table",
-    "figure", "figcaption", "caption", "form", "fieldset", "address", "hr",
+    "figure", "figcaption", "caption", "form", "fieldset", "address", "hr", "legend", "dialog", "hgroup", "center",
+    "dir", "menu", "search", "nav", "header", "footer", "aside",
 }  # fmt: skip
 _SINGLE = {"br", "tr", "td", "th"}
+_ENDS = _LINES - {"br", "hr"} | {"td", "th", "li", "dt", "dd"}
+_END = "\v"  # where a line ends, if it is not at its end anyway
+_ENDED = re.compile(r"\v[ \v]*(\n?)")
 _HIDDEN = re.compile(r"(?i)display\s*:\s*none|visibility\s*:\s*hidden")
+_FOLDED = re.compile(r"(?i)collaps|accordion|answer|faq|panel")  # what a click opens
+_SENTENCE = re.compile(r"[^.!?。！？]{12,}[.!?](?:\s|$)|[^.!?。！？]{5,}[。！？]")
+_OWNER = re.compile(r"(?i)©|\(c\)|copyright|rights? reserved|版权|版權|保留所有|备案|ICP|cookie")
+_MOST_LINKED = 0.3  # the share of a text that is links; with more it is a menu
 _LINE_THROUGH = re.compile(r"(?i)text-decoration[^;]*line-through")
 _DEEPEST = 12  # lists within lists
 _MOST_CELLS = 1_000_000
@@ -49,9 +58,7 @@ def html_blocks(text: str, notes: list[str], where: str = "") -> list[Block]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
             soup = BeautifulSoup(capped(text, notes).replace("\0", ""), "lxml")
-        for tag in soup.find_all(_dropped):
-            if tag.parent is not None and not tag.decomposed:
-                tag.decompose()
+        _clear(soup, notes)
         for tag in soup.find_all(["sup", "sub"]):
             tag.replace_with(raised(tag.get_text(), tag.name == "sub"))
         for tag in soup.find_all(_is_struck):
@@ -63,12 +70,58 @@ def html_blocks(text: str, notes: list[str], where: str = "") -> list[Block]:
         raise Unreadable("damaged", f"({type(error).__name__})") from error
 
 
+def _clear(soup: BeautifulSoup, notes: list[str]) -> None:
+    """Take out what is no text of the page; what holds sentences nevertheless is noted."""
+    lost = 0
+    for tag in soup.find_all(_dropped):
+        if tag.parent is not None and not tag.decomposed:
+            lost += tag.name not in _DROPPED and _has_sentences(tag.get_text(" "))
+            tag.decompose()
+    # The menus first: what is left tells whether a head is only one.
+    for tag in [*soup.find_all("nav"), *soup.find_all(_FRAMES[1:])]:
+        if tag.parent is not None and not tag.decomposed and not _is_text(tag, soup):
+            lost += _has_sentences(tag.get_text(" "))
+            tag.decompose()
+    if lost:
+        notes.append(f"{lost} parts with sentences were left out: hidden, or a menu, head, foot or margin of the page")
+
+
 def _dropped(tag: Tag) -> bool:
-    """Tell whether a tag is furniture or hidden; of heads only the page's is furniture."""
-    if tag.name == "header":
-        return tag.find_parent(["article", "main"]) is None
-    hidden = tag.has_attr("hidden") or _HIDDEN.search(str(tag.get("style", ""))) is not None
-    return tag.name in _DROPPED or hidden
+    """Tell whether a tag is a tool of the page or hidden for good; a click opens the answers of questions."""
+    if tag.name == "button" and (heading := tag.find_parent([*_HEADINGS])) is not None:
+        return _words(heading) != _words(tag)
+    if tag.name in _DROPPED:
+        return True
+    if tag.has_attr("hidden"):
+        return str(tag["hidden"]).casefold() != "until-found"
+    names = str(tag.get("class", ""))
+    folded = _FOLDED.search(names) and "nav" not in names
+    return _HIDDEN.search(str(tag.get("style", ""))) is not None and not folded
+
+
+def _is_text(frame: Tag, soup: BeautifulSoup) -> bool:
+    """Tell whether a head, foot, margin or menu is text that people read: more than links, logos and owners."""
+    if frame.name == "nav":
+        if frame.find(["main", "h1"]) is not None:
+            return True
+    elif frame.name == "header":
+        if frame.find_parent(["article", "main", "section"]) is not None:
+            return True
+        title = frame.find("h1")
+        linked = title is None or (title.find_parent("a") or title.find("a")) is not None
+        if not linked and len(soup.find_all("h1", limit=2)) == 1:
+            return True
+    elif frame.find_parent(["blockquote", "figure"]) is not None or any(
+        "note" in str(frame.get(name, "")) for name in ("epub:type", "role", "class")
+    ):
+        return True
+    said = frame.get_text(" ")
+    links = sum(len(link.get_text()) for link in frame.find_all("a"))
+    return links <= _MOST_LINKED * len(said.strip()) and _has_sentences(said)
+
+
+def _has_sentences(text: str) -> bool:
+    return any(not _OWNER.search(said) for said in _SENTENCE.findall(text))
 
 
 def _is_struck(tag: Tag) -> bool:
@@ -85,7 +138,8 @@ def _strike(tag: Tag) -> None:
 
 
 def _html_text(data: bytes, notes: list[str]) -> str:
-    named = re.search(rb"charset=[\"']?([\w-]+)", data[:2048])
+    # What says in plain ASCII that it is UTF-16 is not.
+    named = re.search(rb"(?i)charset=[\"']?(?!utf-?16|utf-?32)([\w-]+)", data[:2048])
     text = declared(data, named[1].decode("ascii")) if named else None
     return decode(data, notes) if text is None else text
 
@@ -94,22 +148,29 @@ def _blocks(soup: BeautifulSoup, sections: Sections, notes: list[str]) -> Iterat
     """Walk the tree without recursion: a deep page must not exhaust the stack."""
     parts: list[str] = []
     numbers: Counter[int] = Counter()
-    node: PageElement | None = next(iter(soup.contents), None)
-    while node is not None:
-        if isinstance(node, Tag) and node.name in _HEADINGS:
+    waiting: list[tuple[PageElement, bool]] = [(soup, True)]
+    while waiting:
+        node, begins = waiting.pop()
+        name = node.name if isinstance(node, Tag) else ""
+        if not isinstance(node, Tag):
+            parts.append(_said(node))
+        elif not begins:
+            parts.append(_END)
+            if name == "details":
+                sections.add(_joined(parts))
+                yield from sections.leave(_HEADINGS["summary"])
+        elif name in _HEADINGS:
             sections.add(_joined(parts))
-            yield from sections.head(_HEADINGS[node.name], _words(node))
-            node = _after(node)
-            continue
-        if isinstance(node, Tag) and node.name == "table" and _is_table(node):
+            yield from sections.head(_HEADINGS[name], _words(node))
+        elif name == "table" and _is_table(node):
             caption = node.find("caption")
             parts.append("" if caption is None else f"\n\n{_words(caption)}")
             sections.add(_joined(parts))
             yield from sections.table(table_rows(_rows(node), notes))
-            node = _after(node)
-            continue
-        parts.append(_piece(node, numbers))
-        node = node.next_element
+        else:
+            parts.append(_opening(node, numbers))
+            waiting += [(node, False)] if name in _ENDS else []
+            waiting += [(inner, True) for inner in reversed(node.contents)]
     sections.add(_joined(parts))
     yield from sections.close()
 
@@ -117,7 +178,7 @@ def _blocks(soup: BeautifulSoup, sections: Sections, notes: list[str]) -> Iterat
 def _joined(parts: list[str]) -> str:
     """Return the pieces as paragraphs, and empty them; the mark of an item stands before its first words."""
     lines: list[str] = []
-    for raw in "".join(parts).split("\n"):
+    for raw in _ENDED.sub("\n", "".join(parts)).split("\n"):
         line = raw.rstrip()
         if line[:1] == " " and line[1:2] != " ":
             line = line[1:]
@@ -129,20 +190,22 @@ def _joined(parts: list[str]) -> str:
     return "\n".join(line for line in lines if not _MARK.fullmatch(line)).strip("\n")
 
 
-def _piece(node: PageElement, numbers: Counter[int]) -> str:
-    """Return what a node begins with: its words, or the line and the mark that it opens."""
-    if isinstance(node, Tag):
-        if node.name == "li":
-            return _mark(node, numbers)
-        if node.name in {"dt", "dd"}:
-            return "\n\nQ: " if node.name == "dt" else "\nA: "
-        if node.name in _SINGLE:
-            return "\n"
-        return "\n\n" if node.name in _LINES and not _in_item(node) else "\n" if node.name in _LINES else ""
+def _opening(node: Tag, numbers: Counter[int]) -> str:
+    """Return the line and the mark that a tag opens."""
+    if node.name == "li":
+        return _mark(node, numbers)
+    if node.name in {"dt", "dd"}:
+        return "\n\nQ: " if node.name == "dt" else "\nA: "
+    if node.name in _SINGLE:
+        return "\n"
+    return "\n\n" if node.name in _LINES and not _in_item(node) else "\n" if node.name in _LINES else ""
+
+
+def _said(node: PageElement) -> str:
+    """Return the words of a string, with its blanks where they are meant."""
     if type(node) is not NavigableString:
         return ""
-    around = (node.parent, node.parent.parent if node.parent is not None else None)
-    if any(tag is not None and tag.name == "pre" for tag in around):
+    if any(tag.name == "pre" for tag in itertools.islice(node.parents, _DEEPEST)):
         return str(node)
     return re.sub(r"\s+", " ", node)
 
@@ -154,7 +217,7 @@ def _in_item(node: Tag) -> bool:
 def _mark(item: Tag, numbers: Counter[int]) -> str:
     """Return the new line and the mark of a list's item, indented by the lists around it."""
     around = itertools.islice(item.parents, 3 * _DEEPEST)
-    depth = min(sum(tag.name in {"ul", "ol", "menu"} for tag in around) - 1, _DEEPEST)
+    depth = min(sum(tag.name in {"ul", "ol", "menu", "dir"} for tag in around) - 1, _DEEPEST)
     mark = "-"
     if item.parent is not None and item.parent.name == "ol":
         start = str(item.parent.get("start", "1"))
@@ -215,11 +278,3 @@ def _hang(hanging: dict[int, tuple[int, str]], cells: list[str]) -> None:
 def _span(cell: Tag, name: str, most: int) -> int:
     text = str(cell.get(name, "1")).strip()
     return min(max(int(text), 1), most) if text.isdecimal() and len(text) < 8 else 1
-
-
-def _after(tag: Tag) -> PageElement | None:
-    """Return the element after the whole of ``tag``."""
-    node: PageElement | None = tag
-    while node is not None and node.next_sibling is None:
-        node = node.parent
-    return None if node is None else node.next_sibling

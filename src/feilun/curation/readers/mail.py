@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import email
 import io
+import itertools
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from email.errors import HeaderParseError, MessageError
 from email.header import decode_header
 from email.message import Message
@@ -38,6 +39,13 @@ _ENDINGS = {
     "text/plain": ".txt",
 }
 _PARTS = 1_000
+_NO_BODIES = {"calendar", "x-amp-html", "css", "rtf"}
+_NOTICE = 400  # characters: a plain part that only says that there is HTML is shorter
+_SHOWS_NO_HTML = re.compile(
+    r"(?i)(?:不支持|无法|不能|請使用|请使用|in order to|to view|to see|support|display|enable)[^\n]{0,60}html"
+    r"|html[^\n]{0,60}(?:不支持|无法|不能|viewer|client|capable|enabled|not support)"
+)
+_LINK = re.compile(r"(?:https?|mailto):\S+")
 _OUTLOOK = (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, struct.error)
 
 
@@ -45,8 +53,7 @@ def read_eml(data: bytes, notes: list[str]) -> list[Block]:
     """Return a message as a block of headers and the blocks of its body; attachments are left to ``mail_members``."""
     message = _message(data)
     headers = {name: _header(message, name) for name in _SHOWN}
-    plain, html = _bodies(message)
-    return _blocks(headers, _day(headers["Date"]), plain, html, notes)
+    return list(_blocks(headers, _day(headers["Date"]), _bodies(message, notes), notes))
 
 
 def read_msg(data: bytes, notes: list[str]) -> list[Block]:
@@ -65,7 +72,8 @@ def read_msg(data: bytes, notes: list[str]) -> list[Block]:
         plain = outlook.body or ""
     except _OUTLOOK as error:
         raise Unreadable("damaged", f"({type(error).__name__})") from error
-    return _blocks(headers, sent.date().isoformat() if sent else _day(headers["Date"]), plain, html, notes)
+    day = sent.date().isoformat() if sent else _day(headers["Date"])
+    return list(_blocks(headers, day, [(plain, _text(html))], notes))
 
 
 def mail_members(kind: str, data: bytes) -> Iterator[Member | Skip]:
@@ -84,11 +92,11 @@ def mail_members(kind: str, data: bytes) -> Iterator[Member | Skip]:
                 yield Member(_named(name or _header(inner, "Subject"), number, ".eml"), inner.as_bytes(), day)
         elif _attached(part, name):
             number += 1
-            content = part.get_payload(decode=True)
+            content = _content(part)
             content_type = part.get_content_type()
             yield Member(
                 _named(name, number, _ENDINGS.get(content_type, f".{part.get_content_subtype()}")),
-                content if isinstance(content, bytes) else b"",
+                content,
                 day,
             )
 
@@ -171,11 +179,21 @@ def _leaves(message: Message) -> Iterator[Message]:
     while waiting and given < _PARTS:
         part = waiting.pop()
         given += 1
-        payload = part.get_payload()
+        payload = part.get_payload() if part.is_multipart() else None
         if part.get_content_type() != "message/rfc822" and isinstance(payload, list):
             waiting.extend(each for each in reversed(payload) if isinstance(each, Message))
         else:
             yield part
+
+
+def _content(part: Message) -> bytes:
+    """Return the bytes of a part; the library raises where its charset is a codec that decodes no texts."""
+    try:
+        content = part.get_payload(decode=True)
+    except ValueError:
+        part.del_param("charset")
+        content = part.get_payload(decode=True)
+    return content if isinstance(content, bytes) else b""
 
 
 def _file_name(part: Message) -> str:
@@ -207,31 +225,71 @@ def _named(name: str, number: int, ending: str) -> str:
     return name if "." in name else f"{name}{ending}"
 
 
-def _bodies(message: Message) -> tuple[str, bytes]:
-    """Return the plain text of a message and its HTML."""
-    plain: list[str] = []
-    html: list[str] = []
-    for part in _leaves(message):
-        if part.get_content_maintype() == "text" and not _attached(part, _file_name(part)):
-            raw = part.get_payload(decode=True)
-            text = _charset(raw, part.get_content_charset()) if isinstance(raw, bytes) else ""
-            (html if part.get_content_subtype() == "html" else plain).append(text)
-    return "\n\n".join(each for each in plain if each.strip()), "\n".join(html).encode("utf-8", "replace")
+def _bodies(message: Message, notes: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield what the message says, part by part, each as plain text and as HTML; one of them may be empty."""
+    for group in _groups(message):
+        plain: list[str] = []
+        html: list[str] = []
+        for part in group:
+            kind = part.get_content_subtype()
+            if part.get_content_maintype() != "text" or _attached(part, _file_name(part)):
+                continue
+            if kind in _NO_BODIES:
+                notes.append(f"a part of the type text/{kind} was left out")
+                continue
+            charset = part.get_content_charset()
+            text = _charset(_content(part), charset)
+            if text.strip():
+                (html if kind == "html" else plain).append(text)
+        if plain or html:
+            yield "\n\n".join(plain), "\n".join(html)
 
 
-def _blocks(headers: dict[str, str], day: str, plain: str, html: bytes, notes: list[str]) -> list[Block]:
+def _groups(message: Message) -> Iterator[list[Message]]:
+    """Yield the parts that hold content, those together that say the same (multipart/alternative)."""
+    waiting, given = [message], 0
+    while waiting and given < _PARTS:
+        part = waiting.pop()
+        given += 1
+        payload = part.get_payload() if part.is_multipart() else None
+        if isinstance(payload, list) and part.get_content_type() not in {"message/rfc822", "multipart/alternative"}:
+            waiting.extend(each for each in reversed(payload) if isinstance(each, Message))
+        else:
+            yield list(_leaves(part))
+
+
+def _blocks(headers: dict[str, str], day: str, bodies: Iterable[tuple[str, str]], notes: list[str]) -> Iterator[Block]:
     subject = headers.get("Subject", "")
     said = "\n".join(f"{name}: {value}" for name, value in headers.items() if value)
-    blocks = [Block("text", "headers", text=said, day=day)] if said else []
-    rich = read_html(b'<meta charset="utf-8">' + html, notes) if html.strip() else []
-    # The HTML says it with its tables and headings; a plain text beside it is the same again.
-    written = sum(len(block.text) + sum(map(len, map("".join, block.rows))) for block in rich)
-    if plain.strip() and not (rich and written >= len(plain) / 2 and any(block.kind == "table" for block in rich)):
-        return [*blocks, Block("text", "body", subject, text=capped(plain.replace("\r\n", "\n"), notes), day=day)]
-    for block in rich:
-        place = f"body {block.place}".strip()
-        blocks.append(Block(block.kind, place, block.heading or subject, block.text, block.rows, block.turns, day))
-    return blocks
+    if said:
+        yield Block("text", "headers", text=said, day=day)
+    for is_rich, group in itertools.groupby(
+        ((plain, _rich(plain, html, notes)) for plain, html in bodies), key=lambda body: bool(body[1])
+    ):
+        if not is_rich:
+            plain = "\n\n".join(plain for plain, _ in group if plain.strip())
+            if plain:
+                yield Block("text", "body", subject, text=capped(plain.replace("\r\n", "\n"), notes), day=day)
+            continue
+        for block in itertools.chain.from_iterable(rich for _, rich in group):
+            place = f"body {block.place}".strip()
+            yield Block(block.kind, place, block.heading or subject, block.text, block.rows, block.turns, day)
+
+
+def _rich(plain: str, html: str, notes: list[str]) -> list[Block]:
+    """Return the blocks of the HTML if it says more than the plain text: by its tables, or by much more text."""
+    if not html.strip():
+        return []
+    blocks = read_html(b'<meta charset="utf-8">' + html.encode("utf-8", "replace"), notes)
+    has_table = any(block.kind == "table" for block in blocks)
+    written = sum(_weight(block.text) + sum(map(_weight, map("".join, block.rows))) for block in blocks)
+    if len(plain) < _NOTICE and _SHOWS_NO_HTML.search(plain):
+        return blocks
+    return blocks if written >= (0.5 if has_table else 1.5) * _weight(plain) else []
+
+
+def _weight(text: str) -> int:
+    return sum(map(len, _LINK.sub("", text).split()))
 
 
 def _outlook(data: bytes) -> Outlook:

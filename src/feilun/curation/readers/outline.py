@@ -26,6 +26,11 @@ class Outline:
         if title:
             self._open.append((level, " ".join(title.split())[:LONGEST]))
 
+    def leave(self, level: int) -> str:
+        """Go on after what stood below headings of a level; return the title that is still open."""
+        self.enter(level, "")
+        return self._open[-1][1] if self._open else ""
+
     def place(self, where: str = "") -> str:
         """Return ``where`` and the path of headings, such as ``line 12 · Handbook › Loans``; at the top only that."""
         path = " › ".join(title for _, title in self._open)
@@ -53,6 +58,11 @@ class Sections:
         yield from self.close()
         self._outline.enter(level, title)
         self._heading, self._new = title, True
+
+    def leave(self, level: int) -> Iterator[Block]:
+        """End a section; yield what stood in it."""
+        yield from self.close()
+        self._heading = self._outline.leave(level)
 
     def table(self, rows: tuple[tuple[str, ...], ...]) -> Iterator[Block]:
         """Yield what stood before a table, and the table."""

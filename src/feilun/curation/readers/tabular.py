@@ -229,7 +229,9 @@ def _sheet(book: CalamineWorkbook, name: str, notes: list[str]) -> Iterator[Bloc
     budget = MAX_CHARACTERS
     for number, row in enumerate(sheet.iter_rows(), 1 + (sheet.start[0] if sheet.start else 0)):
         first = 1 + (sheet.start[1] if sheet.start else 0)
-        line = {at: text for at, cell in enumerate(row[:MAX_COLUMNS], first) if (text := _shown(cell)[:MAX_CELL])}
+        line = {
+            at: text for at, cell in enumerate(row[: MAX_COLUMNS + 1], first) if (text := _shown(cell)[: MAX_CELL + 1])
+        }
         budget -= sum(map(len, line.values()))
         if line:
             lines[number] = line
@@ -237,7 +239,7 @@ def _sheet(book: CalamineWorkbook, name: str, notes: list[str]) -> Iterator[Bloc
             lines.popitem()
             notes.append(f"only the first {len(lines)} rows of the sheet {name} were read")
             break
-    yield from tables(lines, name)
+    yield from tables(lines, name, notes)
 
 
 def _shown(cell: Any) -> str:

@@ -95,7 +95,7 @@ def _pipe_cells(line: str) -> tuple[str, ...]:
 def table_rows(rows: Iterable[Iterable[Any]], notes: list[str]) -> tuple[tuple[str, ...], ...]:
     """Return the rows as cells of text within the caps; a broken row ends the table; cuts are noted."""
     kept: list[tuple[str, ...]] = []
-    budget = MAX_CHARACTERS
+    budget, wide, cut = MAX_CHARACTERS, False, 0
     iterator = iter(rows)
     while True:
         try:
@@ -105,13 +105,25 @@ def table_rows(rows: Iterable[Iterable[Any]], notes: list[str]) -> tuple[tuple[s
             break
         if row is None:
             break
-        cells = tuple(cell_text(cell)[:MAX_CELL] for cell in itertools.islice(row, MAX_COLUMNS))
+        whole = [cell_text(cell) for cell in itertools.islice(row, MAX_COLUMNS + 1)]
+        cells = tuple(text[:MAX_CELL] for text in whole[:MAX_COLUMNS])
         budget -= sum(map(len, cells))
         if len(kept) >= MAX_ROWS or budget < 0:
             notes.append(f"only the first {len(kept)} rows were read")
             break
+        wide |= any(whole[MAX_COLUMNS:])
+        cut += sum(len(text) > MAX_CELL for text in whole[:MAX_COLUMNS])
         kept.append(cells)
+    tell_cut(wide, cut, "", notes)
     return tuple(kept)
+
+
+def tell_cut(wide: bool, cut: int, where: str, notes: list[str]) -> None:
+    """Note that a table has more columns, or cells that are longer, than are read."""
+    if wide:
+        notes.append(f"only the first {MAX_COLUMNS} columns{where} were read")
+    if cut:
+        notes.append(f"{cut} cells{where} were cut at {MAX_CELL} characters")
 
 
 def cell_text(value: Any) -> str:

@@ -31,6 +31,7 @@ class Region:
     bottom: int
     right: int
     rows: tuple[tuple[str, ...], ...]
+    is_cut: bool = False  # there are more columns than are kept
 
     @property
     def range(self) -> str:
@@ -97,7 +98,7 @@ def _bands(lines: Mapping[int, Line], group: Sequence[int], used: Set[int]) -> I
         # Columns that nothing stands in keep their place in a table, but not in a sheet of scattered cells.
         columns = range(first, last + 1) if last - first < MAX_COLUMNS else band[:MAX_COLUMNS]
         rows = ([lines.get(row, {}).get(column, "") for column in columns] for row in range(inside[0], inside[-1] + 1))
-        yield Region(inside[0], first, inside[-1], last, tuple(map(_trimmed, rows)))
+        yield Region(inside[0], first, inside[-1], last, tuple(map(_trimmed, rows)), len(band) > MAX_COLUMNS)
 
 
 def _trimmed(cells: list[str]) -> tuple[str, ...]:

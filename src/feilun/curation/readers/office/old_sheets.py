@@ -54,8 +54,8 @@ def _blocks(book: xlrd.Book, sheet: Sheet, notes: list[str]) -> Iterator[Block]:
     budget = MAX_CHARACTERS
     for row in range(sheet.nrows):
         line: Line = {}
-        for at, cell in enumerate(sheet.row(row)[:MAX_COLUMNS], 1):
-            if text := _text(book, cell).strip()[:MAX_CELL]:
+        for at, cell in enumerate(sheet.row(row)[: MAX_COLUMNS + 1], 1):
+            if text := _text(book, cell).strip()[: MAX_CELL + 1]:
                 line[at] = text
         budget -= sum(map(len, line.values()))
         if line:
@@ -65,7 +65,7 @@ def _blocks(book: xlrd.Book, sheet: Sheet, notes: list[str]) -> Iterator[Block]:
             notes.append(f"only the first {len(lines)} rows of the sheet {sheet.name} were read")
             break
     fill(lines, [(left + 1, top + 1, right, bottom) for top, bottom, left, right in sheet.merged_cells])
-    yield from tables(lines, sheet.name)
+    yield from tables(lines, sheet.name, notes)
 
 
 def _text(book: xlrd.Book, cell: Cell) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
@@ -19,6 +19,7 @@ from feilun.curation.readers.office.formats import elapsed, shown
 from feilun.curation.readers.office.grid import Line, regions
 from feilun.curation.readers.office.ooxml import Package, child, value, whole
 from feilun.curation.readers.packages import DAMAGE, check_zip
+from feilun.curation.readers.text import tell_cut
 from feilun.later import Later
 
 numbers, days = Later("openpyxl.styles.numbers"), Later("openpyxl.utils.datetime")
@@ -47,6 +48,7 @@ class _Book:
         if root is None or root.tag != "workbook":
             raise Unreadable("damaged" if root is None else "wrong_name")
         self._root = root
+        self._unsaved = 0  # formulas whose values were not saved with them
         self._since_1904 = value(root, "workbookPr", name="date1904") in {"1", "true"}
         self._texts = self._shared()
         self._formats = self._number_formats()
@@ -70,7 +72,10 @@ class _Book:
             name, link = sheet.get("name", ""), links.get(sheet.get("r:id", ""))
             if link is None or link.kind != "worksheet" or link.target not in self._package:
                 continue
-            yield from tables(self._lines(link.target, name), name)
+            self._unsaved = 0
+            yield from tables(self._lines(link.target, name), name, self._notes)
+            if self._unsaved:
+                self._notes.append(f"{self._unsaved} formulas of the sheet {name} were saved without values")
 
     def _lines(self, part: str, name: str) -> dict[int, Line]:
         """Return row -> column -> text of a sheet, within the caps; merged cells are filled."""
@@ -104,14 +109,16 @@ class _Book:
             at = _column(match[1]) if match else at + 1
             text = self._text(cell).strip()
             if text:
-                yield at, text[:MAX_CELL]
+                yield at, text[: MAX_CELL + 1]  # one more tells that it is cut
 
     def _text(self, cell: Element) -> str:
         """Return a cell as a person reads it: numbers as their format shows them, days as ISO days."""
         kind = cell.get("t", "n")
         if kind == "inlineStr":
             return _rich(next((part for part in cell if part.tag.endswith("}is") or part.tag == "is"), cell))
-        raw = next((part.text or "" for part in cell if part.tag.rpartition("}")[2] == "v"), "")
+        parts = {part.tag.rpartition("}")[2]: part.text or "" for part in cell}
+        self._unsaved += "f" in parts and not parts.get("v") and kind != "str"
+        raw = parts.get("v", "")
         if kind == "s":
             index = whole(raw, 1 << 30)
             return self._texts[index] if index < len(self._texts) else ""
@@ -126,9 +133,14 @@ class _Book:
             return raw
 
 
-def tables(lines: Mapping[int, Line], name: str) -> Iterator[Block]:
+def tables(lines: dict[int, Line], name: str, notes: list[str]) -> Iterator[Block]:
     """Yield the tables of a sheet (row -> column -> text) with their ranges; a cell that stands alone is a text."""
-    for region in regions(lines):
+    long = [(line, at) for line in lines.values() for at, text in line.items() if len(text) > MAX_CELL]
+    for line, at in long:
+        line[at] = line[at][:MAX_CELL]
+    found = list(regions(lines))
+    tell_cut(any(region.is_cut for region in found), len(long), f" of the sheet {name}", notes)
+    for region in found:
         place = f"sheet {name}!{region.range}"
         if len(region.rows) == len(region.rows[0]) == 1:
             yield Block("text", place, name, region.rows[0][0])

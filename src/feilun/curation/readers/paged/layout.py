@@ -57,6 +57,11 @@ class Table:
     box: Box
     cells: tuple[tuple[Box, ...], ...]
 
+    def cell(self, x: float, y: float) -> Box | None:
+        """Return the cell at a place."""
+        row = next((row for row in self.cells if row[0].bottom <= y <= row[0].top), ())
+        return next((cell for cell in row if cell.left <= x <= cell.right), None)
+
 
 def flowed(lines: Sequence[Line], width: float) -> str:
     """Return the text of a page of this width: sentences in one line, an empty line where there is a gap.

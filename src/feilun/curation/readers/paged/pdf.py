@@ -26,6 +26,8 @@ _PIXELS = 2000  # of the longer side of a page that is recognised
 _MOST_STROKES = 20_000  # on a page; a map has more, and no tables
 _MARGIN = 0.36  # of the height, from the middle: beyond it, a figure by itself is the number of the page
 _PAGE_NUMBER = re.compile(r"[-–— ]*(?:page |第 ?)?\d{1,4}(?: ?页| ?(?:/|of) ?\d{1,4})?[-–— ]*", re.IGNORECASE)
+_MOST_NUMBERS = 8  # on a page that may be its own
+_SAME = 6.0  # points: lines at this height on two pages stand in the same place
 _UNMAPPED = re.compile("[\ufffd\ufffe\uffff\ue000-\uf8ff\x00-\x01\x03-\x08\x0e-\x1f]")
 
 
@@ -49,6 +51,7 @@ def read_pdf(data: bytes, notes: list[str]) -> list[Block]:
 
 def _pages(document: pypdfium2.PdfDocument, notes: list[str]) -> Iterator[Block]:
     began, size, scans, lost = time.monotonic(), 0, 0, list[int]()
+    shifts = {0}  # by how much the printed numbers of pages are ahead of their places
     missing: Unreadable | None = None
     for number in range(1, len(document) + 1):
         if number > MAX_PAGES or size > MAX_CHARACTERS or time.monotonic() - began > SECONDS:
@@ -56,7 +59,7 @@ def _pages(document: pypdfium2.PdfDocument, notes: list[str]) -> Iterator[Block]
             break
         try:
             page = document[number - 1]
-            blocks = list(_page(page, f"page {number}"))
+            blocks = list(_page(page, number, shifts))
             if _scanned(page, blocks):
                 found = _recognised(page, f"page {number}") if missing is None else []
                 scans += bool(found)
@@ -80,23 +83,56 @@ def _pages(document: pypdfium2.PdfDocument, notes: list[str]) -> Iterator[Block]
         notes.append(f"pages that are pictures were left out: {missing}")
 
 
-def _page(page: pypdfium2.PdfPage, place: str) -> Iterator[Block]:
+def _page(page: pypdfium2.PdfPage, number: int, shifts: set[int]) -> Iterator[Block]:
     """Yield the text of a page, and its ruled tables."""
+    place = f"page {number}"
     textpage = page.get_textpage()
-    tables = {table: cells for table in ruled(_strokes(page)) if _tells(cells := list(_cells(textpage, table)))}
+    frames = ruled(_strokes(page))
+    signs = list(_signs(textpage)) if frames else []
+    tables = {table: cells for table in frames if _tells(cells := list(_cells(signs, table)))}
     width, height = page.get_size()
-    lines = [
+    lines = list(_lines(textpage))
+    numbers = {
         line
-        for line in _lines(textpage)
-        if not (_PAGE_NUMBER.fullmatch(line.text) and abs(line.box.bottom / height - 0.5) > _MARGIN)
-        and not any(table.box.holds(line.box) for table in tables)
-    ]
-    text = flowed(lines, width)
+        for line in itertools.islice(_alone(lines, height), _MOST_NUMBERS)
+        if _counts(page.pdf, number, line, shifts)
+    }
+    text = flowed(
+        [line for line in lines if line not in numbers and not any(table.box.holds(line.box) for table in tables)],
+        width,
+    )
     if text.strip():
         yield Block("text", place, text=text)
     for cells in tables.values():
         yield Block("table", place, rows=table_rows(cells, []))
     textpage.close()
+
+
+def _alone(lines: list[Line], height: float) -> Iterator[Line]:
+    """Yield what may be the number of a page: in the upper or lower margin, with nothing beside it."""
+    for line in lines:
+        middle = (line.box.bottom + line.box.top) / 2
+        if not _PAGE_NUMBER.fullmatch(line.text) or abs(line.box.bottom / height - 0.5) <= _MARGIN:
+            continue
+        if not any(other.box.bottom <= middle <= other.box.top for other in lines if other is not line):
+            yield line
+
+
+def _counts(document: pypdfium2.PdfDocument, number: int, line: Line, shifts: set[int]) -> bool:
+    """Tell whether a line is the number of its page: by its words, or as a page beside it is numbered so, too."""
+    if not line.text.isdecimal() or (shift := int(line.text) - number) in shifts:
+        return True
+    for beside in (number + 1, number - 1):
+        if 1 <= beside <= len(document):
+            page = document[beside - 1]
+            others = list(_alone(list(_lines(page.get_textpage())), page.get_size()[1]))
+            page.close()
+            if any(
+                each.text == str(beside + shift) and abs(each.box.bottom - line.box.bottom) < _SAME for each in others
+            ):
+                shifts.add(shift)
+                return True
+    return False
 
 
 def _tells(cells: list[list[str]]) -> bool:
@@ -154,10 +190,33 @@ def _span(one: tuple[float, float], two: tuple[float, float]) -> Box:
     return Box(min(one[0], two[0]), min(one[1], two[1]), max(one[0], two[0]), max(one[1], two[1]))
 
 
-def _cells(textpage: pypdfium2.PdfTextPage, table: Table) -> Iterator[list[str]]:
+def _signs(textpage: pypdfium2.PdfTextPage) -> Iterator[tuple[str, tuple[float, float] | None]]:
+    """Yield the signs of a page with their middles; blanks that only part words have none."""
+    for at in range(textpage.count_chars()):
+        sign = chr(pdfium_c.FPDFText_GetUnicode(textpage.raw, at)).replace("\ufffe", HYPHEN)
+        if pdfium_c.FPDFText_IsGenerated(textpage.raw, at) == 1:
+            yield sign, None
+        else:
+            left, bottom, right, top = textpage.get_charbox(at, loose=True)
+            yield sign, ((left + right) / 2, (bottom + top) / 2)
+
+
+def _cells(signs: list[tuple[str, tuple[float, float] | None]], table: Table) -> Iterator[list[str]]:
+    """Yield the rows of a table; a sign is in the cell that its middle is in."""
+    said: dict[Box, list[str]] = {}
+    inside: Box | None = None
+    for sign, middle in signs:
+        if middle is not None:
+            inside = table.cell(*middle)
+        if inside is not None:
+            said.setdefault(inside, []).append(sign)
     for row in table.cells:
-        texts = (textpage.get_text_bounded(cell.left, cell.bottom, cell.right, cell.top) for cell in row)
-        yield [" ".join(text.replace(f"{HYPHEN}\r\n", "").replace(HYPHEN, "").split()) for text in texts]
+        texts = ("".join(said.get(cell, [])).encode("utf-16-le", "surrogatepass") for cell in row)
+        yield [_joined(text.decode("utf-16-le", "replace")) for text in texts]
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.replace(f"{HYPHEN}\r\n", "").replace(HYPHEN, "").split())
 
 
 def _scanned(page: pypdfium2.PdfPage, blocks: list[Block]) -> bool:
