@@ -1,7 +1,7 @@
 """XLS (Excel 97 and before) -> blocks: every table of every sheet, with its range of cells.
 
 This module knows how xlrd tells of cells, their formats and merged ranges. It does not know the records behind them,
-nor what tables mean. What xlrd cannot take is read as values alone, by whoever reads the other binary workbooks.
+nor what tables mean. What is no such workbook, whatever its name, is left to whoever reads the other binary ones.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from xlrd.biffh import XLRDError, error_text_from_code
 from xlrd.compdoc import CompDocError
 from xlrd.sheet import Cell, Sheet
 
-from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block
+from feilun.curation.documents import MAX_CELL, MAX_CHARACTERS, MAX_COLUMNS, MAX_ROWS, Block, Unreadable
 from feilun.curation.readers.office.grid import Line
 from feilun.curation.readers.office.sheets import figure, fill, tables
 from feilun.curation.readers.tabular import read_calamine
 
 _BEGINNINGS = (b"\xd0\xcf\x11\xe0", b"\x09\x08", b"\x09\x04", b"\x09\x02", b"\x09\x00")
-# What xlrd raises at a file that is damaged, or that it does not know.
-_TROUBLE = (
-    XLRDError,
+# What xlrd raises at a file that is damaged.
+_DAMAGE = (
     CompDocError,
     ArithmeticError,
     AssertionError,
@@ -37,16 +36,16 @@ _TROUBLE = (
 
 def read_xls(data: bytes, notes: list[str]) -> list[Block]:
     """Return a table block for each table of a sheet; numbers as their cells show them. Raises Unreadable."""
-    if data.startswith(_BEGINNINGS):
-        told: list[str] = []
-        try:
-            book = xlrd.open_workbook(file_contents=data, formatting_info=True, ragged_rows=True, logfile=io.StringIO())
-            found = [block for sheet in book.sheets() for block in _blocks(book, sheet, told)]
-        except _TROUBLE:
-            return read_calamine(data, notes)
-        notes += told
-        return found
-    return read_calamine(data, notes)
+    if not data.startswith(_BEGINNINGS):
+        return read_calamine(data, notes)
+    try:
+        book = xlrd.open_workbook(file_contents=data, formatting_info=True, ragged_rows=True, logfile=io.StringIO())
+        return [block for sheet in book.sheets() for block in _blocks(book, sheet, notes)]
+    except XLRDError as error:
+        reason = "encrypted" if "encrypt" in str(error).lower() else "damaged"
+        raise Unreadable(reason, f"({type(error).__name__})") from error
+    except _DAMAGE as error:
+        raise Unreadable("damaged", f"({type(error).__name__})") from error
 
 
 def _blocks(book: xlrd.Book, sheet: Sheet, notes: list[str]) -> Iterator[Block]:
