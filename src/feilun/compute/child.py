@@ -7,6 +7,8 @@ child started by hand in a terminal prints its messages and lives on).
 from __future__ import annotations
 
 import json
+import multiprocessing
+import multiprocessing.process
 import os
 import signal
 import sys
@@ -30,6 +32,16 @@ def die_with_parent() -> None:
         threading.Thread(target=_watch, args=(sys.stdin.fileno(),), name="die-with-parent", daemon=True).start()
 
 
+def die_with_pool() -> None:
+    """Kill this process, a worker of a pool, as soon as who began the pool is gone, however it went.
+
+    A worker waits for tasks at a pipe that it holds open itself: it would wait for ever.
+    """
+    starter = multiprocessing.parent_process()
+    if starter is not None:
+        threading.Thread(target=_outlive, args=(starter,), name="die-with-pool", daemon=True).start()
+
+
 def say(**message: object) -> None:
     """Send one JSON object to the parent, as one line on standard output."""
     line = json.dumps(message, ensure_ascii=False)
@@ -46,6 +58,11 @@ def say_ready(**info: object) -> None:
 def say_failure(error: BaseException) -> None:
     """Tell the parent why the child ends, so that it can raise the same error."""
     say(failure=describe(error))
+
+
+def _outlive(starter: multiprocessing.process.BaseProcess) -> None:
+    starter.join()
+    os._exit(1)
 
 
 def _watch(descriptor: int) -> None:

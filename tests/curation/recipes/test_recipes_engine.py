@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from feilun.curation.documents import Block, Document
@@ -117,6 +118,28 @@ def test_killed_runs_go_on(tmp_path: Path) -> None:
     again = curate_files([file], parse(RECIPE, "recipe"), out, Options(2, embedding=model)).report
     assert again["sha256"] == whole["sha256"]
     assert again["computed"] < whole["computed"]  # what was done before the kills was found
+
+
+def test_helpers_end_with_a_killed_run(tmp_path: Path) -> None:
+    """What a run has begun is gone soon after the run alone was killed."""
+    file = write(tmp_path / "many.jsonl", lines(40_000))
+    (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    command = [*FEILUN, "curate", str(file), "--recipe", str(tmp_path / "recipe.yaml"), "--processes", "2"]
+    command += ["--out", str(tmp_path / "out"), "--home", str(tmp_path / "home")]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    helpers: list[psutil.Process] = []
+    until = time.monotonic() + 60
+    while len(helpers) < 2 and time.monotonic() < until:  # a worker, and who counts what they share
+        time.sleep(0.05)
+        helpers = psutil.Process(child.pid).children(recursive=True)
+    assert len(helpers) == 2
+    time.sleep(2.0)  # the worker has begun to work
+    child.kill()
+    child.wait()
+    _, left = psutil.wait_procs(helpers, timeout=30)
+    for each in left:
+        each.kill()
+    assert left == []
 
 
 def test_only_what_changed_is_done_again(tmp_path: Path) -> None:

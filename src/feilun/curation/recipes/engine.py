@@ -23,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from feilun.compute.child import die_with_pool
 from feilun.compute.memory import keep_freed
 from feilun.curation.recipes import shards, steps
 from feilun.curation.recipes.around import Around
@@ -189,6 +190,7 @@ _benches: list[_Bench] = []  # of this process: the one that its pool began with
 
 
 def _begin(folder: Path, given: Sequence[Chain], around: Around, finish: Finish | None) -> None:
+    die_with_pool()
     keep_freed(_KEPT)
     _benches[:] = [_Bench(folder, given, around, finish)]
 
