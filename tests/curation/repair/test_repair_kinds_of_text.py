@@ -104,8 +104,13 @@ def test_the_report_names_the_tail_that_was_cut(tmp_path: Path) -> None:
     """Spam behind the comments of a page is told as spam, with its place, and not as furniture."""
     tail = "主站蜘蛛池：国产精品久久久|亚洲精品无码|日韩精品毛片|欧美激情人妻|成人网在线|偷拍自拍|麻豆视频|午夜福利"
     file = tmp_path / "page.jsonl"
-    file.write_text(json.dumps({"text": f"{PROSE}专栏介绍\n上一篇：暑期门诊安排\n下一篇：疫苗接种\n{tail}"}), "utf-8")
+    head = "无码毛片-国产精品-久久综合-在线看片"
+    file.write_text(
+        json.dumps({"text": f"门诊延时\n\n{head}\n\n{PROSE}专栏介绍\n上一篇：暑期门诊安排\n下一篇：疫苗接种\n{tail}"}),
+        "utf-8",
+    )
     for name in ("pretrain", "knowledge"):
         outcome = curate_files([file], find(name), tmp_path / name, Options(1))
         [spam] = [each for each in outcome.report["findings"] if each["operator"] == "spam"]
-        assert tail[:20] in json.dumps(spam, ensure_ascii=False)
+        assert spam["rows"] == 1
+        assert [each["detail"].split(": ")[1][:8] for each in spam["examples"]] == [head[:8], tail[:8]]

@@ -15,6 +15,7 @@ from feilun.curation.seam import Entry, Operator, Row, Words
 from feilun.records import JSON
 
 EXAMPLES = 5
+PLACES = 2  # of one row that examples may show: what was cut before a text, and behind it
 BINS = 16  # of lengths: the first holds empty texts, each other one twice the length of the one before
 _PLAIN, _SHOWN = ("row", "name"), ("place", "detail", "before", "after")  # fields of an example
 _FAILED: Words = ("The operator failed at this row; the log says why.", "处理此行时出错，原因见日志。")
@@ -41,17 +42,16 @@ class Counts:
     def of(entries: Iterable[Entry]) -> Counts:
         """Return the counts of entries."""
         counts = Counts()
-        seen: set[tuple[str, str, str, str]] = set()
+        seen: Counter[tuple[str, str, str, str]] = Counter()
         acted: set[tuple[str, str]] = set()
         for entry in entries:
             key = entry.operator, entry.action, entry.reason
             count = counts.found.setdefault(key, _Count())
             count.times += entry.times
-            if (*key, entry.row) not in seen:
-                seen.add((*key, entry.row))
-                count.rows += 1
-                if len(count.examples) < EXAMPLES:
-                    count.examples.append({name: getattr(entry, name) for name in (*_PLAIN, *_SHOWN, "source")})
+            seen[(*key, entry.row)] += 1
+            count.rows += seen[(*key, entry.row)] == 1
+            if seen[(*key, entry.row)] <= PLACES and len(count.examples) < EXAMPLES:
+                count.examples.append({name: getattr(entry, name) for name in (*_PLAIN, *_SHOWN, "source")})
             if (entry.action, entry.row) not in acted:
                 acted.add((entry.action, entry.row))
                 counts.rows[entry.action] += 1
