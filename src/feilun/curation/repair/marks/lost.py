@@ -36,7 +36,7 @@ _LIKELY = {
     "stranded": re.compile(f"(?m)^[，。、；：）》”](?=[{_H}])|[（《“「【](?=[，。、；：])"),
 }
 # Neither addresses nor boxes to tick have gaps: ``/search?query=``, ``□男 □女``.
-_URL = re.compile(
+_NO_GAPS = re.compile(
     "(?:https?://|www\\.)[!-~]+|(?<![!-~])[!-~]{0,200}\\?[a-z_]+=[!-~]{0,400}"
     "|(?m:(?:^|(?<=[\\s:：(（、]))[□■☑☐][^□■\n]{1,12}(?:[□■☑☐][^□■\n]{1,12})+)"
 )
@@ -77,7 +77,7 @@ def lost_places(text: str) -> tuple[Counter[str], str]:
     found: Counter[str] = Counter()
     if not _HINT.search(text):
         return found, ""
-    plain = _URL.sub("", text)
+    plain = _NO_GAPS.sub("", text)
     if _CHOICES.search(text):  # exams leave blanks
         plain = _BLANK.sub("", plain)
     shown = ""
