@@ -131,7 +131,7 @@ class _Lane:
         self.clock = loop.time()
         self.idle: deque[Line] = deque()  # the one that was used last is last, and taken first
         self.busy: set[Line] = set()
-        self.outbox = Outbox(loop, self.busy)
+        self.outbox = Outbox(loop)
         self.queue: deque[asyncio.Future[None]] = deque()
         self.count = 0
 

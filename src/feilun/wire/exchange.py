@@ -163,7 +163,7 @@ class Exchange:
         self.started = self.done = True
         self._calls = None
         if not self.gone:
-            carrier.transport.later(answer)
+            carrier.transport.write(answer)
             carrier.answered(self)
 
     def start(self, status: int, headers: Fields, media: bytes = EVENTS) -> None:

@@ -101,7 +101,7 @@ class Line(asyncio.Protocol):
             self.transport.write(b"%bcontent-length: %d\r\n\r\n" % (head, len(body)))
             self.transport.write(body)
         else:
-            self.transport.later(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+            self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         return reply
 
     def pause(self) -> None:

@@ -1,32 +1,24 @@
-"""While many requests are under way, what is written in one turn of the event loop leaves together at its end.
+"""What is written in one turn of the event loop leaves together at its end.
 
 Each send wakes whoever reads, which costs more than the send itself where he sleeps on another core; sends that follow
-each other wake him once. With few requests nothing waits: there would be nobody to leave with. This module knows
-transports. It does not know what is written.
+each other wake him once. This module knows transports. It does not know what is written.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sized
 from typing import Any
 
 LARGEST = 64 * 1024  # bytes that wait; more leave at once
-MANY = 16  # requests under way
 
 
 class Outbox:
     """The connections that have something to send at the end of this turn."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, under_way: Sized) -> None:
-        """Gather while there is more than a few in ``under_way``."""
-        self._loop, self._under_way = loop, under_way
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Gather what is written in a turn of ``loop``."""
+        self._loop = loop
         self._full: list[Sender] = []
-
-    @property
-    def gathers(self) -> bool:
-        """Say whether what is written had better wait for others."""
-        return len(self._under_way) > MANY
 
     def add(self, sender: Sender) -> None:
         """Have ``sender`` flushed soon."""
@@ -42,7 +34,7 @@ class Outbox:
 
 
 class Sender:
-    """A transport whose writes may wait (:meth:`later`). Nothing overtakes them, and closing sends them first."""
+    """A transport whose writes wait for the end of the turn. None overtakes another, and closing sends them first."""
 
     __slots__ = ("_held", "_outbox", "_transport")
 
@@ -51,23 +43,15 @@ class Sender:
         self._transport, self._outbox = transport, outbox
         self._held = b""
 
-    def later(self, data: bytes) -> None:
-        """Send at the end of this turn, or at once."""
+    def write(self, data: bytes) -> None:
+        """Send at the end of this turn, or at once if it is much."""
         if self._held:
             self._held += data
-        elif not self._outbox.gathers:
-            self._transport.write(data)
         else:
             self._held = data
             self._outbox.add(self)
         if len(self._held) > LARGEST:
             self.flush()
-
-    def write(self, data: bytes) -> None:
-        """Send at once."""
-        if self._held:
-            self.flush()
-        self._transport.write(data)
 
     def flush(self) -> None:
         """Send what waits, if anything does."""

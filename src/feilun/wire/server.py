@@ -82,7 +82,7 @@ class Server:
         """Serve until ``close``; raise FeilunError if the application cannot begin."""
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time()
-        self.outbox = Outbox(self.loop, self._tasks)
+        self.outbox = Outbox(self.loop)
         if self._lifespan is not None:
             await self._lifespan.startup()
             self._state = self._lifespan.state
