@@ -73,7 +73,7 @@ def test_every_account_balances(calls: list[tuple[int, int, int]]) -> None:
         ledger.settle(held, 999, 999)
     for account in ledger.accounts("bank", "m", "key-1", "own"):
         assert (account.tokens, account.money, account.concurrent) == (0, 0, 0)
-        assert (account.spent.month_tokens, account.spent.month_money) == (used, used * 3)
+        assert (account.month_tokens, account.month_money) == (used, used * 3)
 
 
 def test_a_refused_call_holds_nothing() -> None:
@@ -127,7 +127,7 @@ def test_a_new_day_has_a_new_budget_and_a_month_goes_on() -> None:
         ledger.reserve(accounts, 1, 0)
     clock.now += 86_400
     ledger.reserve(accounts, 10, 0)
-    spent = ledger.account(("bank", "key", "key-1")).spent
+    spent = ledger.account(("bank", "key", "key-1"))
     assert (spent.day_tokens, spent.month_tokens, spent.month_money) == (0, 75, 705)
 
 

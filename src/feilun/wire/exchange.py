@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 _BODILESS = {204, 304}
 
 Fields = Sequence[tuple[bytes, bytes]]
+Head = Fields | bytes  # headers, or their lines where they are known to be right and the answer is no error
 Handler = Callable[["Exchange"], Awaitable[None]]
 
 
@@ -70,6 +71,8 @@ def _phrase(status: int) -> bytes:
 
 def fields_block(fields: Fields) -> bytes:
     """Return header lines; raise ValueError if a value would begin another line."""
+    if not fields:
+        return b""
     block = b"".join([b"%b: %b\r\n" % field for field in fields])
     if block.count(b"\n") != len(fields) or block.count(b"\r") != len(fields):
         raise ValueError("a line end in a header")
@@ -145,12 +148,12 @@ class Exchange:
         elif not self.done:
             self._calls = [*(self._calls or ()), call]
 
-    def respond(self, status: int, body: bytes, headers: Fields = (), media: bytes = JSON) -> None:
+    def respond(self, status: int, body: bytes, headers: Head = (), media: bytes = JSON) -> None:
         """Write the whole answer."""
         if self.started:
             raise RuntimeError("answered twice")
-        carrier, headers = self._carrier, self._marked(status, headers)
-        extra = fields_block(headers) if headers else b""
+        carrier = self._carrier
+        extra = headers if isinstance(headers, bytes) else fields_block(self._marked(status, headers))
         if not self.keep or self.old or carrier.last or carrier.current is not None:
             extra += self._persistence()
         head = carrier.blocks[status, media]
@@ -166,16 +169,15 @@ class Exchange:
             carrier.transport.write(answer)
             carrier.answered(self)
 
-    def start(self, status: int, headers: Fields, media: bytes = EVENTS) -> None:
+    def start(self, status: int, headers: Head, media: bytes = EVENTS) -> None:
         """Write the head of an answer whose length is not known."""
         self.open(status, headers, media, sized=False)
 
-    def open(self, status: int, headers: Fields, media: bytes, sized: bool) -> None:
+    def open(self, status: int, headers: Head, media: bytes, sized: bool) -> None:
         """Write the head of an answer; ``sized`` if the headers tell the length of the body."""
         if self.started:
             raise RuntimeError("answered twice")
-        headers = self._marked(status, headers)
-        extra = fields_block(headers) if headers else b""
+        extra = headers if isinstance(headers, bytes) else fields_block(self._marked(status, headers))
         self._chunked = not sized and not self.old and status not in _BODILESS
         if self.old and not sized:
             self.keep = False

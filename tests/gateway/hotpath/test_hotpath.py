@@ -89,7 +89,7 @@ def test_an_engine_of_ours_is_stopped_when_its_client_leaves(gateway: Any) -> No
     )
     assert 0 < trace.usage.completion_tokens < 900
     account = gateway.state.hotpath.ledger.account(("bank", "workspace", "bank"))
-    assert account.spent.day_tokens == trace.usage.prompt_tokens + trace.usage.completion_tokens
+    assert account.day_tokens == trace.usage.prompt_tokens + trace.usage.completion_tokens
     assert (account.tokens, account.concurrent) == (0, 0)
 
 
@@ -107,7 +107,7 @@ def test_what_counts_and_cannot_be_used_is_billed_each_time(house: House, retrie
     calls += 2
     assert house.used() == (calls, *house.counted())
     account = house.gateway.state.hotpath.ledger.account(("bank", "workspace", "bank"))
-    assert (account.spent.day_tokens, account.tokens, account.concurrent) == (13 * calls, 0, 0)
+    assert (account.day_tokens, account.tokens, account.concurrent) == (13 * calls, 0, 0)
 
 
 def test_a_call_is_sent_again_only_if_the_budget_has_room_for_it_again(house: House) -> None:

@@ -8,41 +8,31 @@ limits, tokens and money. It does not know HTTP, models or where a call goes.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from feilun.errors import BadRequest, BudgetExhausted, RateLimited
+from feilun.errors import BadRequest, BudgetExhausted, FeilunError, RateLimited
 from feilun.records import Limit, LimitScope
-from feilun.store.calls.usage import Spent as UsedBefore
+from feilun.store.calls.usage import Spent
 
 _log = logging.getLogger(__name__)
 MINUTE = 60
+NO_LIMIT = 1 << 100
+# A minute's requests and tokens are one number, requests above tokens: what a call adds to both is one addition.
+_ABOVE = 64
+REQUEST = 1 << _ABOVE
+_TOKENS = REQUEST - 1
+_MOST_SETS = 100_000  # combinations of accounts that are remembered
 Place = tuple[str, LimitScope, str]  # workspace, scope, id or name
 Clock = Callable[[], float]
 
 
-@dataclass(slots=True)
-class Spent:
-    """What was used of a day's and a month's budget, in tokens and in nano-units of money."""
-
-    day_tokens: int = 0
-    month_tokens: int = 0
-    day_money: int = 0
-    month_money: int = 0
-
-    def add(self, tokens: int, money: int) -> None:
-        """Count a use."""
-        self.day_tokens += tokens
-        self.month_tokens += tokens
-        self.day_money += money
-        self.month_money += money
-
-
 class Window:
-    """A sum over the last minute, to the second."""
+    """The requests and tokens of the last minute, to the second: ``total`` and amounts are ``REQUEST * n + tokens``."""
 
     __slots__ = ("_seconds", "_turned", "total")
 
@@ -77,11 +67,17 @@ class Window:
             self._seconds[second] += amount
             self.total += amount
 
-    def wait(self, now: int, most: int, amount: int) -> int:
-        """Return in how many seconds ``amount`` more will be within ``most``."""
-        over = self.total + amount - most
+    def wait_for_request(self, now: int, most: int) -> int:
+        """Return in how many seconds one more request will be within ``most``."""
+        return self._wait(now, (self.total >> _ABOVE) + 1 - most, lambda part: part >> _ABOVE)
+
+    def wait_for_tokens(self, now: int, most: int, tokens: int) -> int:
+        """Return in how many seconds so many more tokens will be within ``most``."""
+        return self._wait(now, (self.total & _TOKENS) + tokens - most, lambda part: part & _TOKENS)
+
+    def _wait(self, now: int, over: int, count: Callable[[int], int]) -> int:
         for second, part in self._seconds.items():
-            over -= part
+            over -= count(part)
             if over <= 0:
                 return max(1, second + MINUTE - now)
         return MINUTE
@@ -89,18 +85,39 @@ class Window:
 
 @dataclass(slots=True)
 class Account:
-    """One workspace, member, key or endpoint: what it used, what is reserved, and its limit if it has one."""
+    """One workspace, member, key or endpoint: what it used (``month_…``), what is reserved, its limit if it has one.
+
+    Of what was used this month, ``before_…`` is what was used before today. The rest is what a call is held against,
+    as plain numbers: budgets of the day and the month are one bound of the month's use, which changes at midnight.
+    """
 
     place: Place
     limit: Limit | None = None
-    spent: Spent = field(default_factory=Spent)
+    month_tokens: int = 0
+    month_money: int = 0
+    before_tokens: int = 0
+    before_money: int = 0
     tokens: int = 0
     money: int = 0
     concurrent: int = 0
-    requests: Window = field(default_factory=Window)
-    minute_tokens: Window = field(default_factory=Window)
-    alerted: bool = False
-    budgets: tuple[tuple[str, str, int, float], ...] = ()  # what is spent, its name, the most, when to say so
+    minute: Window = field(default_factory=Window)
+    most_concurrent: int = NO_LIMIT
+    most_requests: int = NO_LIMIT  # as a window counts them
+    most_minute: int = NO_LIMIT
+    most_tokens: int = NO_LIMIT
+    most_money: int = NO_LIMIT
+    alert_tokens: int = NO_LIMIT
+    alert_money: int = NO_LIMIT
+
+    @property
+    def day_tokens(self) -> int:
+        """Return how many tokens were used today."""
+        return self.month_tokens - self.before_tokens
+
+    @property
+    def day_money(self) -> int:
+        """Return how much money was used today."""
+        return self.month_money - self.before_money
 
     def whose(self) -> str:
         """Say in words whose account it is."""
@@ -108,44 +125,45 @@ class Account:
         return f"the {scope} {target}" if scope != "workspace" else f"the workspace {ws}"
 
     def put(self, limit: Limit | None) -> None:
-        """Put a limit in force."""
-        self.limit, self.alerted = limit, False
-        self.budgets = ()
-        if limit is not None:
-            named = (
-                ("day_tokens", "tokens of the day", limit.tokens_per_day),
-                ("month_tokens", "tokens of the month", limit.tokens_per_month),
-                ("day_money", "money of the day", limit.money_per_day),
-                ("month_money", "money of the month", limit.money_per_month),
-            )
-            soft = limit.soft
-            self.budgets = tuple((spent, name, most, most * soft) for spent, name, most in named if most is not None)
+        """Put a limit in force, for the day that it is."""
+        self.limit = limit
+        self.most_concurrent = self.most_requests = self.most_minute = self.most_tokens = self.most_money = NO_LIMIT
+        self.alert_tokens = self.alert_money = NO_LIMIT
+        if limit is None:
+            return
+        self.most_concurrent = NO_LIMIT if limit.concurrent is None else limit.concurrent
+        self.most_requests = NO_LIMIT if limit.requests_per_minute is None else limit.requests_per_minute << _ABOVE
+        self.most_minute = NO_LIMIT if limit.tokens_per_minute is None else limit.tokens_per_minute
+        tokens, money = (self.before_tokens, limit.tokens_per_day), (self.before_money, limit.money_per_day)
+        self.most_tokens, self.alert_tokens = _bounds(tokens, limit.tokens_per_month, limit.soft)
+        self.most_money, self.alert_money = _bounds(money, limit.money_per_month, limit.soft)
+
+    def begin_day(self, *, month: bool) -> None:
+        """Begin a new day, and a new ``month`` if it is one."""
+        if month:
+            self.month_tokens = self.month_money = 0
+        self.before_tokens, self.before_money = self.month_tokens, self.month_money
+        self.put(self.limit)
 
     def renewed(self, tokens: int, money: int, second: int) -> float:
         """Return in how many seconds the budgets that have no room for so much begin anew: tomorrow or next month."""
-        limit, spent = self.limit, self.spent
+        limit = self.limit
         midnight = datetime.fromtimestamp(second, UTC).replace(hour=0, minute=0)
         begins = midnight + timedelta(days=1)
         if limit is not None and (
-            _over(limit.tokens_per_month, spent.month_tokens + self.tokens + tokens)
-            or _over(limit.money_per_month, spent.month_money + self.money + money)
+            _over(limit.tokens_per_month, self.month_tokens + self.tokens + tokens)
+            or _over(limit.money_per_month, self.month_money + self.money + money)
         ):
             begins = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
         return max(1.0, begins.replace(second=0).timestamp() - second)
 
-    def most_tokens(self) -> int | None:
-        """Return how many tokens the budgets still allow; None without such a budget."""
-        limit, spent = self.limit, self.spent
-        if limit is None:
-            return None
-        return _left(limit.tokens_per_day, spent.day_tokens, limit.tokens_per_month, spent.month_tokens, self.tokens)
+    def left_tokens(self) -> int:
+        """Return how many tokens the budgets still allow; as good as NO_LIMIT without such a budget."""
+        return self.most_tokens - self.month_tokens - self.tokens
 
-    def most_money(self) -> int | None:
-        """Return how much money the budgets still allow; None without such a budget."""
-        limit, spent = self.limit, self.spent
-        if limit is None:
-            return None
-        return _left(limit.money_per_day, spent.day_money, limit.money_per_month, spent.month_money, self.money)
+    def left_money(self) -> int:
+        """Return how much money the budgets still allow; as good as NO_LIMIT without such a budget."""
+        return self.most_money - self.month_money - self.money
 
 
 @dataclass(slots=True)
@@ -166,20 +184,21 @@ class Ledger:
         """Start with nothing used and no limits."""
         self._clock = clock
         self._accounts: dict[Place, Account] = {}
+        self._sets: dict[tuple[str, str, str, str], tuple[Account, ...]] = {}
         self._day = self._month = ""
         self._next_day = 0.0
         self.alerts: deque[str] = deque(maxlen=100)
 
-    def open(self, used: Iterable[UsedBefore]) -> None:
+    def open(self, used: Iterable[Spent]) -> None:
         """Take over what was used today and this month before we started."""
         self._turn(self._clock())
         for each in used:
             for account in self.accounts(each.workspace, each.member, each.key, each.endpoint):
-                spent = account.spent
-                spent.day_tokens += each.tokens_day
-                spent.month_tokens += each.tokens_month
-                spent.day_money += each.cost_day
-                spent.month_money += each.cost_month
+                account.month_tokens += each.tokens_month
+                account.month_money += each.cost_month
+                account.before_tokens += each.tokens_month - each.tokens_day
+                account.before_money += each.cost_month - each.cost_day
+                account.put(account.limit)
 
     def limit(self, limits: Iterable[Limit]) -> None:
         """Put these limits in force, and no others."""
@@ -199,10 +218,15 @@ class Ledger:
 
     def accounts(self, ws: str, member: str, key: str, endpoint: str) -> tuple[Account, ...]:
         """Return the accounts that a call touches."""
-        places: list[Place] = [(ws, "workspace", ws), (ws, "key", key), (ws, "endpoint", endpoint)]
-        if member:
-            places.append((ws, "member", member))
-        return tuple([self.account(place) for place in places])
+        found = self._sets.get((ws, member, key, endpoint))
+        if found is None:
+            places: list[Place] = [(ws, "workspace", ws), (ws, "key", key), (ws, "endpoint", endpoint)]
+            if member:
+                places.append((ws, "member", member))
+            if len(self._sets) >= _MOST_SETS:
+                self._sets.clear()
+            found = self._sets[ws, member, key, endpoint] = tuple([self.account(place) for place in places])
+        return found
 
     def room(
         self, accounts: tuple[Account, ...], price_in: int, price_out: int, prompt: int, wanted: int
@@ -213,21 +237,15 @@ class Ledger:
         """
         now = self._clock()
         self._turn(now)
-        most: int | None = None
+        bounds: list[int] = []
         for account in accounts:
-            if account.limit is None:
-                continue
-            tokens, money = account.most_tokens(), account.most_money()
-            if tokens is not None:
-                most = tokens - prompt if most is None else min(most, tokens - prompt)
-            minute = account.limit.tokens_per_minute
-            if minute is not None and prompt + wanted > minute:
-                left = minute - account.minute_tokens.turn(int(now)) - prompt
-                most = left if most is None else min(most, left)
-            if money is not None and price_out > 0:
-                affordable = (money - prompt * price_in) // price_out
-                most = affordable if most is None else min(most, affordable)
-        return most
+            if account.most_tokens is not NO_LIMIT:
+                bounds.append(account.left_tokens() - prompt)
+            if prompt + wanted > account.most_minute:
+                bounds.append(account.most_minute - (account.minute.turn(int(now)) & _TOKENS) - prompt)
+            if account.most_money is not NO_LIMIT and price_out > 0:
+                bounds.append((account.left_money() - prompt * price_in) // price_out)
+        return min(bounds, default=None)
 
     def reserve(self, accounts: tuple[Account, ...], tokens: int, money: int) -> Reservation:
         """Reserve the worst case of a call in all accounts; raise RateLimited or BudgetExhausted and hold nothing.
@@ -235,18 +253,24 @@ class Ledger:
         Raises BadRequest for what a limit can never hold.
         """
         now = self._clock()
-        self._turn(now)
+        if now >= self._next_day:
+            self._turn(now)
         second = int(now)
         for account in accounts:
-            if account.limit is not None:
-                _check(account, account.limit, tokens, money, second)
+            if account.limit is not None and (
+                account.concurrent >= account.most_concurrent
+                or (minute := account.minute.turn(second)) >= account.most_requests
+                or (minute & _TOKENS) + tokens > account.most_minute
+                or account.month_tokens + account.tokens + tokens > account.most_tokens
+                or account.month_money + account.money + money > account.most_money
+            ):
+                raise _refusal(account, account.limit, tokens, money, second)
         for account in accounts:
             account.tokens += tokens
             account.money += money
             account.concurrent += 1
             if account.limit is not None:
-                account.requests.add(second, 1)
-                account.minute_tokens.add(second, tokens)
+                account.minute.add(second, REQUEST + tokens)
         return Reservation(accounts, tokens, money, second)
 
     def settle(self, held: Reservation, tokens: int, money: int) -> None:
@@ -254,40 +278,49 @@ class Ledger:
         if held.done:
             return
         held.done = True
-        if self._clock() >= self._next_day:
-            self._turn(self._clock())
+        now = self._clock()
+        if now >= self._next_day:
+            self._turn(now)
         for account in held.accounts:
             account.tokens -= held.tokens
             account.money -= held.money
             account.concurrent -= 1
-            account.spent.add(tokens, money)
+            account.month_tokens += tokens
+            account.month_money += money
             if account.limit is not None:
-                account.minute_tokens.correct(held.second, tokens - held.tokens)
-                if account.budgets and not account.alerted:
-                    self._alert(account)
+                account.minute.correct(held.second, tokens - held.tokens)
+                if account.month_tokens >= account.alert_tokens or account.month_money >= account.alert_money:
+                    self._alert(account, account.limit)
 
-    def headers(self, accounts: tuple[Account, ...]) -> list[tuple[bytes, bytes]]:
-        """Return OpenAI's rate-limit headers for the tightest limit; none where there is no limit."""
+    def headers(self, accounts: tuple[Account, ...]) -> bytes:
+        """Return the lines of OpenAI's rate-limit headers for the tightest limit; none where there is no limit."""
         second = int(self._clock())
-        requests: tuple[int, int, Window] | None = None  # left, most, over which window
-        tokens: tuple[int, int, Window] | None = None
+        requests: tuple[int, Account] | None = None  # left, of whose
+        tokens: tuple[int, Account] | None = None
         for account in accounts:
-            if (limit := account.limit) is None:
+            if account.limit is None:
                 continue
-            if (most := limit.requests_per_minute) is not None:
-                left = most - account.requests.turn(second)
+            minute = account.minute.turn(second)
+            if account.most_requests is not NO_LIMIT:
+                left = (account.most_requests >> _ABOVE) - (minute >> _ABOVE)
                 if requests is None or left < requests[0]:
-                    requests = left, most, account.requests
-            if (most := limit.tokens_per_minute) is not None:
-                left = most - account.minute_tokens.turn(second)
+                    requests = left, account
+            if account.most_minute is not NO_LIMIT:
+                left = account.most_minute - (minute & _TOKENS)
                 if tokens is None or left < tokens[0]:
-                    tokens = left, most, account.minute_tokens
-        found: list[tuple[bytes, bytes]] = []
+                    tokens = left, account
+        lines = b""
         if requests is not None:
-            found += _fields(b"requests", *requests, second)
+            left, account = requests
+            most = account.most_requests >> _ABOVE
+            reset = account.minute.wait_for_request(second, most) if left < 1 else MINUTE if left < most else 0
+            lines = _LINES % (b"requests", most, b"requests", max(0, left), b"requests", reset)
         if tokens is not None:
-            found += _fields(b"tokens", *tokens, second)
-        return found
+            left, account = tokens
+            most = account.most_minute
+            reset = account.minute.wait_for_tokens(second, most, 1) if left < 1 else MINUTE if left < most else 0
+            lines += _LINES % (b"tokens", most, b"tokens", max(0, left), b"tokens", reset)
+        return lines
 
     def _turn(self, now: float) -> None:
         """Begin a new day or month."""
@@ -295,75 +328,71 @@ class Ledger:
             return
         today = datetime.fromtimestamp(now, UTC)
         day, month = today.strftime("%Y-%m-%d"), today.strftime("%Y-%m")
-        for account in self._accounts.values():
-            if self._day and day != self._day:
-                account.spent.day_tokens = account.spent.day_money = 0
-                account.alerted = False
-            if self._month and month != self._month:
-                account.spent.month_tokens = account.spent.month_money = 0
+        if self._day and day != self._day:
+            for account in self._accounts.values():
+                account.begin_day(month=month != self._month)
         self._day, self._month = day, month
         midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
         self._next_day = (midnight + timedelta(days=1)).timestamp()
 
-    def _alert(self, account: Account) -> None:
-        for spent, name, budget, soon in account.budgets:
-            used = getattr(account.spent, spent)
-            if used >= soon:
-                account.alerted = True
-                ws, scope, target = account.place
+    def _alert(self, account: Account, limit: Limit) -> None:
+        """Say once, until tomorrow, that a budget is nearly spent."""
+        account.alert_tokens = account.alert_money = NO_LIMIT
+        ws, scope, target = account.place
+        for used, budget, name in (
+            (account.day_tokens, limit.tokens_per_day, "tokens of the day"),
+            (account.month_tokens, limit.tokens_per_month, "tokens of the month"),
+            (account.day_money, limit.money_per_day, "money of the day"),
+            (account.month_money, limit.money_per_month, "money of the month"),
+        ):
+            if budget is not None and used >= budget * limit.soft:
                 text = f"{scope} {target} of workspace {ws} has used {used} of {budget} ({name})"
                 self.alerts.append(text)
                 _log.warning("budget: %s", text)
                 return
 
 
+_LINES = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
+
+
 def _over(most: int | None, used: int) -> bool:
     return most is not None and used > most
 
 
-def _left(day: int | None, today: int, month: int | None, this_month: int, held: int) -> int | None:
-    """Return what the tighter of two budgets has left; None if there is neither."""
-    of_day = None if day is None else day - today - held
-    of_month = None if month is None else month - this_month - held
-    return of_month if of_day is None or (of_month is not None and of_month < of_day) else of_day
+def _bounds(day: tuple[int, int | None], month: int | None, soft: float) -> tuple[int, int]:
+    """Return how much may be used of a month by the end of this day, and from how much on to say that it is nearly so.
+
+    ``day`` is what was used before today, and the day's budget.
+    """
+    bounds = [(since + most, since + math.ceil(most * soft)) for since, most in ((0, month), day) if most is not None]
+    if not bounds:
+        return NO_LIMIT, NO_LIMIT
+    return min(most for most, _ in bounds), min(soon for _, soon in bounds)
 
 
-def _check(account: Account, limit: Limit, tokens: int, money: int, second: int) -> None:
-    """Raise unless one more call fits into an account."""
-    if limit.concurrent is not None and account.concurrent >= limit.concurrent:
-        raise _limited(f"More than {limit.concurrent} calls at once for {account.whose()}.", 1)
-    most = limit.requests_per_minute
-    if most is not None and account.requests.turn(second) >= most:
-        wait = account.requests.wait(second, most, 1)
-        raise _limited(f"More than {most} requests a minute for {account.whose()}.", wait)
-    most = limit.tokens_per_minute
-    if most is not None and account.minute_tokens.turn(second) + tokens > most:
-        text = f"This call could use {tokens} tokens; {account.whose()} may use {most} a minute"
+def _refusal(account: Account, limit: Limit, tokens: int, money: int, second: int) -> FeilunError:
+    """Return why one more call does not fit into an account."""
+    minute, whose = account.minute, account.whose()
+    if account.concurrent >= account.most_concurrent:
+        return _limited(f"More than {limit.concurrent} calls at once for {whose}.", 1)
+    if minute.turn(second) >= account.most_requests:
+        most = account.most_requests >> _ABOVE
+        return _limited(f"More than {most} requests a minute for {whose}.", minute.wait_for_request(second, most))
+    most = account.most_minute
+    if (minute.turn(second) & _TOKENS) + tokens > most:
+        text = f"This call could use {tokens} tokens; {whose} may use {most} a minute"
         if tokens > most:
-            raise BadRequest(f"{text}, so it never fits.", "Ask for fewer with max_tokens, or send less.", "max_tokens")
-        raise _limited(f"{text}.", account.minute_tokens.wait(second, most, tokens))
-    if account.budgets:
-        text = ""
-        if (left := account.most_tokens()) is not None and tokens > left:
-            text = f"This call could use {tokens} tokens; the budget of {account.whose()} has {max(0, left)} left."
-        elif (left := account.most_money()) is not None and money > left:
-            text = (
-                f"This call could cost {money / 1e9:.6f}; the budget of {account.whose()} has "
-                f"{max(0, left) / 1e9:.6f} left."
-            )
-        if text:
-            error = BudgetExhausted(text, "Ask for fewer tokens with max_tokens, or raise the budget.")
-            error.retry_after = account.renewed(tokens, money, second)
-            raise error
-
-
-def _fields(name: bytes, left: int, most: int, window: Window, second: int) -> list[tuple[bytes, bytes]]:
-    reset = window.wait(second, most, 1) if left < 1 else MINUTE if left < most else 0
-    return [
-        (b"x-ratelimit-limit-" + name, b"%d" % most),
-        (b"x-ratelimit-remaining-" + name, b"%d" % max(0, left)),
-        (b"x-ratelimit-reset-" + name, b"%ds" % reset),
-    ]
+            hint = "Ask for fewer with max_tokens, or send less."
+            return BadRequest(f"{text}, so it never fits.", hint, "max_tokens")
+        return _limited(f"{text}.", minute.wait_for_tokens(second, most, tokens))
+    if tokens > (left := account.left_tokens()):
+        text = f"This call could use {tokens} tokens; the budget of {whose} has {max(0, left)} left."
+    else:
+        left = max(0, account.left_money())
+        text = f"This call could cost {money / 1e9:.6f}; the budget of {whose} has {left / 1e9:.6f} left."
+    error = BudgetExhausted(text, "Ask for fewer tokens with max_tokens, or raise the budget.")
+    error.retry_after = account.renewed(tokens, money, second)
+    return error
 
 
 def _limited(text: str, wait: int) -> RateLimited:

@@ -38,7 +38,6 @@ BACKOFF_SECONDS = 0.1
 LONGEST_BACKOFF = 2.0
 CLOSE_SECONDS = 5.0
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-Headers = list[tuple[bytes, bytes]]
 _log = logging.getLogger(__name__)
 # Told of every call that is over: what was sent, what was read, how it ended, its use, its times as metrics have them.
 Watch = Callable[[Call, Sent | None, Reading | None, str, Usage, tuple[float, float]], None]
@@ -135,8 +134,8 @@ class Hotpath:
         task.add_done_callback(self._running.discard)
         return task
 
-    async def answer(self, call: Call) -> tuple[bytes, Headers]:
-        """Return the whole answer to a call, once its trace is safe, and the headers that go with it."""
+    async def answer(self, call: Call) -> tuple[bytes, bytes]:
+        """Return the whole answer to a call, once its trace is safe, and the lines of its headers."""
         try:
             plan = await self._planner.plan(call)
         except FeilunError as error:
@@ -295,14 +294,20 @@ class Hotpath:
         finally:
             self.metrics.running -= 1  # not before its trace is safe: who sees that all calls are over finds them all
 
-    def _headers(self, plan: Plan, done: Done) -> Headers:
+    def _headers(self, plan: Plan, done: Done) -> bytes:
+        """Return the lines of the headers that go with an answer."""
         trace = plan.call.id.encode()
-        found = [(b"x-feilun-trace", trace), (b"x-request-id", trace)]
+        lines = b"x-feilun-trace: %b\r\nx-request-id: %b\r\n" % (trace, trace)
         if plan.kept_inside:
-            found.append((b"x-feilun-kept-inside", plan.kept_inside.encode("ascii", "replace")[:200]))
-        if done.sent is not None and done.sent.choice.endpoint.name != plan.call.name:
-            found.append((b"x-feilun-fallback", done.sent.choice.endpoint.name.encode("ascii", "replace")))
-        return found + self.ledger.headers(plan.accounts)
+            lines += _line(b"x-feilun-kept-inside", plan.kept_inside)
+        if done.sent is not None and (name := done.sent.choice.endpoint.name) != plan.call.name:
+            lines += _line(b"x-feilun-fallback", name)
+        return lines + self.ledger.headers(plan.accounts)
+
+
+def _line(name: bytes, text: str) -> bytes:
+    """Return the line of a header whose text may be anything."""
+    return b"%b: %b\r\n" % (name, " ".join(text.split()).encode("ascii", "replace")[:200])
 
 
 async def _first(sent: Sent, reading: Reading) -> bytes:

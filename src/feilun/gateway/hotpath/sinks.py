@@ -6,7 +6,7 @@ This module knows how readers are told and how they leave. It does not know what
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -31,8 +31,8 @@ class Sink(Protocol):
     def when_gone(self, call: Callable[[], None]) -> None:
         """Call once when the reader leaves before the end."""
 
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]], media: bytes = b"text/event-stream") -> None:
-        """Begin the answer."""
+    def start(self, status: int, headers: bytes, media: bytes = b"text/event-stream") -> None:
+        """Begin the answer; ``headers`` are its lines."""
 
     def write(self, data: bytes) -> None:
         """Take whole events."""
@@ -66,7 +66,7 @@ class Chunks:
         else:
             self._leave.append(call)
 
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]], media: bytes = b"text/event-stream") -> None:
+    def start(self, status: int, headers: bytes, media: bytes = b"text/event-stream") -> None:
         """Nothing: a translator has its own beginning."""
 
     def write(self, data: bytes) -> None:
