@@ -27,7 +27,7 @@ _ALPHANUMERIC = re.compile(r"[^\W_]+")
 
 def new_id(prefix: str) -> str:
     """Return a fresh id such as ``trace-019a…``: time-ordered (ms) and unguessable (80 random bits)."""
-    return f"{prefix}-{int(time.time() * 1000).to_bytes(6).hex()}{os.urandom(10).hex()}"
+    return f"{prefix}-{int(time.time() * 1000):012x}{os.urandom(10).hex()}"
 
 
 def content_hash(value: Any) -> str:

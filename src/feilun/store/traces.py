@@ -54,12 +54,13 @@ class Kept(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(Kept).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def line(trace: Trace | msgspec.Struct) -> bytes:
     """Return the line of a trace, or of what has its fields, whatever characters its texts hold."""
     try:
-        return msgspec.json.encode(trace)
+        return _encode(trace)
     except UnicodeEncodeError:
         return msgspec.json.encode(clean(msgspec.to_builtins(trace)))
 

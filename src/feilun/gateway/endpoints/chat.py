@@ -6,6 +6,8 @@ know how tokens are made, or what a request may hold: the engine's face says.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 import msgspec
 
 from feilun.gateway.described import Described, parse
@@ -18,14 +20,14 @@ from feilun.wire import Exchange
 _encode = msgspec.json.Encoder().encode
 
 
-async def create_chat_completion(here: Gateway, key: Key, exchange: Exchange) -> None:
+def create_chat_completion(here: Gateway, key: Key, exchange: Exchange) -> Awaitable[None]:
     """Answer a conversation."""
-    await _relay(here, key, exchange, "chat")
+    return _relay(here, key, exchange, "chat")
 
 
-async def create_completion(here: Gateway, key: Key, exchange: Exchange) -> None:
+def create_completion(here: Gateway, key: Key, exchange: Exchange) -> Awaitable[None]:
     """Continue a text."""
-    await _relay(here, key, exchange, "completion")
+    return _relay(here, key, exchange, "completion")
 
 
 async def _relay(here: Gateway, key: Key, exchange: Exchange, kind: str) -> None:

@@ -64,8 +64,10 @@ def read(key: Key, kind: str, path: str, body: JSON, headers: Mapping[bytes, byt
     call.stream = body.get("stream") is True
     options = body.get("stream_options")
     call.wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-    call.choices = _whole(body.get("n")) or 1
-    call.answer = _whole(body.get("max_completion_tokens")) or _whole(body.get("max_tokens"))
+    if "n" in body:
+        call.choices = _whole(body["n"]) or 1
+    if "max_tokens" in body or "max_completion_tokens" in body:
+        call.answer = _whole(body.get("max_completion_tokens")) or _whole(body.get("max_tokens"))
     call.learn = body.get("store") is not False and kind != "eval"  # what an exam asks must never be learned
     messages = body.get("messages")
     count = len(messages) if isinstance(messages, list) else 1

@@ -62,7 +62,8 @@ class Planner:
             await check_images(call.body, self.private_hosts)
         # An exam may ask a provider's model by its own name; clients ask endpoints only.
         only = alone(self._snapshot.endpoints(ws), call.name) if call.kind == "eval" else None
-        endpoint, deployment = (only, "") if only else await self._resolve(ws, call.name)
+        found = (only, "") if only else self._snapshot.endpoint(ws, call.name)
+        endpoint, deployment = found or await self._resolve(ws, call.name)
         reason = ""
         if deployment and len(endpoint.targets) > 1 and call.kind == "eval":
             endpoint = replace(endpoint, targets=endpoint.targets[:1])  # an exam is sat by one version

@@ -70,6 +70,7 @@ class _Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -275,12 +276,12 @@ def _put(raw: bytes, name: bytes, theirs: str, ours: str) -> bytes:
     """Return an answer whose field ``name`` says what is ours; whatever else says the same stays."""
     if not theirs or theirs == ours:
         return raw
-    old = msgspec.json.encode(theirs)
+    old = _encode(theirs)
     for blank in (b"", b" "):
         place = raw.find(name + blank + old)
         if place >= 0:
             begin = place + len(name) + len(blank)
-            return b"%b%b%b" % (raw[:begin], msgspec.json.encode(ours), raw[begin + len(old) :])
+            return b"%b%b%b" % (raw[:begin], _encode(ours), raw[begin + len(old) :])
     return raw
 
 
@@ -289,7 +290,7 @@ def _renamed(answer: _Answer, raw: bytes, call: Call) -> list[tuple[bytes, bytes
     pairs: list[tuple[bytes, bytes]] = []
     for name, theirs, ours in ((b'"id":', answer.id, call.id), (b'"model":', answer.model, call.name)):
         if theirs and theirs != ours:
-            old, new = msgspec.json.encode(theirs), msgspec.json.encode(ours)
+            old, new = _encode(theirs), _encode(ours)
             pairs += [(name + blank + old, name + blank + new) for blank in (b"", b" ") if name + blank + old in raw]
     return pairs
 

@@ -9,7 +9,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from feilun.errors import EngineDown, MustNotLeave
 from feilun.gateway.hotpath.breaker import Breakers
@@ -25,14 +25,13 @@ class Choice:
     endpoint: Endpoint
     target: Target
     deployment: str = ""
+    name: str = field(init=False, repr=False, compare=False)
 
-    @property
-    def name(self) -> str:
-        """Return the name of its circuit: the same model on the same provider fails for everybody."""
+    def __post_init__(self) -> None:
+        """Make the name of its circuit: the same model on the same provider fails for everybody."""
         target = self.target
-        if not target.provider:
-            return target.model
-        return f"{self.endpoint.workspace}/{target.provider}/{target.model}"
+        provided = target.provider
+        self.name = f"{self.endpoint.workspace}/{provided}/{target.model}" if provided else target.model
 
     @property
     def remote(self) -> bool:
