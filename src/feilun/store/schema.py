@@ -6,6 +6,7 @@ Knows names and types of columns. Does not know how the tables came to be (``mig
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -313,6 +314,7 @@ _REBUILD: dict[str, Callable[[Any], Any]] = {
         EvalItem(**{**item, "accept": tuple(item["accept"]), "reject": tuple(item["reject"])}) for item in value
     ),
     "scopes": tuple,
+    "workspace": sys.intern,  # one text for all that is of it, which spares comparing them
     "targets": lambda value: tuple(Target(**target) for target in value),
     "fallback": tuple,
     "own": _comparison,

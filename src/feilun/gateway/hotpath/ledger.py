@@ -26,34 +26,37 @@ NO_LIMIT = 1 << 100
 _ABOVE = 64
 REQUEST = 1 << _ABOVE
 _TOKENS = REQUEST - 1
-_MOST_SETS = 100_000  # combinations of accounts that are remembered
+_MOST_SETS, _MOST_NUMBERS = 100_000, 10_000  # combinations of accounts, and bounds, that are remembered
+_numbers: dict[int, int] = {}
+_FEWER = "Ask for fewer with max_tokens, or send less."
+_NONE = Limit("", "", "workspace", "", created=0.0)
 Place = tuple[str, LimitScope, str]  # workspace, scope, id or name
 Clock = Callable[[], float]
 
 
+@dataclass(slots=True)
 class Window:
-    """The requests and tokens of the last minute, to the second: ``total`` and amounts are ``REQUEST * n + tokens``."""
+    """The requests and tokens of the last minute, to the second: ``total`` and amounts are ``REQUEST * n + tokens``.
 
-    __slots__ = ("_seconds", "_turned", "total")
+    Amounts are kept by second, oldest first. A dict of numbers is nothing that the garbage collector looks at: with ten
+    thousand keys that is a quarter of all time. What is older than a minute is forgotten up to the second ``turned``.
+    """
 
-    def __init__(self) -> None:
-        # Amounts by second, oldest first. A dict of numbers is nothing that the garbage collector looks at: with ten
-        # thousand keys that is a quarter of all time.
-        self._seconds: dict[int, int] = {}
-        self._turned = 0  # the second up to which everything that is older than a minute is forgotten
-        self.total = 0
+    seconds: dict[int, int] = field(default_factory=dict, init=False)
+    turned: int = field(default=0, init=False)
+    total: int = field(default=0, init=False)
 
     def turn(self, now: int) -> int:
         """Forget what is older than a minute; return the sum."""
-        if now != self._turned:
-            seconds, self._turned = self._seconds, now
+        if now != self.turned:
+            seconds, self.turned = self.seconds, now
             while seconds and (first := next(iter(seconds))) <= now - MINUTE:
                 self.total -= seconds.pop(first)
         return self.total
 
     def add(self, now: int, amount: int) -> None:
         """Add an amount at a second; one before the last counts as the last, should the clock be set back."""
-        seconds = self._seconds
+        seconds = self.seconds
         if now in seconds:
             seconds[now] += amount
         else:
@@ -63,28 +66,21 @@ class Window:
 
     def correct(self, second: int, amount: int) -> None:
         """Change what was added at ``second``, if that is not forgotten yet."""
-        if second in self._seconds:
-            self._seconds[second] += amount
+        if second in self.seconds:
+            self.seconds[second] += amount
             self.total += amount
 
-    def wait_for_request(self, now: int, most: int) -> int:
-        """Return in how many seconds one more request will be within ``most``."""
-        return self._wait(now, (self.total >> _ABOVE) + 1 - most, lambda part: part >> _ABOVE)
-
-    def wait_for_tokens(self, now: int, most: int, tokens: int) -> int:
-        """Return in how many seconds so many more tokens will be within ``most``."""
-        return self._wait(now, (self.total & _TOKENS) + tokens - most, lambda part: part & _TOKENS)
-
-    def _wait(self, now: int, over: int, count: Callable[[int], int]) -> int:
-        for second, part in self._seconds.items():
-            over -= count(part)
-            if over <= 0:
+    def wait(self, now: int, requests: int, tokens: int = 0) -> int:
+        """Return in how many seconds a minute will have so many requests and tokens fewer."""
+        for second, part in self.seconds.items():
+            requests, tokens = requests - (part >> _ABOVE), tokens - (part & _TOKENS)
+            if requests <= 0 and tokens <= 0:
                 return max(1, second + MINUTE - now)
         return MINUTE
 
 
 @dataclass(slots=True)
-class Account:
+class Account(Window):
     """One workspace, member, key or endpoint: what it used (``month_…``), what is reserved, its limit if it has one.
 
     Of what was used this month, ``before_…`` is what was used before today. The rest is what a call is held against,
@@ -100,7 +96,6 @@ class Account:
     tokens: int = 0
     money: int = 0
     concurrent: int = 0
-    minute: Window = field(default_factory=Window)
     most_concurrent: int = NO_LIMIT
     most_requests: int = NO_LIMIT  # as a window counts them
     most_minute: int = NO_LIMIT
@@ -127,13 +122,11 @@ class Account:
     def put(self, limit: Limit | None) -> None:
         """Put a limit in force, for the day that it is."""
         self.limit = limit
-        self.most_concurrent = self.most_requests = self.most_minute = self.most_tokens = self.most_money = NO_LIMIT
-        self.alert_tokens = self.alert_money = NO_LIMIT
-        if limit is None:
-            return
-        self.most_concurrent = NO_LIMIT if limit.concurrent is None else limit.concurrent
-        self.most_requests = NO_LIMIT if limit.requests_per_minute is None else limit.requests_per_minute << _ABOVE
-        self.most_minute = NO_LIMIT if limit.tokens_per_minute is None else limit.tokens_per_minute
+        limit = limit or _NONE
+        requests = limit.requests_per_minute
+        self.most_concurrent = _one(limit.concurrent)
+        self.most_requests = _one(None if requests is None else requests << _ABOVE)
+        self.most_minute = _one(limit.tokens_per_minute)
         tokens, money = (self.before_tokens, limit.tokens_per_day), (self.before_money, limit.money_per_day)
         self.most_tokens, self.alert_tokens = _bounds(tokens, limit.tokens_per_month, limit.soft)
         self.most_money, self.alert_money = _bounds(money, limit.money_per_month, limit.soft)
@@ -157,13 +150,9 @@ class Account:
             begins = (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
         return max(1.0, begins.replace(second=0).timestamp() - second)
 
-    def left_tokens(self) -> int:
-        """Return how many tokens the budgets still allow; as good as NO_LIMIT without such a budget."""
-        return self.most_tokens - self.month_tokens - self.tokens
-
-    def left_money(self) -> int:
-        """Return how much money the budgets still allow; as good as NO_LIMIT without such a budget."""
-        return self.most_money - self.month_money - self.money
+    def left(self) -> tuple[int, int]:
+        """Return how many tokens and how much money the budgets still allow; where there is none, as good as all."""
+        return self.most_tokens - self.month_tokens - self.tokens, self.most_money - self.month_money - self.money
 
 
 @dataclass(slots=True)
@@ -187,6 +176,7 @@ class Ledger:
         self._sets: dict[tuple[str, str, str, str], tuple[Account, ...]] = {}
         self._day = self._month = ""
         self._next_day = 0.0
+        self._second = 0
         self.alerts: deque[str] = deque(maxlen=100)
 
     def open(self, used: Iterable[Spent]) -> None:
@@ -239,27 +229,27 @@ class Ledger:
         self._turn(now)
         bounds: list[int] = []
         for account in accounts:
+            left_tokens, left_money = account.left()
             if account.most_tokens is not NO_LIMIT:
-                bounds.append(account.left_tokens() - prompt)
+                bounds.append(left_tokens - prompt)
             if prompt + wanted > account.most_minute:
-                bounds.append(account.most_minute - (account.minute.turn(int(now)) & _TOKENS) - prompt)
+                bounds.append(account.most_minute - (account.turn(int(now)) & _TOKENS) - prompt)
             if account.most_money is not NO_LIMIT and price_out > 0:
-                bounds.append((account.left_money() - prompt * price_in) // price_out)
+                bounds.append((left_money - prompt * price_in) // price_out)
         return min(bounds, default=None)
 
     def reserve(self, accounts: tuple[Account, ...], tokens: int, money: int) -> Reservation:
-        """Reserve the worst case of a call in all accounts; raise RateLimited or BudgetExhausted and hold nothing.
-
-        Raises BadRequest for what a limit can never hold.
-        """
+        """Reserve the worst case of a call in all accounts, or raise RateLimited, BudgetExhausted or BadRequest."""
         now = self._clock()
         if now >= self._next_day:
             self._turn(now)
-        second = int(now)
+        if now >= self._second + 1 or now < self._second:
+            self._second = int(now)
+        second = self._second  # the same object for all accounts, as are other numbers that they share
         for account in accounts:
             if account.limit is not None and (
                 account.concurrent >= account.most_concurrent
-                or (minute := account.minute.turn(second)) >= account.most_requests
+                or (minute := account.turn(second)) >= account.most_requests
                 or (minute & _TOKENS) + tokens > account.most_minute
                 or account.month_tokens + account.tokens + tokens > account.most_tokens
                 or account.month_money + account.money + money > account.most_money
@@ -270,7 +260,7 @@ class Ledger:
             account.money += money
             account.concurrent += 1
             if account.limit is not None:
-                account.minute.add(second, REQUEST + tokens)
+                account.add(second, REQUEST + tokens)
         return Reservation(accounts, tokens, money, second)
 
     def settle(self, held: Reservation, tokens: int, money: int) -> None:
@@ -288,7 +278,7 @@ class Ledger:
             account.month_tokens += tokens
             account.month_money += money
             if account.limit is not None:
-                account.minute.correct(held.second, tokens - held.tokens)
+                account.correct(held.second, tokens - held.tokens)
                 if account.month_tokens >= account.alert_tokens or account.month_money >= account.alert_money:
                     self._alert(account, account.limit)
 
@@ -298,9 +288,7 @@ class Ledger:
         requests: tuple[int, Account] | None = None  # left, of whose
         tokens: tuple[int, Account] | None = None
         for account in accounts:
-            if account.limit is None:
-                continue
-            minute = account.minute.turn(second)
+            minute = account.turn(second) if account.limit is not None else 0
             if account.most_requests is not NO_LIMIT:
                 left = (account.most_requests >> _ABOVE) - (minute >> _ABOVE)
                 if requests is None or left < requests[0]:
@@ -313,12 +301,12 @@ class Ledger:
         if requests is not None:
             left, account = requests
             most = account.most_requests >> _ABOVE
-            reset = account.minute.wait_for_request(second, most) if left < 1 else MINUTE if left < most else 0
+            reset = account.wait(second, 1 - left) if left < 1 else MINUTE if left < most else 0
             lines = _LINES % (b"requests", most, b"requests", max(0, left), b"requests", reset)
         if tokens is not None:
             left, account = tokens
             most = account.most_minute
-            reset = account.minute.wait_for_tokens(second, most, 1) if left < 1 else MINUTE if left < most else 0
+            reset = account.wait(second, 0, 1 - left) if left < 1 else MINUTE if left < most else 0
             lines += _LINES % (b"tokens", most, b"tokens", max(0, left), b"tokens", reset)
         return lines
 
@@ -355,6 +343,15 @@ class Ledger:
 _LINES = b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n"
 
 
+def _one(number: int | None) -> int:
+    """Return the same object for the same number: the bounds of ten thousand keys fit into a cache, if they are few."""
+    if number is None:
+        return NO_LIMIT
+    if len(_numbers) > _MOST_NUMBERS:
+        _numbers.clear()
+    return _numbers.setdefault(number, number)
+
+
 def _over(most: int | None, used: int) -> bool:
     return most is not None and used > most
 
@@ -365,31 +362,31 @@ def _bounds(day: tuple[int, int | None], month: int | None, soft: float) -> tupl
     ``day`` is what was used before today, and the day's budget.
     """
     bounds = [(since + most, since + math.ceil(most * soft)) for since, most in ((0, month), day) if most is not None]
-    if not bounds:
-        return NO_LIMIT, NO_LIMIT
-    return min(most for most, _ in bounds), min(soon for _, soon in bounds)
+    return _one(min((most for most, _ in bounds), default=None)), _one(min((soon for _, soon in bounds), default=None))
 
 
 def _refusal(account: Account, limit: Limit, tokens: int, money: int, second: int) -> FeilunError:
     """Return why one more call does not fit into an account."""
-    minute, whose = account.minute, account.whose()
+    whose = account.whose()
     if account.concurrent >= account.most_concurrent:
         return _limited(f"More than {limit.concurrent} calls at once for {whose}.", 1)
-    if minute.turn(second) >= account.most_requests:
-        most = account.most_requests >> _ABOVE
-        return _limited(f"More than {most} requests a minute for {whose}.", minute.wait_for_request(second, most))
+    over = (account.turn(second) >> _ABOVE) + 1 - (account.most_requests >> _ABOVE)
+    if over > 0:
+        text = f"More than {limit.requests_per_minute} requests a minute for {whose}."
+        return _limited(text, account.wait(second, over))
     most = account.most_minute
-    if (minute.turn(second) & _TOKENS) + tokens > most:
+    over = (account.total & _TOKENS) + tokens - most
+    if over > 0:
         text = f"This call could use {tokens} tokens; {whose} may use {most} a minute"
         if tokens > most:
-            hint = "Ask for fewer with max_tokens, or send less."
-            return BadRequest(f"{text}, so it never fits.", hint, "max_tokens")
-        return _limited(f"{text}.", minute.wait_for_tokens(second, most, tokens))
-    if tokens > (left := account.left_tokens()):
-        text = f"This call could use {tokens} tokens; the budget of {whose} has {max(0, left)} left."
+            return BadRequest(f"{text}, so it never fits.", _FEWER, "max_tokens")
+        return _limited(f"{text}.", account.wait(second, 0, over))
+    left_tokens, left_money = account.left()
+    if tokens > left_tokens:
+        text = f"This call could use {tokens} tokens; the budget of {whose} has {max(0, left_tokens)} left."
     else:
-        left = max(0, account.left_money())
-        text = f"This call could cost {money / 1e9:.6f}; the budget of {whose} has {left / 1e9:.6f} left."
+        left = max(0, left_money) / 1e9
+        text = f"This call could cost {money / 1e9:.6f}; the budget of {whose} has {left:.6f} left."
     error = BudgetExhausted(text, "Ask for fewer tokens with max_tokens, or raise the budget.")
     error.retry_after = account.renewed(tokens, money, second)
     return error

@@ -6,9 +6,11 @@ This module knows names of figures. It does not know what is called. Names follo
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from itertools import accumulate
+from operator import itemgetter
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -19,39 +21,25 @@ from feilun.records import Usage
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _KINDS = ("prompt", "completion", "cached")
+_STATUSES = ("ok", "cancelled", "error")
+# The figures of an endpoint are one row of numbers: with a thousand endpoints every object more is one that no cache
+# holds when its next call comes. Calls by status, tokens by kind, cost, then the times: each its buckets and their sum.
+_TOKENS = len(_STATUSES)
+_COST = _TOKENS + len(_KINDS)
+_SUM = len(SECONDS) + 1
+_FIRST, _TOKEN, _WHOLE = (_COST + 1 + number * (_SUM + 1) for number in range(3))
+_ROW = array("d", bytes(8 * (_WHOLE + _SUM + 1)))
 
 
-@dataclass(slots=True)
-class Histogram:
-    """How many times were at most how long."""
-
-    buckets: list[int] = field(default_factory=lambda: [0] * (len(SECONDS) + 1))
-    total: float = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count a time."""
-        self.buckets[bisect_left(SECONDS, seconds)] += 1
-        self.total += seconds
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return (upper bound, how many were at most that)."""
-        found, count = [], 0
-        for bound, number in zip([*map(str, SECONDS), "+Inf"], self.buckets, strict=True):
-            count += number
-            found.append((bound, float(count)))
-        return found
+def _observe(row: array[float], place: int, seconds: float) -> None:
+    row[place + bisect_left(SECONDS, seconds)] += 1
+    row[place + _SUM] += seconds
 
 
-@dataclass(slots=True)
-class Figures:
-    """The figures of one endpoint of one workspace."""
-
-    calls: dict[str, int] = field(default_factory=dict)
-    tokens: list[int] = field(default_factory=lambda: [0, 0, 0])
-    cost: int = 0
-    first: Histogram = field(default_factory=Histogram)
-    token: Histogram = field(default_factory=Histogram)
-    whole: Histogram = field(default_factory=Histogram)
+def _cumulative(row: array[float], place: int) -> list[tuple[str, float]]:
+    """Return (upper bound, how many were at most that)."""
+    bounds = [*map(str, SECONDS), "+Inf"]
+    return list(zip(bounds, accumulate(row[place : place + _SUM]), strict=True))
 
 
 class Metrics(Collector):
@@ -59,7 +47,7 @@ class Metrics(Collector):
 
     def __init__(self) -> None:
         """Start with nothing."""
-        self._figures: dict[tuple[str, str], Figures] = {}
+        self._figures: dict[tuple[str, str], array[float]] = {}  # by workspace and endpoint
         self._refusals: dict[tuple[str, str], int] = {}
         self.running = 0
         self.retries = 0
@@ -69,21 +57,20 @@ class Metrics(Collector):
         self, ws: str, endpoint: str, status: str, usage: Usage, cost: int, times: tuple[float, float]
     ) -> None:
         """Count a call that is over. ``times``: until the first token (0: none came), and in all (s)."""
-        figures = self._figures.get((ws, endpoint))
-        if figures is None:
-            figures = self._figures[ws, endpoint] = Figures()
-        figures.calls[status] = figures.calls.get(status, 0) + 1
-        tokens = figures.tokens
-        tokens[0] += usage.prompt_tokens
-        tokens[1] += usage.completion_tokens
-        tokens[2] += usage.cached_tokens
-        figures.cost += cost
+        row = self._figures.get((ws, endpoint))
+        if row is None:
+            row = self._figures[ws, endpoint] = _ROW[:]
+        row[_STATUSES.index(status)] += 1
+        row[_TOKENS] += usage.prompt_tokens
+        row[_TOKENS + 1] += usage.completion_tokens
+        row[_TOKENS + 2] += usage.cached_tokens
+        row[_COST] += cost
         first, whole = times
-        figures.whole.observe(whole)
+        _observe(row, _WHOLE, whole)
         if first:
-            figures.first.observe(first)
+            _observe(row, _FIRST, first)
             if usage.completion_tokens > 1:
-                figures.token.observe((whole - first) / (usage.completion_tokens - 1))
+                _observe(row, _TOKEN, (whole - first) / (usage.completion_tokens - 1))
 
     def refused(self, ws: str, code: str) -> None:
         """Count a call that was refused before anything was sent, by the code of its error."""
@@ -109,17 +96,18 @@ class Metrics(Collector):
         for (ws, code), number in sorted(self._refusals.items()):
             if workspace in {None, ws}:
                 refusals.add_metric([ws, code], number)
-        for (ws, endpoint), figures in sorted(self._figures.items()):
+        for (ws, endpoint), row in sorted(self._figures.items(), key=itemgetter(0)):
             if workspace not in {None, ws}:
                 continue
             place = [ws, endpoint]
-            for status, number in sorted(figures.calls.items()):
-                calls.add_metric([*place, status], number)
-            for kind, number in zip(_KINDS, figures.tokens, strict=True):
-                tokens.add_metric([*place, kind], number)
-            money.add_metric(place, figures.cost / 1e9)
-            for family, histogram in ((first, figures.first), (token, figures.token), (whole, figures.whole)):
-                family.add_metric(place, histogram.cumulative(), histogram.total)
+            for status, count in zip(_STATUSES, row[:_TOKENS], strict=True):
+                if count:
+                    calls.add_metric([*place, status], count)
+            for kind, count in zip(_KINDS, row[_TOKENS:_COST], strict=True):
+                tokens.add_metric([*place, kind], count)
+            money.add_metric(place, row[_COST] / 1e9)
+            for family, at in ((first, _FIRST), (token, _TOKEN), (whole, _WHOLE)):
+                family.add_metric(place, _cumulative(row, at), row[at + _SUM])
         yield from (calls, refusals, tokens, money, first, token, whole)
         yield CounterMetricFamily("feilun_retries", "Calls that were sent again", value=self.retries)
         yield GaugeMetricFamily("feilun_calls_running", "Calls that are being answered", value=self.running)
