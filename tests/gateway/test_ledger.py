@@ -200,3 +200,55 @@ def test_a_spent_budget_says_when_it_begins_anew(most: dict[str, int], hours: in
     with pytest.raises(BudgetExhausted) as caught:
         ledger.reserve(ledger.accounts("bank", "", "key-1", "own"), 10, 10)
     assert caught.value.retry_after == hours * 3600
+
+
+def test_an_alert_comes_again_with_the_next_day() -> None:
+    """What is spent of a month is told once a day, and a day's budget begins anew."""
+    clock = Clock()
+    ledger = Ledger(clock)
+    ledger.limit([limit(tokens_per_day=100, tokens_per_month=110, soft=0.5)])
+    accounts = ledger.accounts("bank", "", "key-1", "own")
+    for _ in range(2):
+        ledger.settle(ledger.reserve(accounts, 50, 0), 50, 0)
+        clock.now += 86_400
+    assert [text.partition(" has ")[2] for text in ledger.alerts] == [
+        "used 50 of 100 (tokens of the day)",
+        "used 50 of 100 (tokens of the day)",
+    ]
+    with pytest.raises(BudgetExhausted, match="has 10 left"):
+        ledger.reserve(accounts, 11, 0)
+
+
+def test_headers_tell_of_the_tightest_limits() -> None:
+    """Each from the account that has least of it left; a limit that is spent says when there is more."""
+    clock = Clock()
+    ledger = Ledger(clock)
+    accounts = ledger.accounts("bank", "", "key-1", "own")
+    assert ledger.headers(accounts) == b""
+    ledger.limit([limit(requests_per_minute=2, tokens_per_minute=900), limit("endpoint", "own", tokens_per_minute=500)])
+    ledger.settle(ledger.reserve(accounts, 400, 0), 100, 0)
+    clock.now += 15
+    ledger.settle(ledger.reserve(accounts, 30, 0), 30, 0)
+    assert ledger.headers(accounts).decode().splitlines() == [
+        "x-ratelimit-limit-requests: 2",
+        "x-ratelimit-remaining-requests: 0",
+        "x-ratelimit-reset-requests: 45s",
+        "x-ratelimit-limit-tokens: 500",
+        "x-ratelimit-remaining-tokens: 370",
+        "x-ratelimit-reset-tokens: 60s",
+    ]
+
+
+def test_equal_bounds_of_many_keys_are_apart() -> None:
+    """Accounts share the numbers of their limits, not what they used of them; a changed limit changes one account."""
+    ledger = Ledger(Clock())
+    ledger.limit([limit("key", f"key-{number}", tokens_per_day=10) for number in range(3)])
+    one, other = (ledger.accounts("bank", "", f"key-{number}", "own") for number in range(2))
+    ledger.settle(ledger.reserve(one, 10, 0), 10, 0)
+    with pytest.raises(BudgetExhausted):
+        ledger.reserve(one, 1, 0)
+    assert ledger.reserve(other, 10, 0).tokens == 10
+    ledger.limit([limit("key", "key-0", tokens_per_day=11), limit("key", "key-1", tokens_per_day=10)])
+    assert ledger.reserve(one, 1, 0).tokens == 1
+    with pytest.raises(BudgetExhausted):
+        ledger.reserve(other, 1, 0)

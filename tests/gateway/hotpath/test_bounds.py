@@ -72,3 +72,18 @@ def test_limits_come_with_the_headers_that_clients_read(house: House) -> None:
     with pytest.raises(openai.RateLimitError) as caught:
         ask(house)
     assert int(caught.value.response.headers["retry-after"]) > 0
+
+
+def test_headers_say_why_a_call_stayed_and_who_answered_instead(house: House) -> None:
+    """Whatever characters the reason or the name has; limits stand beside them."""
+    base = house.gateway.state.answering.base_name
+    house.route("inside", Target(base))
+    house.route("help", "words", fallback=("inside",))
+    house.limit(requests_per_minute=50)
+    named = {"feilun_sources": "Grüße\r\nx-new: line"}
+    raw = house.client.chat.completions.with_raw_response.create(model="help", messages=HI, metadata=named)
+    assert raw.headers["x-feilun-kept-inside"] == "the source Gr??e x-new: line is not in this workspace."
+    assert "x-new" not in raw.headers
+    assert raw.headers["x-feilun-fallback"] == "inside"
+    assert raw.headers["x-feilun-trace"] == raw.headers["x-request-id"] == raw.parse().id
+    assert (raw.headers["x-ratelimit-limit-requests"], raw.headers["x-ratelimit-remaining-requests"]) == ("50", "49")
