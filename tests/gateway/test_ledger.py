@@ -252,3 +252,16 @@ def test_equal_bounds_of_many_keys_are_apart() -> None:
     assert ledger.reserve(one, 1, 0).tokens == 1
     with pytest.raises(BudgetExhausted):
         ledger.reserve(other, 1, 0)
+
+
+def test_a_call_that_asks_for_more_than_there_is_counts_once() -> None:
+    """However many tokens it wants, it is one request of the minute."""
+    ledger = Ledger(Clock())
+    ledger.limit([limit(requests_per_minute=5)])
+    accounts = ledger.accounts("bank", "", "key-1", "own")
+    held = [ledger.reserve(accounts, 10**30, 0) for _ in range(3)]
+    assert b"remaining-requests: 2\r\n" in ledger.headers(accounts)
+    for each in held:
+        ledger.settle(each, 7, 0)
+    assert b"remaining-requests: 2\r\n" in ledger.headers(accounts)
+    assert accounts[1].tokens == 0

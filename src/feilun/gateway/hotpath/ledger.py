@@ -26,6 +26,7 @@ NO_LIMIT = 1 << 100
 _ABOVE = 64
 REQUEST = 1 << _ABOVE
 _TOKENS = REQUEST - 1
+_LARGEST = 1 << 48  # tokens that a call can hold, so that the calls of a minute never come up to a request
 _MOST_SETS, _MOST_NUMBERS = 100_000, 10_000  # combinations of accounts, and bounds, that are remembered
 _numbers: dict[int, int] = {}
 _FEWER = "Ask for fewer with max_tokens, or send less."
@@ -240,7 +241,7 @@ class Ledger:
 
     def reserve(self, accounts: tuple[Account, ...], tokens: int, money: int) -> Reservation:
         """Reserve the worst case of a call in all accounts, or raise RateLimited, BudgetExhausted or BadRequest."""
-        now = self._clock()
+        now, tokens = self._clock(), min(tokens, _LARGEST)
         if now >= self._next_day:
             self._turn(now)
         if now >= self._second + 1 or now < self._second:
