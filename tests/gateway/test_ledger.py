@@ -255,13 +255,13 @@ def test_equal_bounds_of_many_keys_are_apart() -> None:
 
 
 def test_a_call_that_asks_for_more_than_there_is_counts_once() -> None:
-    """However many tokens it wants, it is one request of the minute."""
+    """However many tokens it wants, or its provider says that it used, it is one request of the minute."""
     ledger = Ledger(Clock())
     ledger.limit([limit(requests_per_minute=5)])
     accounts = ledger.accounts("bank", "", "key-1", "own")
     held = [ledger.reserve(accounts, 10**30, 0) for _ in range(3)]
     assert b"remaining-requests: 2\r\n" in ledger.headers(accounts)
-    for each in held:
-        ledger.settle(each, 7, 0)
+    for each, used in zip(held, (7, 10**30, 0), strict=True):
+        ledger.settle(each, used, 0)
     assert b"remaining-requests: 2\r\n" in ledger.headers(accounts)
     assert accounts[1].tokens == 0

@@ -279,7 +279,7 @@ class Ledger:
             account.month_tokens += tokens
             account.month_money += money
             if account.limit is not None:
-                account.correct(held.second, tokens - held.tokens)
+                account.correct(held.second, min(tokens, _LARGEST) - held.tokens)
                 if account.month_tokens >= account.alert_tokens or account.month_money >= account.alert_money:
                     self._alert(account, account.limit)
 
