@@ -21,6 +21,7 @@ from pathlib import Path
 from feilun.compute import permit_files
 from feilun.compute.locks import lock
 from feilun.compute.memory import share_one_heap
+from feilun.compute.slices import let_others_in
 from feilun.errors import Busy, PortTaken
 from feilun.gateway.app import create_app, create_server
 from feilun.settings import Settings
@@ -29,6 +30,7 @@ from feilun.wire import Server
 
 DEFAULT_WORKSPACE = "default"
 DRAIN_SECONDS = 20.0
+SLICE_SECONDS = 0.0001  # the kernel's threads that sync the call log must not wait for the loop
 SWITCH_SECONDS = 0.0005  # a thread that has written to the disk must not wait long to say so
 GARBAGE = 20_000  # new objects until the collector looks: calls make many and leave no cycles behind
 _LARGEST_LOG = 10_000_000
@@ -68,6 +70,7 @@ async def _serve(settings: Settings, db: Database, listener: socket.socket, say:
     app.state.gateway.snapshot.heard.append(lambda _: gc.freeze())
     gc.set_threshold(GARBAGE)
     sys.setswitchinterval(SWITCH_SECONDS)
+    let_others_in(SLICE_SECONDS)
     await server.serve(listener)
 
 
