@@ -19,7 +19,7 @@ _RESET_ON_FORK = 1
 
 
 def let_others_in(seconds: float) -> bool:
-    """Have this thread give way after ``seconds`` to whoever waits; say whether the kernel took it (old ones ignore it).
+    """Have this thread give way after ``seconds`` to whoever waits; say whether the kernel has noted it.
 
     What it wakes on its own core, such as the kernel's threads that write its files to the disk, else waits up to a
     tick of the scheduler (milliseconds). Threads and processes that it begins later are as ever.
