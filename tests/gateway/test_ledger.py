@@ -265,3 +265,16 @@ def test_a_call_that_asks_for_more_than_there_is_counts_once() -> None:
         ledger.settle(each, used, 0)
     assert b"remaining-requests: 2\r\n" in ledger.headers(accounts)
     assert accounts[1].tokens == 0
+
+
+def test_a_limit_that_comes_while_calls_run_refuses_nobody_wrongly() -> None:
+    """What was reserved before it, and is given back in the same second, takes nothing from the minute's sums."""
+    ledger = Ledger(Clock())
+    accounts = ledger.accounts("bank", "", "key-1", "own")
+    early = ledger.reserve(accounts, 5_000, 0)
+    ledger.limit([limit(requests_per_minute=5, tokens_per_minute=1_000)])
+    late = ledger.reserve(accounts, 300, 0)
+    ledger.settle(early, 10, 0)
+    ledger.settle(late, 300, 0)
+    assert b"remaining-requests: 4\r\n" in ledger.headers(accounts)
+    assert ledger.reserve(accounts, 600, 0).tokens == 600

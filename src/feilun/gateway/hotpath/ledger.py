@@ -66,8 +66,9 @@ class Window:
         self.total += amount
 
     def correct(self, second: int, amount: int) -> None:
-        """Change what was added at ``second``, if that is not forgotten yet."""
+        """Change the tokens added at ``second``, if they are not forgotten; a call from before the limit added none."""
         if second in self.seconds:
+            amount = max(amount, -(self.seconds[second] & _TOKENS))
             self.seconds[second] += amount
             self.total += amount
 

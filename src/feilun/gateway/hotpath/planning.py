@@ -62,7 +62,7 @@ class Planner:
             await check_images(call.body, self.private_hosts)
         # An exam may ask a provider's model by its own name; clients ask endpoints only.
         only = alone(self._snapshot.endpoints(ws), call.name) if call.kind == "eval" else None
-        found = (only, "") if only else self._snapshot.endpoint(ws, call.name)
+        found = (only, "") if only else self._snapshot.endpoint(ws, call.name)  # mostly there: nothing to wait for
         endpoint, deployment = found or await self._resolve(ws, call.name)
         reason = ""
         if deployment and len(endpoint.targets) > 1 and call.kind == "eval":
